@@ -1,0 +1,20 @@
+// The two ends of the baseline without Lua.
+#pragma once
+
+#include "conn.h"
+
+typedef enum bare_kind {
+  BARE_SUM = 1,  // payload: numbers of one byte; the reply is their sum, of one byte
+  BARE_ECHO,     // the reply is the payload
+  BARE_REPLY,
+  BARE_COUNT,   // payload: u32 credit; opens the connection's one stream, of u32 1, 2, 3, …
+  BARE_BLOCKS,  // payload: u32 credit; the same of blocks of BARE_BLOCK bytes
+  BARE_CREDIT,  // payload: u32, that many more chunks
+  BARE_CHUNK,
+} bare_kind;
+
+enum { BARE_BLOCK = 64 * 1024 };
+
+// Both run until the process is ended or the work is done, and return the exit code.
+int bare_serve(const char *url);
+int bare_load(const char *url, const char *workload_name, double seconds);

@@ -1,0 +1,6 @@
+// What a server costs before it does anything: time from spawn to its ready line, memory when idle.
+#pragma once
+
+// Starts `command` `count` times, one after another, and prints the medians as
+// "start_ms=… rss_kib=… pss_kib=…". Returns the exit code.
+int start_measure(int count, char **command);
