@@ -1,0 +1,49 @@
+// A VM is one lua_State: one generation of one script, with its memory budget and its tasks. It lives on one loop and is
+// used from that loop's thread only.
+//
+// Lua runs in slices from the loop's work queue, never inside a callback of libuv or of the host: such a callback
+// wakes a task (lua/task.h) and returns. The scheduler's resume is the one protected boundary.
+#pragma once
+
+#include <lua.h>
+
+#include "base/buf.h"
+#include "base/loop.h"
+
+typedef struct pl_vm pl_vm;
+
+typedef struct pl_vm_options {
+  pl_loop *loop;              // outlives the VM
+  const char *name;           // of the script, for logs
+  size_t memory_limit;        // bytes, 0 = none; enforced while script code runs
+  uint64_t cpu_limit_us;      // CPU time of a task between two waits, 0 = none
+  uint64_t cleanup_grace_us;  // how long a cancelled task may still wait
+} pl_vm_options;
+
+// Standard libraries with the parts that must wait without blocking replaced (coroutine, pcall, xpcall, require, …), the
+// embedded standard library on package.searchers. NULL: no memory.
+pl_vm *pl_vm_new(const pl_vm_options *options);
+// Ends all tasks hard, cancels their waits, closes the state. Not from inside a task.
+void pl_vm_free(pl_vm *vm);
+
+// The VM of any coroutine of it, in constant time.
+static inline pl_vm *pl_vm_of(lua_State *L) {
+  return *(pl_vm **)lua_getextraspace(L);
+}
+lua_State *pl_vm_state(pl_vm *vm);  // the main thread: for setting up, not for running scripts
+pl_loop *pl_vm_loop(const pl_vm *vm);
+const pl_vm_options *pl_vm_settings(const pl_vm *vm);
+
+// What the bindings of the mesh hang on their VM; NULL at first.
+void pl_vm_set_host(pl_vm *vm, void *host);
+void *pl_vm_host(const pl_vm *vm);
+
+// A buffer for encoding, empty at each call. Valid until the next call of this function; its memory is
+// the VM's, so raising while it is used leaks nothing.
+pl_buf *pl_vm_scratch(pl_vm *vm);
+
+// Calls back once, from the loop, when no task is left (also when it never had one); NULL takes it back.
+void pl_vm_on_idle(pl_vm *vm, void (*fn)(void *user), void *user);
+
+// Bytes in use by the state.
+size_t pl_vm_memory(const pl_vm *vm);

@@ -1,0 +1,75 @@
+// Bytes: reference-counted slices, views into them, and a growable buffer.
+// A slice belongs to one thread at a time; a mailbox hands it over whole.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pl_slice {
+  unsigned refs;
+  size_t len;  // bytes in use, at most `cap`
+  size_t cap;
+  uint8_t data[];
+} pl_slice;
+
+// One reference, len 0. NULL when memory is exhausted.
+pl_slice *pl_slice_new(size_t cap);
+pl_slice *pl_slice_copy(const void *data, size_t len);
+pl_slice *pl_slice_hold(pl_slice *s);
+void pl_slice_drop(pl_slice *s);  // NULL is fine
+
+// A view. With an `owner` it may be kept by holding that; without one the bytes are
+// borrowed and gone when the call that received the view returns.
+typedef struct pl_bytes {
+  const uint8_t *data;
+  size_t len;
+  pl_slice *owner;
+} pl_bytes;
+
+// A view of the same bytes that holds one reference, copying them when they are
+// only borrowed. False: no memory, *out untouched. Undo with pl_bytes_drop.
+bool pl_bytes_keep(pl_bytes *out, pl_bytes in);
+void pl_bytes_drop(pl_bytes *b);  // leaves *b empty
+
+static inline pl_bytes pl_bytes_of(const void *data, size_t len) {
+  return (pl_bytes){.data = data, .len = len, .owner = NULL};
+}
+
+// Bytes are appended at the end and consumed at the start. Zeroed is a valid empty buffer.
+typedef struct pl_buf {
+  uint8_t *data;
+  size_t start;  // first byte not consumed
+  size_t end;    // one past the last byte
+  size_t cap;
+} pl_buf;
+
+static inline const uint8_t *pl_buf_data(const pl_buf *b) {
+  return b->start > 0 ? b->data + b->start : b->data;  // NULL + 0 is undefined
+}
+
+static inline size_t pl_buf_len(const pl_buf *b) {
+  return b->end - b->start;
+}
+
+// At least `n` writable bytes at the end, NULL when memory is exhausted; what was
+// written there is added by pl_buf_commit.
+uint8_t *pl_buf_grow(pl_buf *b, size_t n);
+
+static inline uint8_t *pl_buf_reserve(pl_buf *b, size_t n) {
+  return b->cap - b->end >= n && b->data != NULL ? b->data + b->end : pl_buf_grow(b, n);
+}
+
+static inline void pl_buf_commit(pl_buf *b, size_t n) {
+  b->end += n;
+}
+
+bool pl_buf_append(pl_buf *b, const void *data, size_t len);
+void pl_buf_consume(pl_buf *b, size_t n);
+
+static inline void pl_buf_clear(pl_buf *b) {
+  b->start = b->end = 0;
+}
+
+// Frees the memory; the buffer is empty and usable afterwards.
+void pl_buf_fini(pl_buf *b);

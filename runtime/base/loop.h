@@ -1,0 +1,66 @@
+// The environment of the protocol core: time, deferred work, flushes, randomness, log
+// and counters. libuv drives one kind of loop, a spec or the simulator the other.
+// Loop thread only.
+//
+// A turn runs all queued work, then the flushes, so that what one turn wrote leaves in
+// one write. Nothing that is queued runs inside the call that queued it.
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/random.h"
+
+typedef struct pl_work {
+  pl_list node;  // in one queue of the loop while queued
+  void (*run)(struct pl_work *work);
+} pl_work;
+
+typedef struct pl_loop {
+  pl_clock clock;
+  pl_random random;
+  pl_log *log;  // owned
+  pl_metrics metrics;
+  pl_list work;     // of pl_work, oldest first
+  pl_list flushes;  // of pl_work
+  uv_loop_t *uv;    // NULL when time is virtual
+  struct pl_loop_uv *driver;
+} pl_loop;
+
+// A loop on its own uv_loop_t, with `log` handed over.
+pl_loop *pl_loop_new(pl_log *log);
+// A loop in virtual time that starts at 1 s, its randomness a function of `seed`.
+pl_loop *pl_loop_new_virtual(pl_log *log, uint64_t seed);
+// Asserts that no timer, work or libuv handle of others is left.
+void pl_loop_free(pl_loop *l);
+
+// Queues `w`; queueing twice is one run.
+void pl_loop_defer(pl_loop *l, pl_work *w, void (*run)(pl_work *));
+// As defer, but after all work of the turn.
+void pl_loop_flush_later(pl_loop *l, pl_work *w, void (*run)(pl_work *));
+// Takes it out of its queue; fine when it is in none, or zeroed.
+void pl_work_cancel(pl_work *w);
+static inline bool pl_work_queued(const pl_work *w) {
+  return w->node.next != NULL && !pl_list_empty(&w->node);
+}
+
+// libuv: runs until `pl_loop_stop`, or until nothing keeps the loop alive.
+void pl_loop_run(pl_loop *l);
+void pl_loop_stop(pl_loop *l);
+
+// One turn: queued work, for at most PL_TURN_US of real time, then flushes. True when work is left.
+bool pl_loop_turn(pl_loop *l);
+// Virtual: turns until nothing is queued, then advances to the next timer and on, until `us` have passed.
+void pl_loop_advance(pl_loop *l, uint64_t us);
+
+// Microseconds, monotonic. `now` is of the start of the turn; `precise` asks the system.
+static inline uint64_t pl_now_us(const pl_loop *l) {
+  return l->clock.now_us;
+}
+uint64_t pl_now_precise_us(const pl_loop *l);
+// Microseconds since 1970, for logs, ids and people; never for timers.
+uint64_t pl_wall_us(void);

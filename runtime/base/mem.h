@@ -1,0 +1,28 @@
+// Allocation. Small fixed-size objects cannot fail; anything sized by the network
+// or a script goes through pl_try_* and may. Any thread.
+#pragma once
+
+#include <stddef.h>
+
+// Zeroed; aborts when memory is exhausted.
+void *pl_alloc(size_t size);
+#define pl_new(type) ((type *)pl_alloc(sizeof(type)))
+
+// NULL when memory is exhausted, or when a spec injected a failure.
+void *pl_try_alloc(size_t size);
+// As realloc: on NULL the old block is still owned by the caller.
+void *pl_try_realloc(void *old, size_t size);
+
+char *pl_strdup(const char *text);
+
+// NULL is fine.
+void pl_free(void *block);
+
+// Blocks not yet freed, for leak checks.
+size_t pl_mem_live(void);
+
+// Spec only: the n-th pl_try_* call from now fails, once. 0 disarms.
+void pl_mem_fail_at(size_t n);
+
+// The struct that holds `member`, given a pointer to the member.
+#define pl_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -1,0 +1,59 @@
+// The sending half of a session's circuits: bodies in fragments, under credit, in turn.
+//
+// A flow is one direction of one circuit. What fits, has credit and finds the link ready is written at once and without
+// allocation; everything else waits in the flow, and the lanes of the session give each waiting flow one fragment in turn, so a
+// big body does not hold up small ones. Loop thread only.
+#pragma once
+
+#include "base/list.h"
+#include "peer/session.h"
+
+// The waiting flows of one session.
+typedef struct pl_lanes {
+  pl_session *session;  // borrowed; NULL once it is down
+  pl_loop *loop;
+  pl_list ready;        // of pl_flow, that have something to write and credit for it
+  pl_work pump;
+  uint32_t tail_label;    // DATA frame at the end of the link's batch that may grow: its label, 0 = none
+  uint8_t tail_flags;
+  uint16_t tail_items;
+  size_t tail_len;        // of its body
+  uint64_t tail_mark;     // pl_session_sent() when it was written
+} pl_lanes;
+
+void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session);
+void pl_lanes_fini(pl_lanes *l);
+// The link can take more (pl_session_ops.on_drained).
+void pl_lanes_drained(pl_lanes *l);
+
+typedef struct pl_flow {
+  pl_list node;    // in pl_lanes.ready
+  pl_list bodies;  // waiting, oldest first
+  pl_lanes *lanes;
+  uint32_t label;
+  uint8_t flags;  // PL_FLAG_CALLEE and lane, of every frame
+  uint64_t credit_items;
+  uint64_t credit_bytes;
+  size_t queued;                        // bytes waiting
+  void (*on_empty)(struct pl_flow *f);  // everything that waited is written; from the loop
+} pl_flow;
+
+void pl_flow_init(pl_flow *f, pl_lanes *lanes, uint32_t label, uint8_t flags);
+// Drops what waits.
+void pl_flow_fini(pl_flow *f);
+
+// Each sends one body after all earlier ones. True: written. False: it waits (kept, or copied); on_empty will tell.
+// A body whose memory cannot be had closes the session.
+bool pl_flow_call(pl_flow *f, const pl_msg_call *head, pl_bytes args);
+bool pl_flow_item(pl_flow *f, pl_bytes item);
+bool pl_flow_result(pl_flow *f, pl_bytes result);
+bool pl_flow_error(pl_flow *f, const pl_failure *failure);
+// Short frames without credit; they keep their place in the order.
+bool pl_flow_end(pl_flow *f);
+
+// The other end grants more. PL_PROTOCOL when that is past PL_CREDIT_MAX.
+pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes);
+
+static inline bool pl_flow_idle(const pl_flow *f) {
+  return pl_list_empty(&f->bodies);
+}

@@ -1,0 +1,198 @@
+// The host API of perilune: a node, the calls it makes and the requests it serves. This and base/ are all that the Lua
+// embedding, or a program in C, needs. Everything runs on the thread of the node's loop.
+//
+// Callbacks come from the loop, never from inside the call that registered them, and may call anything here.
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/failure.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/loop.h"
+
+#define PL_VERSION "0.1.0"
+
+// ---- options -----------------------------------------------------------------------------------
+
+// A list of texts, owned.
+typedef struct pl_texts {
+  char **items;
+  size_t count;
+} pl_texts;
+
+// Options of a node, checked. Times in seconds, sizes in bytes, 0 where it says so = none.
+typedef struct pl_options {
+  char *name;     // NULL: made from the id
+  char *id;       // 32 hexadecimal digits; NULL: random
+  char *mesh;     // local mesh to join; NULL: "default" without listen and peers, else none
+  char *psk;      // not available in this version
+  char *http;     // not available in this version
+  char *log_level, *log_format;
+  pl_texts listen, peers, advertise;
+  bool insecure;
+  double request_timeout, connect_timeout, handshake_timeout, heartbeat, reconnect_max, resume_window, drain, cpu_limit,
+      load_limit, cleanup_grace;
+  int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit;
+} pl_options;
+
+// ---- node --------------------------------------------------------------------------------------
+
+typedef struct pl_node pl_node;
+
+// What happens around a node. Any may be NULL.
+typedef struct pl_node_ops {
+  // The directory or the set of neighbours changed.
+  void (*on_change)(pl_node *n, void *user);
+} pl_node_ops;
+
+// A node that does nothing yet. `options` is copied. Actions may be added before it starts. It begins as a leaf.
+// PL_INVALID with `detail` (PL_URL_MAX bytes).
+pl_err pl_node_new(pl_node **out, pl_loop *loop, const pl_options *options, const pl_node_ops *ops, void *user, char *detail);
+// Opens the listeners and dials the peers. An error of a listener is returned with `detail` and nothing stays open.
+// `joined` follows once, when every given peer has connected and sent its directory, or has failed once.
+pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail);
+bool pl_node_started(const pl_node *n);
+// From now on it is a full member: it listens in the local mesh and tells its neighbours. Idempotent.
+pl_err pl_node_promote(pl_node *n, char *detail);
+// Refuses new requests with DRAINING, lets running ones finish for `drain_us`, cancels the rest, says goodbye. `done` follows once.
+// A second stop with a shorter drain hastens the first.
+void pl_node_stop(pl_node *n, uint64_t drain_us, void (*done)(void *user), void *user);
+bool pl_node_stopping(const pl_node *n);
+// Only after `done`, or when never started.
+void pl_node_free(pl_node *n);
+
+pl_loop *pl_node_loop(const pl_node *n);
+const pl_options *pl_node_options(const pl_node *n);
+const pl_id *pl_node_id(const pl_node *n);
+const char *pl_node_name(const pl_node *n);
+uint64_t pl_node_started_wall_us(const pl_node *n);
+// Addresses others can dial, never wildcard ones. Walk with i from 0; NULL ends.
+const char *pl_node_address(const pl_node *n, size_t i);
+
+// One known node, for walks. Texts are borrowed.
+typedef struct pl_node_info {
+  pl_id id;
+  const char *name;
+  unsigned hops;  // 0 = this one
+  uint64_t rtt_us;
+  pl_id via;
+  bool leaf, draining;
+  const char *state;  // "up", "reconnecting", …
+} pl_node_info;
+typedef void pl_node_fn(const pl_node_info *info, void *user);
+void pl_node_each(pl_node *n, pl_node_fn *fn, void *user);
+
+typedef struct pl_action_info {
+  pl_bytes name;
+  pl_bytes attributes;  // raw MessagePack map, may be empty
+  pl_id provider;
+  const char *provider_name;
+  unsigned hops;
+} pl_action_info;
+typedef void pl_action_fn(const pl_action_info *info, void *user);
+void pl_node_each_action(pl_node *n, pl_action_fn *fn, void *user);
+
+// Finds a node by id or unique name. NO_ROUTE, or INVALID when several have that name (`detail` lists their ids).
+pl_err pl_node_find(pl_node *n, const char *id_or_name, size_t len, pl_id *out, char *detail);
+
+typedef void pl_ping_fn(pl_err err, uint64_t rtt_us, void *user);
+pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn *done, void *user);
+// Dials and keeps the address connected. `done` once: `id` of the node there, or why not.
+typedef void pl_connect_fn(pl_err err, const pl_id *id, const char *detail, void *user);
+pl_err pl_node_connect(pl_node *n, const char *url, pl_connect_fn *done, void *user, char *detail);
+pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect, bool abort);
+
+// ---- calls: this node asks ---------------------------------------------------------------------
+
+typedef struct pl_call pl_call;
+
+typedef struct pl_call_options {
+  pl_bytes action;
+  pl_bytes meta;          // raw MessagePack map, may be empty
+  const pl_id *node;      // NULL: any provider
+  uint64_t deadline_us;   // clock of the loop; PL_NEVER. Of a stream: of its first chunk
+  uint64_t idle_us;       // longest gap of a stream, 0 = none
+  bool stream;            // chunks are welcome
+  int codec;              // that `args` is in; see pl_node_codec
+} pl_call_options;
+
+typedef struct pl_call_ops {
+  // Items wait where none did. Not called again before pl_call_next has returned 0.
+  void (*on_items)(pl_call *c, void *user);
+  // Settled: result or failure is there. Exactly once, unless freed before.
+  void (*on_end)(pl_call *c, void *user);
+} pl_call_ops;
+
+// The codec a provider of `action` wants: 0 MessagePack, 1 JSON.
+int pl_node_codec(pl_node *n, pl_bytes action);
+
+// Opens a call or stream. `args`: one encoded array, kept when it has an owner, else copied. On an error nothing was sent, *out is
+// untouched and `why` says what (NOT_FOUND, NO_ROUTE, BUSY, TOO_LARGE, CLOSED).
+pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_bytes args, const pl_call_ops *ops, void *user,
+                    pl_failure *why);
+
+// The next item of a stream, one encoded array: 1 with *item borrowed until the next call about `c`; 0 none there; -1 ended.
+// Taking an item is what grants the producer more.
+int pl_call_next(pl_call *c, pl_bytes *item);
+// No item or end there, and the consumer waits: items are then handed on without a copy.
+void pl_call_expect(pl_call *c);
+bool pl_call_ended(const pl_call *c);                   // settled; items may still wait
+const pl_failure *pl_call_failure(const pl_call *c);    // NULL: it has a result (or has not ended)
+pl_bytes pl_call_result(const pl_call *c);              // one encoded array, borrowed
+int pl_call_codec(const pl_call *c);
+// Ends this end: an unsettled call is cancelled at the callee. No callback follows.
+void pl_call_free(pl_call *c, pl_err why);
+
+// ---- actions: this node serves -----------------------------------------------------------------
+
+typedef struct pl_action pl_action;
+typedef struct pl_request pl_request;
+
+typedef struct pl_action_options {
+  int64_t concurrency;   // 0 = none of its own
+  int64_t queue;         // waiting requests; -1: the node's max_queue
+  uint64_t timeout_us;   // longest run, 0 = none
+  int codec;             // 0 MessagePack, 1 JSON
+  pl_bytes attributes;   // told to other nodes: raw MessagePack map
+} pl_action_options;
+
+typedef struct pl_action_ops {
+  // A slot is free: start the handler. Later pl_request_end must follow, whatever happens.
+  void (*on_start)(pl_request *r, void *user);
+  // The caller gave up, the deadline passed or the path is lost: stop the handler, then end the request. At most once, only
+  // after on_start.
+  void (*on_cancel)(pl_request *r, const pl_failure *why);
+  // The producer may go on after pl_request_chunk said PL_BUSY.
+  void (*on_credit)(pl_request *r);
+  // The action was removed or replaced and no request of it is left.
+  void (*on_gone)(void *user);
+} pl_action_ops;
+
+// Publishes `name`, replacing an action of that name for new requests. PL_INVALID: the name is empty, too long or has control
+// characters.
+pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o, const pl_action_ops *ops, void *user);
+// PL_NOT_FOUND when there is none. Requests in flight finish.
+pl_err pl_node_remove_action(pl_node *n, pl_bytes name);
+
+// Of the request, borrowed until it ends.
+typedef struct pl_request_info {
+  pl_bytes action, args, meta;
+  pl_id caller;
+  const char *caller_name;
+  uint64_t call_id;
+  uint64_t deadline_us;  // PL_NEVER
+  bool stream;
+  int codec;
+  bool local_path;  // tracebacks may travel to the caller
+} pl_request_info;
+void pl_request_info_get(const pl_request *r, pl_request_info *out);
+
+void pl_request_set_user(pl_request *r, void *user);
+void *pl_request_user(const pl_request *r);
+
+// Emits one chunk (one encoded array). PL_OK: go on. PL_BUSY: taken, wait for on_credit before the next. STREAM_EXPECTED: the
+// caller takes none; it is told so. CLOSED: nobody listens any more. NO_MEMORY.
+pl_err pl_request_chunk(pl_request *r, pl_bytes item);
+// The one end of a request: with a result, or with a failure (result ignored). Frees the slot; `r` is gone.
+void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure);
