@@ -71,5 +71,9 @@ static inline void pl_buf_clear(pl_buf *b) {
   b->start = b->end = 0;
 }
 
+// Hands the contents over without a copy, as a view with one reference (empty when nothing was ever
+// appended). The buffer is empty and usable afterwards.
+pl_bytes pl_buf_take(pl_buf *b);
+
 // Frees the memory; the buffer is empty and usable afterwards.
 void pl_buf_fini(pl_buf *b);

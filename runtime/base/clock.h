@@ -2,7 +2,8 @@
 // it, from libuv or from a spec. Loop thread only.
 //
 // Timers sit in a hierarchical wheel of 1024 us ticks: starting and stopping one
-// costs a few nanoseconds, because every call has a deadline and hardly any fires.
+// costs a few nanoseconds, because every call has a deadline and hardly any fires. The
+// tick is the unit of sorting, not of precision: timers fire at the microsecond asked for.
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +24,8 @@ enum { PL_CLOCK_LEVELS = 7, PL_CLOCK_SLOTS = 64 };
 
 typedef struct pl_clock {
   uint64_t now_us;
-  uint64_t tick;  // of the last advance
+  uint64_t tick;    // of the last advance
+  uint64_t due_us;  // no timer of that tick is due earlier
   uint64_t occupied[PL_CLOCK_LEVELS];
   pl_list slots[PL_CLOCK_LEVELS][PL_CLOCK_SLOTS];
   unsigned active;  // timers started and not yet fired or stopped
@@ -31,10 +33,12 @@ typedef struct pl_clock {
 
 void pl_clock_init(pl_clock *c, uint64_t now_us);
 
-// Fires what is due, in order of time up to a tick; a callback may start and stop any timer.
+// Fires what is due, in order of time up to a tick; a callback may start and stop any
+// timer. What it starts fires in a later advance, also without a delay.
 void pl_clock_advance(pl_clock *c, uint64_t now_us);
 
-// When the next timer may be due (never later than it is), PL_NEVER without one.
+// When to advance next: no timer is due earlier, but perhaps none is due then, as the time
+// of timers far ahead is only known roughly. PL_NEVER without timers.
 uint64_t pl_clock_next_us(const pl_clock *c);
 
 // Starts, or restarts, `t`. A zeroed timer is valid. The caller owns it and stops it

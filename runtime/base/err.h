@@ -2,29 +2,29 @@
 #pragma once
 
 // X(name, number, text). Numbers are protocol: append, never renumber.
-#define PL_ERRORS(X)                                                  \
-  X(NOT_FOUND, -1, "no reachable node provides the action")           \
-  X(NO_ROUTE, -2, "the node cannot be reached")                       \
-  X(BUSY, -3, "refused by a bound")                                   \
-  X(DRAINING, -4, "the node is stopping")                             \
-  X(INVALID, -5, "the value is not valid here")                       \
-  X(UNAUTHORIZED, -6, "authentication failed")                        \
-  X(FORBIDDEN, -7, "not allowed")                                     \
-  X(TIMEOUT, -8, "the deadline passed")                               \
-  X(CANCELLED, -9, "cancelled by the caller")                         \
-  X(PEER_LOST, -10, "the path to the node was lost")                  \
-  X(TOO_LARGE, -11, "larger than the limit")                          \
-  X(PROTOCOL, -12, "the peer broke the protocol")                     \
-  X(STREAM_EXPECTED, -13, "the action streams; use mesh.stream")      \
-  X(HANDLER_ERROR, -14, "the handler raised an error")                \
+#define PL_ERRORS(X)                                                     \
+  X(NOT_FOUND, -1, "no reachable node provides the action")              \
+  X(NO_ROUTE, -2, "the node cannot be reached")                          \
+  X(BUSY, -3, "refused by a bound")                                      \
+  X(DRAINING, -4, "the node is stopping")                                \
+  X(INVALID, -5, "the value is not valid here")                          \
+  X(UNAUTHORIZED, -6, "authentication failed")                           \
+  X(FORBIDDEN, -7, "not allowed")                                        \
+  X(TIMEOUT, -8, "the deadline passed")                                  \
+  X(CANCELLED, -9, "cancelled by the caller")                            \
+  X(PEER_LOST, -10, "the path to the node was lost")                     \
+  X(TOO_LARGE, -11, "larger than the limit")                             \
+  X(PROTOCOL, -12, "the peer broke the protocol")                        \
+  X(STREAM_EXPECTED, -13, "the action streams; use mesh.stream")         \
+  X(HANDLER_ERROR, -14, "the handler raised an error")                   \
   X(CPU_LIMIT, -15, "used more CPU time than allowed between two waits") \
-  X(MEMORY_LIMIT, -16, "used more memory than allowed")               \
-  X(SELF, -17, "the address leads back to this node")                 \
-  X(CONNECT_FAILED, -18, "could not connect")                         \
-  X(CLOSED, -19, "already closed")                                    \
-  X(NO_MEMORY, -20, "out of memory")                                  \
-  X(IO_ERROR, -21, "the operating system refused")                    \
-  X(ADDRESS_IN_USE, -22, "the address is in use")                     \
+  X(MEMORY_LIMIT, -16, "used more memory than allowed")                  \
+  X(SELF, -17, "the address leads back to this node")                    \
+  X(CONNECT_FAILED, -18, "could not connect")                            \
+  X(CLOSED, -19, "already closed")                                       \
+  X(NO_MEMORY, -20, "out of memory")                                     \
+  X(IO_ERROR, -21, "the operating system refused")                       \
+  X(ADDRESS_IN_USE, -22, "the address is in use")                        \
   X(UNSUPPORTED, -23, "not available in this version")
 
 typedef enum pl_err {

@@ -2,51 +2,54 @@
 #pragma once
 
 enum {
+  // base
+  PL_LOG_TEXT_MAX = 8 * 1024,  // one text of a log line; the rest is cut off
+
   // wire
-  PL_FRAGMENT_MAX = 16 * 1024,      // body of a frame: how long a big thing may hold up a small one
-  PL_HELLO_MAX = 16 * 1024,         // body of a frame before the handshake is done
-  PL_UNTRUSTED_BYTES = 64 * 1024,   // all that a connection may send before it
-  PL_DEPTH_MAX = 64,                // nesting of values; recursion in C
-  PL_KEYS_PREALLOC = 1024,          // slots a declared length may reserve before they arrive
-  PL_NAME_MAX = 255,                // names of nodes, actions, events
+  PL_FRAGMENT_MAX = 16 * 1024,     // body of a frame: how long a big thing may hold up a small one
+  PL_HELLO_MAX = 16 * 1024,        // body of a frame before the handshake is done
+  PL_UNTRUSTED_BYTES = 64 * 1024,  // all that a connection may send before it
+  PL_DEPTH_MAX = 64,               // nesting of values; recursion in C
+  PL_KEYS_PREALLOC = 1024,         // slots a declared length may reserve before they arrive
+  PL_NAME_MAX = 255,               // names of nodes, actions, events
   PL_URL_MAX = 512,
-  PL_ADDRESSES_MAX = 16,            // addresses a node tells of itself
-  PL_JSON_CONFIG_MAX = 1024 * 1024, // a configuration file
+  PL_ADDRESSES_MAX = 16,             // addresses a node tells of itself
+  PL_JSON_CONFIG_MAX = 1024 * 1024,  // a configuration file
 
   // links
-  PL_READ_SLAB = 256 * 1024,        // one read: large enough for full bandwidth, shared by all links
-  PL_WRITE_BATCH = 64 * 1024,       // small frames gathered for one write
-  PL_COPY_MAX = 4096,               // longer payloads are written from their slice, not copied
-  PL_WRITE_HIGH = 256 * 1024,       // unwritten bytes at which circuits of a link must wait
-  PL_WRITE_LOW = 64 * 1024,         // and at which they go on
-  PL_WRITE_MAX = 8 * 1024 * 1024,   // unwritten bytes at which a peer that does not read is cut off
-  PL_BACKLOG = 511,                 // of listen(2)
+  PL_READ_SLAB = 256 * 1024,       // one read: large enough for full bandwidth, shared by all links
+  PL_WRITE_BATCH = 64 * 1024,      // small frames gathered for one write
+  PL_COPY_MAX = 4096,              // longer payloads are written from their slice, not copied
+  PL_WRITE_HIGH = 256 * 1024,      // unwritten bytes at which circuits of a link must wait
+  PL_WRITE_LOW = 64 * 1024,        // and at which they go on
+  PL_WRITE_MAX = 8 * 1024 * 1024,  // unwritten bytes at which a peer that does not read is cut off
+  PL_BACKLOG = 511,                // of listen(2)
   PL_LISTENERS_MAX = 64,
-  PL_SUN_PATH_MAX = 107,            // sizeof sun_path - 1
+  PL_SUN_PATH_MAX = 107,  // sizeof sun_path - 1
 
   // circuits
-  PL_CALLS_PER_LINK = 16384,        // calls in flight one way; the next is BUSY
-  PL_STREAMS_PER_PEER = 1000,       // streams one way; the next is BUSY
-  PL_WINDOW_ITEMS = 1024,           // first window of a stream
+  PL_CALLS_PER_LINK = 16384,   // calls in flight one way; the next is BUSY
+  PL_STREAMS_PER_PEER = 1000,  // streams one way; the next is BUSY
+  PL_WINDOW_ITEMS = 1024,      // first window of a stream
   PL_WINDOW_BYTES = 256 * 1024,
-  PL_BODY_WINDOW = 64 * 1024,       // bytes of one body before the receiver grants more
-  PL_CREDIT_MAX = 1 << 30,          // credit that a peer may hold; more is a protocol error
-  PL_TOMBSTONES_MAX = 1024,         // cancels remembered before their call arrives
+  PL_BODY_WINDOW = 64 * 1024,  // bytes of one body before the receiver grants more
+  PL_CREDIT_MAX = 1 << 30,     // credit that a peer may hold; more is a protocol error
+  PL_TOMBSTONES_MAX = 1024,    // cancels remembered before their call arrives
 
   // directory
   PL_ACTIONS_PER_PEER = 10000,
-  PL_ADVERT_MAX = 16 * 1024,        // attributes of one advert
+  PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert
 
   // scripts
-  PL_TASKS_MAX = 100000,            // tasks of one VM
-  PL_THREADS_KEPT = 1024,           // finished coroutines kept for reuse
-  PL_TURN_US = 10000,               // work between two looks at the network
-  PL_SLICE_US = 10000,              // CPU time of one task before it is made to yield
-  PL_TRACEBACK_MAX = 8 * 1024,      // of an error on the wire
+  PL_TASKS_MAX = 100000,        // tasks of one VM
+  PL_THREADS_KEPT = 1024,       // finished coroutines kept for reuse
+  PL_TURN_US = 10000,           // work between two looks at the network
+  PL_SLICE_US = 10000,          // CPU time of one task before it is made to yield
+  PL_TRACEBACK_MAX = 8 * 1024,  // of an error on the wire
   PL_ERROR_TEXT_MAX = 4 * 1024,
-  PL_FILE_THREADS = 16,             // for the file work of scripts
+  PL_FILE_THREADS = 16,  // for the file work of scripts
 
   // local mesh
-  PL_LOCAL_DIALS = 8,               // neighbours a node dials by itself
-  PL_LOCAL_SOCKETS = 1024,          // directory entries looked at
+  PL_LOCAL_DIALS = 8,       // neighbours a node dials by itself
+  PL_LOCAL_SOCKETS = 1024,  // directory entries looked at
 };

@@ -54,7 +54,8 @@ void pl_loop_stop(pl_loop *l);
 
 // One turn: queued work, for at most PL_TURN_US of real time, then flushes. True when work is left.
 bool pl_loop_turn(pl_loop *l);
-// Virtual: turns until nothing is queued, then advances to the next timer and on, until `us` have passed.
+// Virtual: turns until nothing is queued, then advances to the next timer and on, until `us` have
+// passed.
 void pl_loop_advance(pl_loop *l, uint64_t us);
 
 // Microseconds, monotonic. `now` is of the start of the turn; `precise` asks the system.

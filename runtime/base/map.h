@@ -1,5 +1,5 @@
 // Hash maps from a 64-bit number, or from bytes, to a pointer. Seeded, so that a
-// stranger cannot choose colliding keys. Loop thread only.
+// stranger cannot choose colliding keys. A map belongs to one thread at a time.
 #pragma once
 
 #include <stdbool.h>
@@ -39,3 +39,7 @@ void *pl_map_remove_bytes(pl_map *m, const void *key, size_t len);
 // Walks all entries in no particular order: start with *at = 0; NULL ends. The map
 // must not change during the walk.
 pl_map_entry *pl_map_next(const pl_map *m, size_t *at);
+
+// Spec only: the seeds of maps that this thread fills from now on, and with them the order
+// of walks, follow from `seed`, so that a run in virtual time replays.
+void pl_map_reseed(uint64_t seed);

@@ -6,44 +6,44 @@
 #include <stdint.h>
 
 // X(name, help). Counters only grow; gauges (named *_now) go up and down.
-#define PL_METRICS(X)                                                       \
-  X(links_opened, "links that finished their handshake")                    \
-  X(links_closed, "links that closed after it")                             \
-  X(links_refused, "incoming links refused by a bound")                     \
-  X(links_now, "links up now")                                              \
-  X(dials, "attempts to connect")                                           \
-  X(dials_failed, "attempts that did not end in a link")                    \
-  X(duplicate_links, "second links to one node that were retired")          \
-  X(handshakes_failed, "handshakes refused or timed out")                   \
-  X(peers_lost, "links lost without a goodbye")                             \
-  X(heartbeats_missed, "heartbeats not answered in time")                   \
-  X(protocol_errors, "links closed because the peer broke the protocol")    \
-  X(bytes_read, "bytes received on all links")                              \
-  X(bytes_written, "bytes sent on all links")                               \
-  X(writes, "write system calls")                                           \
-  X(frames_read, "frames received")                                         \
-  X(frames_written, "frames sent")                                          \
-  X(frames_unknown, "frames of unknown type that were skipped")             \
-  X(frames_stale, "frames for circuits that had already ended")             \
-  X(calls_opened, "calls and streams opened here")                          \
-  X(calls_ok, "of these, ended with a result")                              \
-  X(calls_failed, "of these, ended with an error")                          \
-  X(calls_now, "of these, not ended yet")                                   \
-  X(replies_late, "results that came after the caller had given up")        \
-  X(requests_received, "calls and streams that arrived here")               \
-  X(requests_started, "of these, handed to a handler")                      \
-  X(requests_busy, "of these, refused by a bound")                          \
-  X(requests_expired, "of these, expired before a handler started")         \
-  X(requests_now, "of these, not ended yet")                                \
-  X(requests_queued_now, "of these, waiting for a free slot")               \
-  X(chunks_sent, "stream items sent")                                       \
-  X(chunks_received, "stream items received")                               \
-  X(credit_waits, "times a producer waited for credit")                     \
-  X(send_waits, "times a sender waited for a slow link")                    \
-  X(tasks_started, "Lua tasks started")                                     \
-  X(tasks_failed, "of these, ended with an error nobody awaited")           \
-  X(tasks_now, "of these, not ended yet")                                   \
-  X(tasks_killed, "of these, ended hard")                                   \
+#define PL_METRICS(X)                                                    \
+  X(links_opened, "links that finished their handshake")                 \
+  X(links_closed, "links that closed after it")                          \
+  X(links_refused, "incoming links refused by a bound")                  \
+  X(links_now, "links up now")                                           \
+  X(dials, "attempts to connect")                                        \
+  X(dials_failed, "attempts that did not end in a link")                 \
+  X(duplicate_links, "second links to one node that were retired")       \
+  X(handshakes_failed, "handshakes refused or timed out")                \
+  X(peers_lost, "links lost without a goodbye")                          \
+  X(heartbeats_missed, "heartbeats not answered in time")                \
+  X(protocol_errors, "links closed because the peer broke the protocol") \
+  X(bytes_read, "bytes received on all links")                           \
+  X(bytes_written, "bytes sent on all links")                            \
+  X(writes, "write system calls")                                        \
+  X(frames_read, "frames received")                                      \
+  X(frames_written, "frames sent")                                       \
+  X(frames_unknown, "frames of unknown type that were skipped")          \
+  X(frames_stale, "frames for circuits that had already ended")          \
+  X(calls_opened, "calls and streams opened here")                       \
+  X(calls_ok, "of these, ended with a result")                           \
+  X(calls_failed, "of these, ended with an error")                       \
+  X(calls_now, "of these, not ended yet")                                \
+  X(replies_late, "results that came after the caller had given up")     \
+  X(requests_received, "calls and streams that arrived here")            \
+  X(requests_started, "of these, handed to a handler")                   \
+  X(requests_busy, "of these, refused by a bound")                       \
+  X(requests_expired, "of these, expired before a handler started")      \
+  X(requests_now, "of these, not ended yet")                             \
+  X(requests_queued_now, "of these, waiting for a free slot")            \
+  X(chunks_sent, "stream items sent")                                    \
+  X(chunks_received, "stream items received")                            \
+  X(credit_waits, "times a producer waited for credit")                  \
+  X(send_waits, "times a sender waited for a slow link")                 \
+  X(tasks_started, "Lua tasks started")                                  \
+  X(tasks_failed, "of these, ended with an error nobody awaited")        \
+  X(tasks_now, "of these, not ended yet")                                \
+  X(tasks_killed, "of these, ended hard")                                \
   X(log_lines_lost, "log lines that the sink refused")
 
 typedef struct pl_metrics {

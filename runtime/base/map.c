@@ -1,0 +1,185 @@
+#include "base/map.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/random.h"
+
+enum { PLACES_MIN = 8 };
+
+static _Thread_local pl_random seeds;
+static _Thread_local bool seeded;
+
+void pl_map_reseed(uint64_t seed) {
+  pl_random_seed(&seeds, seed);
+  seeded = true;
+}
+
+static uint64_t new_seed(void) {
+  if (!seeded) pl_map_reseed(pl_random_secret_u64());
+  return pl_random_u64(&seeds);
+}
+
+// Both halves of the product depend on all bits of both factors.
+static uint64_t fold(uint64_t a, uint64_t b) {
+  unsigned __int128 product = (unsigned __int128)a * b;
+  return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t mix(uint64_t key, uint64_t seed) {
+  return fold(fold(key ^ seed, 0x9e3779b97f4a7c15) ^ seed, 0xd6e8feb86659fd93);
+}
+
+static uint64_t word(const uint8_t *at) {
+  uint64_t value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+// After wyhash, with factors that follow from the seed: a stranger who knew them could
+// make a product zero, and with it forget all that came before.
+static uint64_t hash_bytes(const uint8_t *at, size_t len, uint64_t seed) {
+  uint64_t secret = mix(len, seed);
+  uint64_t hash = seed ^ secret;
+  size_t left = len;
+  for (; left > 16; left -= 16, at += 16)
+    hash = fold(word(at) ^ secret, word(at + 8) ^ hash);
+
+  uint8_t tail[16] = {0};
+  if (left > 0) memcpy(tail, at, left);
+  return mix(fold(word(tail) ^ secret, word(tail + 8) ^ hash), secret);
+}
+
+// Where an entry is looked for first.
+static size_t home(const pl_map *m, uint64_t key, bool bytes) {
+  return (size_t)(bytes ? key : mix(key, m->seed)) & m->mask;
+}
+
+// The place of a key, or the empty one where it would go.
+static pl_map_entry *probe(const pl_map *m, uint64_t key, const void *bytes, size_t len) {
+  size_t at = home(m, key, bytes != NULL);
+  for (;; at = (at + 1) & m->mask) {
+    pl_map_entry *e = &m->entries[at];
+    if (e->value == NULL) return e;
+    if (e->key != key) continue;
+    assert((e->bytes == NULL) == (bytes == NULL));
+    if (bytes == NULL) return e;
+    if (e->len == len && memcmp(e->bytes, bytes, len) == 0) return e;
+  }
+}
+
+static void resize(pl_map *m, size_t places) {
+  pl_map_entry *old = m->entries;
+  size_t old_places = old == NULL ? 0 : m->mask + 1;
+  m->entries = pl_alloc(places * sizeof *m->entries);
+  m->mask = places - 1;
+  for (size_t i = 0; i < old_places; i++) {
+    if (old[i].value == NULL) continue;
+    size_t at = home(m, old[i].key, old[i].bytes != NULL);
+    while (m->entries[at].value != NULL)
+      at = (at + 1) & m->mask;
+    m->entries[at] = old[i];
+  }
+  pl_free(old);
+}
+
+// Room for one more, at most three quarters full.
+static void make_room(pl_map *m) {
+  if (m->entries == NULL) {
+    m->seed = new_seed();
+    resize(m, PLACES_MIN);
+  } else if (m->count >= (m->mask + 1) / 4 * 3) {
+    resize(m, (m->mask + 1) * 2);
+  }
+}
+
+static void *put(pl_map *m, uint64_t key, const void *bytes, size_t len, void *value) {
+  pl_map_entry *e = probe(m, key, bytes, len);
+  void *old = e->value;
+  e->value = value;
+  if (old != NULL) return old;
+
+  e->key = key;
+  e->len = len;
+  if (bytes != NULL) {
+    e->bytes = pl_alloc(len);
+    if (len > 0) memcpy(e->bytes, bytes, len);
+  }
+  m->count++;
+  return NULL;
+}
+
+// Entries after the gap that may move into it do, so that no search stops at it too early
+// and none has to pass the remains of what was removed.
+static void close_gap(pl_map *m, size_t gap) {
+  for (size_t at = (gap + 1) & m->mask; m->entries[at].value != NULL; at = (at + 1) & m->mask) {
+    const pl_map_entry *e = &m->entries[at];
+    size_t distance = (at - home(m, e->key, e->bytes != NULL)) & m->mask;
+    if (distance < ((at - gap) & m->mask)) continue;  // its home lies after the gap
+    m->entries[gap] = *e;
+    gap = at;
+  }
+  m->entries[gap] = (pl_map_entry){0};
+}
+
+static void *take(pl_map *m, pl_map_entry *e) {
+  void *value = e->value;
+  if (value == NULL) return NULL;
+  pl_free(e->bytes);
+  close_gap(m, (size_t)(e - m->entries));
+  m->count--;
+  return value;
+}
+
+void pl_map_fini(pl_map *m) {
+  size_t at = 0;
+  for (pl_map_entry *e; (e = pl_map_next(m, &at)) != NULL;)
+    pl_free(e->bytes);
+  pl_free(m->entries);
+  *m = (pl_map){0};
+}
+
+void *pl_map_find(const pl_map *m, uint64_t key) {
+  return m->count == 0 ? NULL : probe(m, key, NULL, 0)->value;
+}
+
+void *pl_map_put(pl_map *m, uint64_t key, void *value) {
+  assert(value != NULL);
+  make_room(m);
+  return put(m, key, NULL, 0, value);
+}
+
+void *pl_map_remove(pl_map *m, uint64_t key) {
+  return m->count == 0 ? NULL : take(m, probe(m, key, NULL, 0));
+}
+
+// An empty key may come without an address, which here tells the kinds of keys apart.
+static const void *addressed(const void *key) {
+  return key != NULL ? key : "";
+}
+
+void *pl_map_find_bytes(const pl_map *m, const void *key, size_t len) {
+  if (m->count == 0) return NULL;
+  return probe(m, hash_bytes(key, len, m->seed), addressed(key), len)->value;
+}
+
+void *pl_map_put_bytes(pl_map *m, const void *key, size_t len, void *value) {
+  assert(value != NULL);
+  make_room(m);
+  return put(m, hash_bytes(key, len, m->seed), addressed(key), len, value);
+}
+
+void *pl_map_remove_bytes(pl_map *m, const void *key, size_t len) {
+  if (m->count == 0) return NULL;
+  return take(m, probe(m, hash_bytes(key, len, m->seed), addressed(key), len));
+}
+
+pl_map_entry *pl_map_next(const pl_map *m, size_t *at) {
+  if (m->entries == NULL) return NULL;
+  while (*at <= m->mask) {
+    pl_map_entry *e = &m->entries[(*at)++];
+    if (e->value != NULL) return e;
+  }
+  return NULL;
+}
