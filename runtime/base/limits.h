@@ -47,7 +47,12 @@ enum {
   PL_SLICE_US = 10000,          // CPU time of one task before it is made to yield
   PL_TRACEBACK_MAX = 8 * 1024,  // of an error on the wire
   PL_ERROR_TEXT_MAX = 4 * 1024,
-  PL_FILE_THREADS = 16,  // for the file work of scripts
+  PL_FILE_THREADS = 16,      // for the file work of scripts
+  PL_FILE_QUEUE = 1024,      // file work that waits for a thread; the next is BUSY
+  PL_FILE_READ = 64 * 1024,  // one read of a file, pipe or terminal
+  PL_LIST_MAX = 256 * 1024,  // names of one directory; more is TOO_LARGE
+  PL_CHANGES_MAX = 1024,     // changes that a watcher keeps for a script that does not read
+  PL_LOG_FIELDS = 32,        // fields of one log line of a script
 
   // local mesh
   PL_LOCAL_DIALS = 8,       // neighbours a node dials by itself
