@@ -3,8 +3,10 @@
 //
 // Writing gathers: what is appended during a turn of the loop leaves in one system call at its
 // end (pl_loop_flush_later). Small frames are copied into the batch, long payloads are
-// written from their slice. Reading shares one slab between all links of a loop, so an idle link holds
-// no buffer; bytes that do not make a whole frame yet wait in the link.
+// written from their slice. Reading shares one slab between all links of a loop, so an idle link
+// holds no buffer; bytes that do not make a whole frame yet wait in the link. Reading never stops.
+//
+// The first link or listener of a process makes it ignore SIGPIPE, unless it handles that already.
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +25,7 @@ typedef struct pl_link_ops {
   // A dialled link is connected. Not called for accepted ones, which are.
   void (*on_open)(pl_link *l, void *user);
   // Returns how many bytes it used; the rest comes again in front of what arrives next. `bytes` has
-  // an owner, so parts of it may be kept. May be called after pl_link_close? No: never.
+  // an owner, so parts of it may be kept. Never called after pl_link_close.
   size_t (*on_bytes)(pl_link *l, pl_bytes bytes, void *user);
   // The backlog fell below PL_WRITE_LOW after pl_link_backlog had been over PL_WRITE_HIGH.
   void (*on_drained)(pl_link *l, void *user);
@@ -34,25 +36,30 @@ typedef struct pl_link_ops {
 
 // Starts to connect. PL_INVALID, PL_UNSUPPORTED (no such scheme) at once with nothing changed;
 // everything else comes through on_close. Host names are resolved off the loop.
-pl_err pl_link_dial(pl_link **out, pl_loop *loop, const pl_url *url, const pl_link_ops *ops, void *user);
+pl_err pl_link_dial(pl_link **out, pl_loop *loop, const pl_url *url, const pl_link_ops *ops,
+                    void *user);
 
-// An accepted link starts without ops and does not read until it gets them.
+// An accepted link starts without ops and does not read until it gets them. Whoever takes over a
+// dialled link gives it his own by this.
 void pl_link_start(pl_link *l, const pl_link_ops *ops, void *user);
 
-// Room for `n` bytes (at most PL_WRITE_BATCH) at the end of the batch; commit adds what was written.
-// Never NULL: a closed link gives a place that leads nowhere.
+// Room for `n` bytes (at most PL_WRITE_BATCH) at the end of the batch; commit adds what was
+// written. Never NULL: a closed link gives a place that leads nowhere.
 uint8_t *pl_link_reserve(pl_link *l, size_t n);
 void pl_link_commit(pl_link *l, size_t n);
-// Appends `b`: by reference when it has an owner and is longer than PL_COPY_MAX, else copied. A borrowed long
-// view is copied whole. False: no memory, and the link is closing.
+// Appends `b`: by reference when it has an owner and is longer than PL_COPY_MAX, else copied. A
+// borrowed long view is copied whole. False: no memory, and the link is closing.
 bool pl_link_append(pl_link *l, pl_bytes b);
-// Start of the last `n` committed bytes of this turn, to amend them, as long as they are still in the batch; else NULL.
+// Start of the last `n` committed bytes of this turn, to amend them, as long as they are still in
+// the batch; else NULL.
 uint8_t *pl_link_recent(pl_link *l, size_t n);
 
-// Bytes appended and not yet taken by the system.
+// Bytes appended and not yet taken by the system. Past PL_WRITE_MAX the link is aborted with
+// PEER_LOST.
 size_t pl_link_backlog(const pl_link *l);
 
-// Writes what is gathered (as far as possible within ~1 s after close, then aborts), then closes. Idempotent.
+// Writes what is gathered (as far as possible within ~1 s after close, then aborts), then closes.
+// Idempotent.
 void pl_link_close(pl_link *l);
 // Closes at once, dropping what was not written (TCP: with a reset).
 void pl_link_abort(pl_link *l, pl_err why, const char *detail);
@@ -74,15 +81,17 @@ typedef struct pl_listener_ops {
   void (*on_error)(pl_listener *s, pl_err why, const char *detail, void *user);
 } pl_listener_ops;
 
-// Binds and listens at once (numeric hosts, "localhost" and "*"). `detail` (PL_URL_MAX bytes) says why it failed.
-// ADDRESS_IN_USE, INVALID, IO_ERROR, UNSUPPORTED. A stale Unix socket is replaced; a live one or any other file is not.
-pl_err pl_listener_open(pl_listener **out, pl_loop *loop, const pl_url *url, const pl_listener_ops *ops, void *user,
-                        char *detail);
+// Binds and listens at once (numeric hosts, "localhost" and "*"). `detail` (PL_URL_MAX bytes) says
+// why it failed. ADDRESS_IN_USE, INVALID, IO_ERROR, UNSUPPORTED. A stale Unix socket is replaced; a
+// live one or any other file is not.
+pl_err pl_listener_open(pl_listener **out, pl_loop *loop, const pl_url *url,
+                        const pl_listener_ops *ops, void *user, char *detail);
 // The address really bound, e.g. with the port that 0 became.
 const pl_url *pl_listener_url(const pl_listener *s);
-// Accepts no more; frees itself from the loop. A Unix socket is unlinked if it is still the one made.
+// Accepts no more; frees itself from the loop. A Unix socket is unlinked if it is still the one
+// made.
 void pl_listener_close(pl_listener *s);
 
-// Two connected ends in memory on one loop: the ends of mem://, and of the node's calls to itself. Bytes arrive in a
-// later turn's work, whole, without copying what was appended by reference.
+// Two connected ends in memory on one loop: the ends of mem://, and of the node's calls to itself.
+// Bytes arrive in later work, copied once, as from a socket.
 void pl_link_pair(pl_link **a, pl_link **b, pl_loop *loop);
