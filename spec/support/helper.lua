@@ -1,0 +1,23 @@
+--- What holds for every spec: busted loads it before the first one.
+
+local busted = require 'busted'
+local native = require('perilune.testing').process
+local process = require 'spec.support.process'
+
+local TEST_SECONDS = 120
+
+--- A test that hangs ends the run and is named.
+busted.subscribe({ 'test', 'start' }, function(element)
+  local where = element.trace and ('%s:%d'):format(element.trace.short_src, element.trace.currentline) or '?'
+  local patience = tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1
+  local text = ('\n%s: %s: still running after its time\n'):format(where, element.name)
+  native.watchdog(math.floor(TEST_SECONDS * patience), text)
+  return nil, true
+end)
+
+busted.subscribe({ 'suite', 'end' }, function()
+  native.watchdog(0, '')
+  return nil, true
+end)
+
+busted.after_each(process.clean_up)

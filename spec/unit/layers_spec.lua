@@ -1,0 +1,84 @@
+--- The architecture, checked: includes point down, files stay readable.
+
+local LAYERS = {
+  'base', 'perilune.h', 'wire', 'link', 'peer', 'route', 'service', 'edge', 'node', 'lua', 'main',
+}
+local LINES_MAX = 500
+
+--- Of `runtime/` the embedding sees base, the public header and the value codecs.
+local LUA_MAY_USE = { ['perilune.h'] = true, ['wire/msgpack.h'] = true, ['wire/json.h'] = true }
+
+--- What only some layers may mention: system headers by the layers that may include them.
+local RESTRICTED = {
+  ['lua.h'] = { lua = true, main = true },
+  ['lauxlib.h'] = { lua = true, main = true },
+  ['lualib.h'] = { lua = true, main = true },
+  ['cjson/cJSON.h'] = { wire = true },
+}
+
+--- The protocol core takes bytes, events and the time; it does no I/O of its own.
+local PURE = { wire = true, peer = true, route = true, service = true }
+local IMPURE_HEADERS = { ['uv.h'] = true, ['sys/socket.h'] = true, ['unistd.h'] = true }
+
+local rank = {}
+for i, layer in ipairs(LAYERS) do rank[layer] = i end
+
+--- 'runtime/wire/frame.c' -> 'wire'; 'lua/task.c' -> 'lua'; 'runtime/main.c' -> 'main'
+local function layer_of(path)
+  local inside = path:gsub('^runtime/', '')
+  if inside == 'perilune.h' then return inside end
+  return inside:match '^(%w+)/' or 'main'
+end
+
+local function read(path)
+  local own, system, lines = {}, {}, 0
+  for line in io.lines(path) do
+    lines = lines + 1
+    own[#own + 1] = line:match '^#%s*include "([^"]+)"'
+    system[#system + 1] = line:match '^#%s*include <([^>]+)>'
+  end
+  return own, system, lines
+end
+
+local function list(command)
+  local names <close> = assert(io.popen(command))
+  local paths = {}
+  for path in names:lines() do paths[#paths + 1] = path end
+  return paths
+end
+
+describe('the source tree', function()
+  for _, path in ipairs(list "find runtime lua -name '*.[ch]' | sort") do
+    it('is layered and short: ' .. path, function()
+      local layer = layer_of(path)
+      local own, system, lines = read(path)
+      assert.is_true(lines <= LINES_MAX, lines .. ' lines')
+      assert.is_truthy(rank[layer], 'no such layer: ' .. layer)
+
+      for _, header in ipairs(own) do
+        local target = layer_of(header)
+        assert.is_true(rank[target] ~= nil and rank[target] <= rank[layer], header)
+        if layer == 'lua' and target ~= 'lua' and target ~= 'base' then
+          assert.is_true(LUA_MAY_USE[header] == true, header)
+        end
+      end
+      for _, header in ipairs(system) do
+        local allowed = RESTRICTED[header]
+        assert.is_true(not allowed or allowed[layer] == true, header)
+        assert.is_false(PURE[layer] == true and IMPURE_HEADERS[header] == true, header)
+      end
+    end)
+  end
+
+  for _, path in ipairs(list "find stdlib spec examples -name '*.lua' -o -path spec/support/\\*.c | sort") do
+    it('is short: ' .. path, function()
+      local _, _, lines = read(path)
+      assert.is_true(lines <= LINES_MAX, lines .. ' lines')
+    end)
+  end
+
+  it('has no C file outside runtime, lua, spec and bench', function()
+    local strays = list "git ls-files '*.c' '*.h' 2>/dev/null | grep -Ev '^(runtime|lua|spec|bench)/'"
+    assert.same({}, strays)
+  end)
+end)
