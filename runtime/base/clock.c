@@ -74,10 +74,10 @@ static void turn_wheel(pl_clock *c, uint64_t target, pl_list *due) {
     empty_slot(c, level, tick, &timers);
     for (pl_list *node; (node = pl_list_pop(&timers)) != NULL;) {
       pl_timer *t = pl_container(node, pl_timer, node);
-      if (t->at_us <= c->now_us) {
+      if (level == 0 && t->at_us <= c->now_us) {
         pl_list_push(due, node);
       } else {
-        place(c, t);
+        place(c, t);  // also what is due: a slot of many ticks is not in order
       }
     }
   }
