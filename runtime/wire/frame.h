@@ -12,28 +12,30 @@
 enum {
   PL_PROTOCOL_MAJOR = 1,
   PL_PROTOCOL_MINOR = 0,
-  PL_PREAMBLE = 8,        // "PLN\n", major, minor, two zero bytes: the first bytes each way
+  PL_PREAMBLE = 8,  // "PLN\n", major, minor, two zero bytes: the first bytes each way
   PL_FRAME_HEADER = 12,
 };
 
 // Numbers are protocol. 1-31 concern the link and have label 0; 32-63 belong to a circuit.
 typedef enum pl_frame_type {
   PL_FRAME_HELLO = 1,
-  PL_FRAME_PROOF = 2,    // authentication, reserved for its methods
+  PL_FRAME_PROOF = 2,  // authentication, reserved for its methods
   PL_FRAME_READY = 3,
   PL_FRAME_GOODBYE = 4,
   PL_FRAME_PING = 5,
   PL_FRAME_PONG = 6,
   PL_FRAME_ADVERT = 7,
-  PL_FRAME_ACK = 8,      // position received, for session resume
+  PL_FRAME_ACK = 8,  // position received, for session resume
   PL_FRAME_RESUME = 9,
-  PL_FRAME_ROUTE = 10,   // link-state adverts
-  PL_FRAME_EVENT = 11,   // events and messages
+  PL_FRAME_ROUTE = 10,  // link-state adverts
+  PL_FRAME_EVENT = 11,  // events and messages
+  PL_FRAME_RETIRE = 12,  // the sender opens no more circuits on this link
+  PL_FRAME_LINK_LAST = PL_FRAME_RETIRE,
 
   PL_FRAME_CALL = 32,
-  PL_FRAME_BODY = 33,    // continues the last frame of this label that had MORE
-  PL_FRAME_DATA = 34,    // stream items
-  PL_FRAME_END = 35,     // the caller's half-close
+  PL_FRAME_BODY = 33,  // continues the last frame of this label that had MORE
+  PL_FRAME_DATA = 34,  // stream items
+  PL_FRAME_END = 35,   // the caller's half-close
   PL_FRAME_RESULT = 36,
   PL_FRAME_ERROR = 37,
   PL_FRAME_CREDIT = 38,
@@ -45,15 +47,18 @@ enum {
   PL_FLAG_MORE = 1,        // the body goes on in BODY frames
   PL_FLAG_COMPRESSED = 2,  // by the circuit's compression
   PL_FLAG_LANE = 0x0c,     // two bits: 0 control, 1 high, 2 normal, 3 low
-  PL_FLAG_CALLEE = 0x10,   // sent by the callee of the circuit; else by its opener
+  PL_LANE_HIGH = 0x04,
+  PL_LANE_NORMAL = 0x08,
+  PL_LANE_LOW = 0x0c,
+  PL_FLAG_CALLEE = 0x10,  // sent by the callee of the circuit; else by its opener
 };
 
 // `body` points into the decoded bytes; a frame owns nothing.
 typedef struct pl_frame {
-  uint8_t type;   // also types this version does not know
+  uint8_t type;  // also types this version does not know
   uint8_t flags;
-  uint16_t aux;   // DATA: number of items that end in this frame; else 0
-  uint32_t label; // of the circuit, 0 for the link
+  uint16_t aux;    // DATA, BODY: items that end in this frame; else 0
+  uint32_t label;  // of the circuit, 0 for the link
   pl_bytes body;
 } pl_frame;
 
