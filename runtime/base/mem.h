@@ -18,7 +18,7 @@ char *pl_strdup(const char *text);
 // NULL is fine.
 void pl_free(void *block);
 
-// Blocks not yet freed, for leak checks.
+// Blocks not yet freed, for leak checks. Exact while no other thread is at work.
 size_t pl_mem_live(void);
 
 // Spec only: the n-th pl_try_* call from now fails, once. 0 disarms.
