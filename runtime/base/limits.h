@@ -23,8 +23,8 @@ enum {
   PL_WRITE_HIGH = 256 * 1024,      // unwritten bytes at which circuits of a link must wait
   PL_WRITE_LOW = 64 * 1024,        // and at which they go on
   PL_WRITE_MAX = 8 * 1024 * 1024,  // unwritten bytes at which a peer that does not read is cut off
-  PL_GREETING_MAX = 16384,  // accepted links that have not said who they are
-  PL_PINGS_MAX = 4096,      // on their way on one link; the next is BUSY
+  PL_GREETING_MAX = 16384,         // accepted links that have not said who they are
+  PL_PINGS_MAX = 4096,             // on their way on one link; the next is BUSY
   PL_BACKLOG = 511,                // of listen(2)
   PL_LISTENERS_MAX = 64,
   PL_SUN_PATH_MAX = 107,  // sizeof sun_path - 1

@@ -10,7 +10,7 @@
   X(links_opened, "links that finished their handshake")                 \
   X(links_closed, "links that closed after it")                          \
   X(links_refused, "incoming links refused by a bound")                  \
-  X(links_cut, "links cut because the peer did not read")                 \
+  X(links_cut, "links cut because the peer did not read")                \
   X(links_now, "links up now")                                           \
   X(dials, "attempts to connect")                                        \
   X(dials_failed, "attempts that did not end in a link")                 \
