@@ -126,7 +126,7 @@ static void on_leftover_written(uv_write_t *req, int status) {
 }
 
 static void keep_leftover(conn *c, const uv_buf_t *bufs, unsigned count, size_t written) {
-  size_t total = c->out.len + c->out.borrowed_bytes;
+  size_t total = batch_bytes(&c->out);
   leftover *rest = grown(NULL, sizeof *rest + total - written);
   rest->len = 0;
   for (unsigned i = 0; i < count; i++) {
@@ -152,7 +152,7 @@ static void write_batch(conn *c) {
   if (rc == UV_EAGAIN) rc = 0;
   if (rc < 0) {
     conn_close(c);
-  } else if ((size_t)rc < b->len + b->borrowed_bytes) {
+  } else if ((size_t)rc < batch_bytes(b)) {
     keep_leftover(c, bufs, b->segment_count, (size_t)rc);
   }
 }

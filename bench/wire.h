@@ -84,6 +84,10 @@ static inline void batch_append(batch *b, const void *bytes, size_t n) {
   batch_copy(b, bytes, n);
 }
 
+static inline size_t batch_bytes(const batch *b) {
+  return b->len + b->borrowed_bytes;
+}
+
 static inline void batch_clear(batch *b) {
   b->len = b->run = b->borrowed_bytes = 0;
   b->segment_count = 0;
@@ -106,7 +110,7 @@ static inline frame_mark frame_begin(batch *b, uint8_t kind, uint32_t id) {
 }
 
 static inline void frame_end(batch *b, frame_mark m) {
-  size_t len = b->len - m.at - FRAME_HEADER + b->borrowed_bytes - m.borrowed_bytes;
+  size_t len = batch_bytes(b) - m.at - m.borrowed_bytes - FRAME_HEADER;
   uint32_t word = (uint32_t)len;
   memcpy(b->bytes + m.at, &word, 4);
 }

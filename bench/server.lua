@@ -1,0 +1,25 @@
+--- The actions that bench/client.lua calls.
+---
+--- The product and the prototype run this same file.
+
+local mesh = require 'perilune'
+
+mesh.action('sum', function(numbers)
+  local total = 0
+  for _, n in ipairs(numbers) do total = total + n end
+  return total
+end)
+
+mesh.action('echo', function(value) return value end)
+
+mesh.action('count', function(max)
+  for i = 1, max do coroutine.yield(i) end
+end)
+
+--- Blocks that hold every byte value, as those of a file that is not text do.
+mesh.action('blocks', function(count, size)
+  local bytes = {}
+  for i = 0, 255 do bytes[#bytes + 1] = string.char(i) end
+  local block = table.concat(bytes):rep(size // 256)
+  for _ = 1, count do coroutine.yield(block) end
+end)
