@@ -32,8 +32,9 @@ static uint64_t scalar(const void *v, pl_wire_kind kind) {
   return 0;
 }
 
-static bool is_written(const void *m, const pl_wire_field *f) {
-  return f->required || scalar(member(m, f), f->kind) != 0;
+static bool is_written(const pl_wire_map *map, const void *m, unsigned key) {
+  const pl_wire_field *f = &map->fields[key];
+  return (map->required >> key & 1) != 0 || scalar(member(m, f), f->kind) != 0;
 }
 
 static bool is_bytes(pl_wire_kind kind) {
@@ -76,7 +77,7 @@ pl_err pl_wire_encode(pl_buf *out, const pl_wire_map *map, const void *m) {
   uint32_t pairs = 0;
   for (unsigned key = 0; key < map->count; key++) {
     const pl_wire_field *f = &map->fields[key];
-    if (!is_written(m, f)) continue;
+    if (!is_written(map, m, key)) continue;
     pairs++;
     room += KEY_AND_HEAD + sizeof(pl_id);
     if (is_bytes(f->kind)) room += scalar(member(m, f), f->kind);
@@ -87,7 +88,7 @@ pl_err pl_wire_encode(pl_buf *out, const pl_wire_map *map, const void *m) {
   uint8_t *p = pl_mp_put_map(start, pairs);
   for (unsigned key = 0; key < map->count; key++) {
     const pl_wire_field *f = &map->fields[key];
-    if (!is_written(m, f)) continue;
+    if (!is_written(map, m, key)) continue;
     p = pl_mp_put_uint(p, key);
     p = put_field(p, member(m, f), f->kind);
   }
@@ -208,16 +209,8 @@ static const pl_wire_field *find_field(const pl_wire_map *map, const pl_mp_token
   return f->kind == PL_WIRE_NONE ? NULL : f;
 }
 
-static bool has_required(const pl_wire_map *map, uint64_t seen) {
-  for (unsigned key = 0; key < map->count; key++) {
-    if (map->fields[key].required && (seen >> key & 1) == 0) return false;
-  }
-  return true;
-}
-
-ptrdiff_t pl_wire_decode_prefix(void *m, const pl_wire_map *map, pl_bytes src) {
-  assert(map->count <= 64);
-  if (src.len == 0) return PL_PROTOCOL;  // also a view without an address
+// Fills `m`, which has the defaults. Bytes taken, or PL_PROTOCOL with `m` half filled.
+static ptrdiff_t decode_pairs(void *m, const pl_wire_map *map, pl_bytes src) {
   pl_mp_reader r = {.at = src.data, .end = src.data + src.len};
   pl_mp_token t;
   uint64_t seen = 0;
@@ -229,15 +222,35 @@ ptrdiff_t pl_wire_decode_prefix(void *m, const pl_wire_map *map, pl_bytes src) {
       if (pl_mp_skip(&r, PL_DEPTH_MAX) != PL_OK) return PL_PROTOCOL;
       continue;
     }
-    uint64_t bit = 1ULL << (f - map->fields);
+    uint64_t bit = PL_WIRE_KEY(f - map->fields);
     if ((seen & bit) != 0 || !get_field(m, f, &r)) return PL_PROTOCOL;
     seen |= bit;
   }
-  if (!has_required(map, seen)) return PL_PROTOCOL;
+  if ((map->required & ~seen) != 0) return PL_PROTOCOL;
   return r.at - src.data;
 }
 
+static ptrdiff_t decode(void *out, const pl_wire_map *map, pl_bytes src, bool whole) {
+  union {
+    max_align_t aligned;
+    char bytes[PL_WIRE_STRUCT_MAX];
+  } m;
+  assert(map->count <= 64);
+  assert(map->size <= sizeof m.bytes);
+  if (src.len == 0) return PL_PROTOCOL;  // also a view without an address
+
+  if (map->defaults == NULL) memset(m.bytes, 0, map->size);
+  if (map->defaults != NULL) memcpy(m.bytes, map->defaults, map->size);
+  ptrdiff_t took = decode_pairs(m.bytes, map, src);
+  if (took < 0 || (whole && (size_t)took != src.len)) return PL_PROTOCOL;
+  memcpy(out, m.bytes, map->size);
+  return took;
+}
+
+ptrdiff_t pl_wire_decode_prefix(void *m, const pl_wire_map *map, pl_bytes src) {
+  return decode(m, map, src, false);
+}
+
 pl_err pl_wire_decode(void *m, const pl_wire_map *map, pl_bytes src) {
-  ptrdiff_t took = pl_wire_decode_prefix(m, map, src);
-  return took == (ptrdiff_t)src.len ? PL_OK : PL_PROTOCOL;
+  return decode(m, map, src, true) < 0 ? PL_PROTOCOL : PL_OK;
 }

@@ -30,29 +30,32 @@ typedef enum pl_wire_kind {
 
 typedef struct pl_wire_field {
   uint8_t kind;
-  bool required;
   uint8_t len;
   uint16_t at;  // offset in the struct
 } pl_wire_field;
 
-// A message: its fields by key. Keys are below 64.
+// A message: its fields by key.
 typedef struct pl_wire_map {
-  const pl_wire_field *fields;  // [key]
+  const pl_wire_field *fields;  // [key], keys are below 64
   unsigned count;
+  uint64_t required;     // one bit a key
+  size_t size;           // of the struct, at most PL_WIRE_STRUCT_MAX
+  const void *defaults;  // the struct as it is without any key; NULL: zeros
 } pl_wire_map;
+
+enum { PL_WIRE_STRUCT_MAX = 320 };
+
+#define PL_WIRE_KEY(key) (1ULL << (key))
 
 // A row of a table: the key on the wire, the kind, and the member of `message`.
 #define PL_WIRE_FIELD(key, message, member, of_kind) \
   [key] = {.kind = PL_WIRE_##of_kind, .at = offsetof(message, member)}
-#define PL_WIRE_REQUIRED(key, message, member, of_kind) \
-  [key] = {.kind = PL_WIRE_##of_kind, .required = true, .at = offsetof(message, member)}
-#define PL_WIRE_MAP_OF(table) \
-  { .fields = (table), .count = sizeof(table) / sizeof *(table) }
 
 // `m` points at the struct. PL_NO_MEMORY, with `out` as it was.
 pl_err pl_wire_encode(pl_buf *out, const pl_wire_map *map, const void *m);
 
-// Fills the zeroed struct `m` from the map at the start of `src`. Bytes taken (> 0) or PL_PROTOCOL.
+// Fills the struct `m` from the map at the start of `src`. Bytes taken (> 0), or PL_PROTOCOL with
+// `m` as it was.
 ptrdiff_t pl_wire_decode_prefix(void *m, const pl_wire_map *map, pl_bytes src);
 // The same for a map that is all of `src`: PL_OK or PL_PROTOCOL.
 pl_err pl_wire_decode(void *m, const pl_wire_map *map, pl_bytes src);

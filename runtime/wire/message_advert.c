@@ -5,12 +5,17 @@
 #include "wire/message.h"
 
 static const pl_wire_field advert_fields[] = {
-    PL_WIRE_REQUIRED(1, pl_msg_advert, version, U64),
+    PL_WIRE_FIELD(1, pl_msg_advert, version, U64),
     PL_WIRE_FIELD(2, pl_msg_advert, snapshot, FLAG),
     PL_WIRE_FIELD(3, pl_msg_advert, complete, FLAG),
     PL_WIRE_FIELD(4, pl_msg_advert, items, ARRAY),
 };
-static const pl_wire_map advert_map = PL_WIRE_MAP_OF(advert_fields);
+static const pl_wire_map advert_map = {
+    .fields = advert_fields,
+    .count = sizeof advert_fields / sizeof *advert_fields,
+    .required = PL_WIRE_KEY(1),
+    .size = sizeof(pl_msg_advert),
+};
 
 enum { ITEM_PARTS = 3 };
 
@@ -92,7 +97,7 @@ int pl_msg_advert_next(const pl_msg_advert *m, size_t *at, pl_msg_advert_item *o
 }
 
 pl_err pl_msg_advert_decode(pl_msg_advert *out, pl_bytes src) {
-  pl_msg_advert m = {0};
+  pl_msg_advert m;
   pl_err err = pl_wire_decode(&m, &advert_map, src);
   if (err != PL_OK) return err;
 

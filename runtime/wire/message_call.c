@@ -4,8 +4,8 @@
 #include "wire/message.h"
 
 static const pl_wire_field call_fields[] = {
-    PL_WIRE_REQUIRED(1, pl_msg_call, call_id, U64),
-    PL_WIRE_REQUIRED(2, pl_msg_call, action, NAME),
+    PL_WIRE_FIELD(1, pl_msg_call, call_id, U64),
+    PL_WIRE_FIELD(2, pl_msg_call, action, NAME),
     PL_WIRE_FIELD(3, pl_msg_call, timeout_ms, U64),
     PL_WIRE_FIELD(4, pl_msg_call, stream, FLAG),
     PL_WIRE_FIELD(5, pl_msg_call, window_items, U64),
@@ -26,15 +26,92 @@ static const pl_wire_field call_fields[] = {
     PL_WIRE_FIELD(20, pl_msg_call, idle_ms, U64),
     PL_WIRE_FIELD(21, pl_msg_call, input, FLAG),
 };
-static const pl_wire_map call_map = PL_WIRE_MAP_OF(call_fields);
+static const pl_wire_map call_map = {
+    .fields = call_fields,
+    .count = sizeof call_fields / sizeof *call_fields,
+    .required = PL_WIRE_KEY(1) | PL_WIRE_KEY(2),
+    .size = sizeof(pl_msg_call),
+};
 
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src) {
-  pl_msg_call m = {0};
-  ptrdiff_t took = pl_wire_decode_prefix(&m, &call_map, src);
-  if (took > 0) *out = m;
-  return took;
+  return pl_wire_decode_prefix(out, &call_map, src);
+}
+
+// Encoding is written out, because every call passes here: the order of the fields and what is
+// left out are those of the table.
+
+static uint32_t pairs_of(const pl_msg_call *m) {
+  return 2U + (m->timeout_ms != 0) + m->stream + (m->window_items != 0) + (m->window_bytes != 0) +
+         (m->source.len != 0) + (m->destination.len != 0) + (m->hops_left != 0) +
+         (m->priority != 0) + (m->attempt != 0) + (m->first_call_id != 0) + (m->trace.len != 0) +
+         (m->meta.len != 0) + (m->identity.len != 0) + (m->ancestors.len != 0) + (m->codec != 0) +
+         (m->compression != 0) + (m->body_len != 0) + (m->idle_ms != 0) + m->input;
+}
+
+static size_t room_of(const pl_msg_call *m) {
+  enum { KEYS = 22 };
+  return KEYS * (1 + PL_MP_TOKEN_MAX) + m->action.len + m->source.len + m->destination.len +
+         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len;
+}
+
+static uint8_t *put_uint(uint8_t *p, uint8_t key, uint64_t v) {
+  if (v == 0) return p;
+  *p = key;
+  return pl_mp_put_uint(p + 1, v);
+}
+
+static uint8_t *put_flag(uint8_t *p, uint8_t key, bool v) {
+  p[0] = key;
+  p[1] = 0xc3;
+  return p + 2 * v;
+}
+
+static uint8_t *put_bin(uint8_t *p, uint8_t key, pl_bytes v) {
+  if (v.len == 0) return p;
+  *p = key;
+  return pl_mp_put_bin(p + 1, v.data, (uint32_t)v.len);
+}
+
+static uint8_t *put_raw(uint8_t *p, uint8_t key, pl_bytes v) {
+  if (v.len == 0) return p;
+  *p = key;
+  memcpy(p + 1, v.data, v.len);
+  return p + 1 + v.len;
+}
+
+// What only some calls carry: keys 7 to 16.
+static uint8_t *put_journey(uint8_t *p, const pl_msg_call *m) {
+  p = put_bin(p, 7, m->source);
+  p = put_raw(p, 8, m->destination);
+  p = put_uint(p, 9, m->hops_left);
+  p = put_uint(p, 10, m->priority);
+  p = put_uint(p, 11, m->attempt);
+  p = put_uint(p, 12, m->first_call_id);
+  p = put_bin(p, 13, m->trace);
+  p = put_raw(p, 14, m->meta);
+  p = put_raw(p, 15, m->identity);
+  return put_raw(p, 16, m->ancestors);
 }
 
 pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m) {
-  return pl_wire_encode(out, &call_map, m);
+  uint8_t *start = pl_buf_reserve(out, room_of(m));
+  if (start == NULL) return PL_NO_MEMORY;
+
+  uint8_t *p = pl_mp_put_map(start, pairs_of(m));
+  *p++ = 1;
+  p = pl_mp_put_uint(p, m->call_id);
+  *p++ = 2;
+  p = pl_wire_put_text(p, m->action);
+  p = put_uint(p, 3, m->timeout_ms);
+  p = put_flag(p, 4, m->stream);
+  p = put_uint(p, 5, m->window_items);
+  p = put_uint(p, 6, m->window_bytes);
+  p = put_journey(p, m);
+  p = put_uint(p, 17, m->codec);
+  p = put_uint(p, 18, m->compression);
+  p = put_uint(p, 19, m->body_len);
+  p = put_uint(p, 20, m->idle_ms);
+  p = put_flag(p, 21, m->input);
+  pl_buf_commit(out, (size_t)(p - start));
+  return PL_OK;
 }

@@ -19,7 +19,7 @@ typedef struct wire_error {
 } wire_error;
 
 static const pl_wire_field error_fields[] = {
-    PL_WIRE_REQUIRED(1, wire_error, code, I64),
+    PL_WIRE_FIELD(1, wire_error, code, I64),
     PL_WIRE_FIELD(2, wire_error, outcome, U64),
     PL_WIRE_FIELD(3, wire_error, message, PROSE),
     PL_WIRE_FIELD(4, wire_error, name, NAME),
@@ -30,7 +30,12 @@ static const pl_wire_field error_fields[] = {
     PL_WIRE_FIELD(9, wire_error, details, RAW),
     PL_WIRE_FIELD(10, wire_error, retry_after_ms, U32),
 };
-static const pl_wire_map error_map = PL_WIRE_MAP_OF(error_fields);
+static const pl_wire_map error_map = {
+    .fields = error_fields,
+    .count = sizeof error_fields / sizeof *error_fields,
+    .required = PL_WIRE_KEY(1),
+    .size = sizeof(wire_error),
+};
 
 // Cuts between characters, so that UTF-8 stays UTF-8.
 static pl_bytes cut(pl_bytes text, size_t max) {
@@ -68,7 +73,7 @@ pl_err pl_msg_error_encode(pl_buf *out, const pl_failure *f) {
 }
 
 pl_err pl_msg_error_decode(pl_failure *out, pl_bytes src) {
-  wire_error e = {0};
+  wire_error e;
   pl_err err = pl_wire_decode(&e, &error_map, src);
   if (err != PL_OK) return err;
   if (e.code >= 0 || e.code < INT32_MIN) return PL_PROTOCOL;
