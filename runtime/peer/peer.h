@@ -1,10 +1,11 @@
-// The neighbours of a node: who is dialled, who has come, which link to each is in use, and what happens when it breaks.
+// The neighbours of a node: who is dialled, who has come, which link to each is in use, and what
+// happens when it breaks.
 //
-// A pl_peer is a neighbouring node and stays the same object while its links come and go, as long as somebody dials it
-// or it is up. A dial is an address that the node keeps connected: first attempt at once, then again after
-// 0.05 s x 2^n with jitter, at most `reconnect_max`. Of two links to the same node one survives by a rule that both ends
-// compute alike (docs/protocol.md); the other is retired: no new circuits, closed when its last one has ended.
-// Loop thread only.
+// A pl_peer is a neighbouring node and stays the same object while its links come and go, as long
+// as somebody dials it or it is up. A dial is an address that the node keeps connected: first
+// attempt at once, then again after 0.05 s x 2^n with jitter, at most `reconnect_max`. Of two links
+// to the same node one survives by a rule that both ends compute alike (docs/protocol.md); the
+// other is retired: no new circuits, closed when its last one has ended. Loop thread only.
 #pragma once
 
 #include "peer/session.h"
@@ -14,14 +15,15 @@ typedef struct pl_peer pl_peer;
 typedef struct pl_dial pl_dial;
 
 typedef enum pl_peer_state {
-  PL_PEER_CONNECTING,    // never was up
+  PL_PEER_CONNECTING,  // never was up
   PL_PEER_UP,
   PL_PEER_RECONNECTING,  // was up, a dial goes on
   PL_PEER_GONE,          // neither up nor dialled; freed with its last reference
 } pl_peer_state;
 
 typedef struct pl_peers_ops {
-  // The session that calls are to use from now on; an older one of this peer may still be finishing (retired).
+  // The session that calls are to use from now on; an older one of this peer may still be finishing
+  // (retired).
   void (*on_session)(pl_peer *p, pl_session *s, void *user);
   // As pl_session_ops. `s` may be a retired one.
   pl_err (*on_frame)(pl_peer *p, pl_session *s, const pl_frame *f, void *user);
@@ -31,7 +33,8 @@ typedef struct pl_peers_ops {
   void (*on_session_down)(pl_peer *p, pl_session *s, pl_err why, const char *detail, void *user);
   // Every change of state, after the upcalls above that caused it.
   void (*on_state)(pl_peer *p, pl_peer_state was, void *user);
-  // How many circuits the layer above still has on `s`: a retired session is closed at 0. Tell later zeros by pl_peers_idle.
+  // How many circuits the layer above still has on `s`: a retired session is closed at 0. Tell
+  // later zeros by pl_peers_idle.
   size_t (*circuits)(pl_session *s, void *user);
 } pl_peers_ops;
 
@@ -42,22 +45,27 @@ typedef struct pl_peers_config {
   bool insecure;       // may listen beyond this machine without authentication
 } pl_peers_config;
 
-pl_peers *pl_peers_new(pl_loop *loop, const pl_peers_config *config, const pl_peers_ops *ops, void *user);
+pl_peers *pl_peers_new(pl_loop *loop, const pl_peers_config *config, const pl_peers_ops *ops,
+                       void *user);
 // All dials, listeners and sessions must be gone (pl_peers_shutdown and its callback).
 void pl_peers_free(pl_peers *ps);
 
-// Opens a listener. `detail` (PL_URL_MAX bytes) says what is wrong. FORBIDDEN: beyond this machine without `insecure`.
-// *bound (PL_URL_MAX bytes) gets the address really bound.
+// Opens a listener. `detail` (PL_URL_MAX bytes) says what is wrong. FORBIDDEN: beyond this machine
+// without `insecure`. *bound (PL_URL_MAX bytes) gets the address really bound.
 pl_err pl_peers_listen(pl_peers *ps, const char *url, char *bound, char *detail);
 void pl_peers_unlisten_all(pl_peers *ps);
 
-// Result of the first attempt of a dial, exactly once: PL_OK with the peer (borrowed) when a session to it is up,
-// also when that is another link than this one; else why it failed, SELF included. With `keep` the dial goes on after
-// a failure; without, it ends with its first link or its failure.
+// Result of the first attempt of a dial, exactly once: PL_OK with the peer (borrowed) when a
+// session to it is up, also when that is another link than this one; else why it failed, SELF
+// included. With `keep` the dial goes on after a failure; without, it ends with its first link or
+// its failure.
 typedef void pl_dial_fn(pl_dial *d, pl_err err, const char *detail, pl_peer *p, void *user);
-// PL_INVALID with `detail` set. `done` may be NULL. Dialling an address that is already kept shares that dial.
-pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl_dial_fn *done, void *user, char *detail);
-// Ends the dial; its `done` is called with CANCELLED from the loop if it was still due. Links stay up.
+// PL_INVALID with `detail` set. `done` may be NULL. Dialling an address that is already kept shares
+// that dial.
+pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl_dial_fn *done,
+                     void *user, char *detail);
+// Ends the dial; its `done` is called with CANCELLED from the loop if it was still due. Links stay
+// up.
 void pl_dial_stop(pl_dial *d);
 
 // The peer of that id; NULL when there is none.
@@ -80,11 +88,13 @@ void *pl_peer_data(const pl_peer *p);
 // The neighbour told a new name or role (advert of kind "node").
 void pl_peer_update(pl_peer *p, const char *name, pl_role role);
 
-// Ends the links to a peer and, unless `allow_reconnect`, the dials to it. With `abort` without a goodbye.
+// Ends the links to a peer and, unless `allow_reconnect`, the dials to it. With `abort` without a
+// goodbye.
 void pl_peer_disconnect(pl_peer *p, const char *reason, bool allow_reconnect, bool abort);
 
 // The layer above has no circuit on `s` any more (see ops.circuits).
 void pl_peers_idle(pl_peers *ps, pl_session *s);
 
-// Stops dials and listeners and closes all sessions with `reason`; `done` follows from the loop when the last is gone.
+// Stops dials and listeners and closes all sessions with `reason`; `done` follows from the loop
+// when the last is gone.
 void pl_peers_shutdown(pl_peers *ps, const char *reason, void (*done)(void *user), void *user);

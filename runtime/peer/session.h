@@ -1,6 +1,7 @@
-// A session is the protocol over one link with one neighbour: preamble and handshake, then frames, heartbeat and
-// goodbye. It knows nothing of actions or routes. Loop thread only; no I/O and no clock of its own: it uses its
-// link and its loop, so a spec drives it with memory links and virtual time.
+// A session is the protocol over one link with one neighbour: preamble and handshake, then frames,
+// heartbeat and goodbye. It knows nothing of actions or routes. Loop thread only; no I/O and no
+// clock of its own: it uses its link and its loop, so a spec drives it with memory links and
+// virtual time.
 //
 //     CONNECTING --> GREETING --> UP --> CLOSING --> (on_down, freed with its last reference)
 //         dialled      HELLO      READY both ways
@@ -17,7 +18,8 @@
 
 typedef struct pl_session pl_session;
 
-// What this node says of itself in a handshake, and how patient it is. Shared by all sessions of the node; outlives them.
+// What this node says of itself in a handshake, and how patient it is. Shared by all sessions of
+// the node; outlives them.
 typedef struct pl_identity {
   pl_id id;
   uint64_t epoch;
@@ -41,31 +43,38 @@ typedef enum pl_session_state {
 
 // Upcalls; any of them may close the session.
 typedef struct pl_session_ops {
-  // The neighbour's HELLO arrived and is well-formed. PL_OK accepts; any other error refuses with it and `*reason` (static).
-  // The hello is borrowed.
+  // The neighbour's HELLO arrived and is well-formed. PL_OK accepts, unless pl_session_defer was
+  // called; any other error refuses with it and `*reason` (static). The hello is borrowed.
   pl_err (*on_hello)(pl_session *s, const pl_msg_hello *hello, const char **reason, void *user);
   // READY went both ways.
   void (*on_up)(pl_session *s, void *user);
-  // Any frame but those of the handshake, the heartbeat and GOODBYE. The body has an owner and may be kept.
-  // Not PL_OK closes the session with a GOODBYE of that error.
+  // Any known frame but those of the handshake, the heartbeat and GOODBYE. The body has an owner
+  // and may be kept. Not PL_OK closes the session with a GOODBYE of that error.
   pl_err (*on_frame)(pl_session *s, const pl_frame *f, void *user);
   // All frames of one read were delivered.
   void (*on_batch)(pl_session *s, void *user);
   // The backlog of the link fell below PL_WRITE_LOW again.
   void (*on_drained)(pl_session *s, void *user);
-  // The last one, exactly once, also for a session that never came up. `why`: PL_OK (closed on purpose, by either side),
-  // CONNECT_FAILED, TIMEOUT, PEER_LOST, PROTOCOL, SELF, or what the other side refused with. `goodbye` is what the other side said, or NULL.
-  void (*on_down)(pl_session *s, pl_err why, const char *detail, const pl_msg_goodbye *goodbye, void *user);
+  // The last one, exactly once, also for a session that never came up. `why`: PL_OK (closed on
+  // purpose, by either side), CONNECT_FAILED, TIMEOUT, PEER_LOST, PROTOCOL, SELF, or what the other
+  // side refused with. `goodbye` is what the other side said, or NULL.
+  void (*on_down)(pl_session *s, pl_err why, const char *detail, const pl_msg_goodbye *goodbye,
+                  void *user);
 } pl_session_ops;
 
-// Takes over `link`, whether it was just dialled (dialler = true) or accepted. One reference, which is given up by
-// pl_session_drop; the session holds itself until on_down.
-pl_session *pl_session_open(pl_loop *loop, const pl_identity *self, pl_link *link, bool dialler, const pl_session_ops *ops,
-                            void *user);
-// The ops for pl_link_dial when the link is to become a session's: dial with these and no user, then pl_session_open at once.
-// (pl_session_open installs its own ops and user.)
-pl_err pl_session_dial(pl_session **out, pl_loop *loop, const pl_identity *self, const pl_url *url, const pl_session_ops *ops,
-                       void *user);
+// Takes over `link`, which is connected: accepted, or an end of a pair. `dialler` is the part to
+// play in the handshake. One reference, which is given up by pl_session_drop; the session holds
+// itself until on_down.
+pl_session *pl_session_open(pl_loop *loop, const pl_identity *self, pl_link *link, bool dialler,
+                            const pl_session_ops *ops, void *user);
+// The same over a new link to `url`. Errors as of pl_link_dial.
+pl_err pl_session_dial(pl_session **out, pl_loop *loop, const pl_identity *self, const pl_url *url,
+                       const pl_session_ops *ops, void *user);
+
+// In on_hello: the answer follows later, by pl_session_accept or pl_session_close. The time of the
+// handshake goes on.
+void pl_session_defer(pl_session *s);
+void pl_session_accept(pl_session *s);
 
 pl_session *pl_session_hold(pl_session *s);
 void pl_session_drop(pl_session *s);
@@ -80,29 +89,38 @@ bool pl_session_is_dialler(const pl_session *s);
 pl_link *pl_session_link(const pl_session *s);  // borrowed; NULL after on_down
 // Of the neighbour, valid from on_hello on.
 const pl_id *pl_session_peer_id(const pl_session *s);
-const pl_id *pl_session_nonce(const pl_session *s, bool dialler);  // of the dialling side, or of the other
-uint64_t pl_session_body_window(const pl_session *s);              // bytes of BODY the neighbour takes ungranted
-uint64_t pl_session_message_max(const pl_session *s);              // largest value the neighbour takes
+const pl_id *pl_session_nonce(const pl_session *s,
+                              bool dialler);  // of the dialling side, or of the other
+uint64_t pl_session_body_window(
+    const pl_session *s);  // bytes of BODY the neighbour takes ungranted
+uint64_t pl_session_message_max(const pl_session *s);  // largest value the neighbour takes
 
 // Sends one frame. `body` is written as pl_link_append would; body.len <= PL_FRAGMENT_MAX.
-void pl_session_send(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label, pl_bytes body);
+void pl_session_send(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
+                     pl_bytes body);
 // The same with a body in two parts: `head` is copied, `body` is written as pl_link_append would.
-void pl_session_send_parts(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label, pl_bytes head,
-                           pl_bytes body);
+void pl_session_send_parts(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
+                           pl_bytes head, pl_bytes body);
 // Frames sent so far: tells whether a frame is still the last one.
 uint64_t pl_session_sent(const pl_session *s);
-// The same in two steps, for bodies encoded in place: room for a body of at most `max` (<= PL_FRAGMENT_MAX), then its real length.
+// The same in two steps, for bodies encoded in place: room for a body of at most `max` (<=
+// PL_FRAGMENT_MAX), then its real length.
 uint8_t *pl_session_begin(pl_session *s, size_t max);
-void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label, size_t len);
+void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
+                       size_t len);
 
 size_t pl_session_backlog(const pl_session *s);
 
 // Round trip: smoothed, microseconds, 0 when not measured yet.
 uint64_t pl_session_rtt_us(const pl_session *s);
-// Pings now. `done` is called exactly once with the round trip, or err when the session went down or nothing came within `timeout_us`.
+// Pings now. `done` is called exactly once with the round trip, or err when the session went down
+// or nothing came within `timeout_us`.
 typedef void pl_pong_fn(pl_err err, uint64_t rtt_us, void *user);
-pl_err pl_session_ping(pl_session *s, uint64_t timeout_us, pl_pong_fn *done, void *user);  // PL_BUSY past 4096 outstanding
+pl_err pl_session_ping(pl_session *s, uint64_t timeout_us, pl_pong_fn *done,
+                       void *user);  // PL_BUSY past 4096 outstanding
 
+// As given when it was opened; NULL when that was with other ops.
+void *pl_session_user(const pl_session *s, const pl_session_ops *ops);
 // Place for the layer above to hang its per-session state; NULL at first.
 void pl_session_set_data(pl_session *s, void *data);
 void *pl_session_data(const pl_session *s);

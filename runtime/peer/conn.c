@@ -1,0 +1,263 @@
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "peer/peers.h"
+
+struct pl_probe {
+  pl_conn *asker;  // NULL when it has gone
+  pl_conn *asked;  // is there until the answer is, which is also given when it goes
+};
+
+static void keep_hello(pl_conn *c, const pl_msg_hello *m) {
+  pl_told_fini(&c->told);
+  c->told.epoch = m->epoch;
+  c->told.role = m->role == PL_ROLE_LEAF ? PL_ROLE_LEAF : PL_ROLE_NODE;
+  c->told.name = pl_alloc(m->name.len + 1);
+  if (m->name.len > 0) memcpy(c->told.name, m->name.data, m->name.len);
+  if (m->addresses.len > 0) {
+    c->told.addresses = pl_slice_copy(m->addresses.data, m->addresses.len);
+  }
+}
+
+static void admit(pl_conn *c) {
+  assert(!c->admitted);
+  c->admitted = true;
+  c->peers->admitted++;
+  if (!c->dialled) c->peers->greeting--;
+}
+
+static pl_conn *active_of(pl_peers *ps, const pl_id *id) {
+  pl_peer *p = pl_peers_find(ps, id);
+  return p != NULL && p->active != NULL && pl_conn_is_up(p->active) ? p->active : NULL;
+}
+
+static bool is_full(const pl_conn *c) {
+  return !c->dialled && c->peers->admitted >= c->peers->config.max_peers;
+}
+
+static const char taken[] = "id is taken";
+
+static pl_err on_hello(pl_session *s, const pl_msg_hello *hello, const char **reason, void *user) {
+  pl_conn *c = user;
+  pl_peers *ps = c->peers;
+  const pl_identity *self = ps->config.identity;
+  if (pl_id_equal(&hello->id, &self->id)) {
+    bool same = hello->epoch == self->epoch;
+    *reason = same ? "the address leads back to this node" : taken;
+    return same ? PL_SELF : PL_INVALID;
+  }
+  if (ps->stopping) {
+    *reason = "the node is stopping";
+    return PL_DRAINING;
+  }
+  pl_conn *active = active_of(ps, &hello->id);
+  if (active == NULL && is_full(c)) {
+    ps->loop->metrics.links_refused++;
+    *reason = "too many peers";
+    return PL_BUSY;
+  }
+  keep_hello(c, hello);
+  if (active == NULL || active->told.epoch == hello->epoch) {
+    admit(c);
+    return PL_OK;
+  }
+  // Restarted with the same id, or a copy of it: whoever is there proves it by living.
+  *reason = taken;
+  if (!pl_conn_probe(c, active)) return PL_INVALID;
+  pl_session_defer(s);
+  return PL_OK;
+}
+
+// Two nodes claim one id, and the older link is silent: the later start is believed.
+static bool displace(pl_conn *c, pl_conn *active) {
+  if (c->told.epoch < active->told.epoch) return false;
+  pl_peer *p = active->peer;
+  for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
+    pl_conn *old = pl_container(n, pl_conn, of_peer);
+    if (old->told.epoch != c->told.epoch) {
+      pl_session_abort(old->session, PL_PEER_LOST, "replaced by a restart of the node");
+    }
+  }
+  return true;
+}
+
+static void id_probed(pl_conn *c, pl_err err) {
+  pl_conn *active = active_of(c->peers, pl_session_peer_id(c->session));
+  bool conflict = active != NULL && active->told.epoch != c->told.epoch;
+  if (conflict && (err == PL_OK || !displace(c, active))) {
+    pl_session_close(c->session, PL_INVALID, taken, true);
+    return;
+  }
+  admit(c);
+  pl_session_accept(c->session);
+}
+
+static void rival_probed(pl_conn *c, pl_conn *rival, pl_err err) {
+  if (c->peer->active != rival || err == PL_OK) {  // or a still better link came
+    pl_conn_retire(c);
+  } else if (err == PL_TIMEOUT) {
+    pl_session_abort(rival->session, PL_PEER_LOST, "silent beside a new link");
+  }  // else it is down, and `c` takes its place when that is told
+}
+
+static void on_probed(pl_err err, uint64_t rtt_us, void *user) {
+  (void)rtt_us;
+  pl_probe *probe = user;
+  pl_conn *c = probe->asker;
+  pl_conn *asked = probe->asked;
+  pl_free(probe);
+  if (c == NULL) return;
+  c->probe = NULL;
+  if (pl_session_status(c->session) == PL_SESSION_CLOSING) return;
+  if (c->stage == PL_CONN_GREETING) {
+    id_probed(c, err);
+  } else if (c->stage == PL_CONN_CONTENDING) {
+    rival_probed(c, asked, err);
+  }
+}
+
+bool pl_conn_probe(pl_conn *c, pl_conn *asked) {
+  assert(c->probe == NULL);
+  pl_probe *probe = pl_new(pl_probe);
+  *probe = (pl_probe){.asker = c, .asked = asked};
+  uint64_t timeout_us = c->peers->config.identity->heartbeat_us;
+  if (pl_session_ping(asked->session, timeout_us, on_probed, probe) != PL_OK) {
+    pl_free(probe);
+    return false;
+  }
+  c->probe = probe;
+  return true;
+}
+
+// The peer that `c` leads to: known, or else the one that its dialer stands for.
+static pl_peer *find_peer(pl_conn *c) {
+  const pl_id *id = pl_session_peer_id(c->session);
+  pl_peer *p = pl_peers_find(c->peers, id);
+  if (p != NULL) return p;
+  p = c->dialer != NULL && !c->dialer->peer->was_up ? c->dialer->peer : pl_peer_new(c->peers);
+  pl_peer_identify(p, id);
+  return p;
+}
+
+static void on_up(pl_session *s, void *user) {
+  pl_conn *c = user;
+  pl_conn *active = active_of(c->peers, pl_session_peer_id(s));
+  if (active != NULL && active->told.epoch != c->told.epoch && !displace(c, active)) {
+    pl_session_close(s, PL_INVALID, taken, true);
+    return;
+  }
+  c->peer = pl_peer_hold(find_peer(c));
+  pl_peer_joined(c->peer, c);
+  pl_dialer *d = c->dialer;
+  if (d == NULL) return;
+  c->dialer = NULL;
+  pl_dialer_up(d, c->peer);
+}
+
+static pl_err on_frame(pl_session *s, const pl_frame *f, void *user) {
+  pl_conn *c = user;
+  if (f->type == PL_FRAME_RETIRE) {
+    c->other_retired = true;
+    pl_conn_close_idle(c);
+    return PL_OK;
+  }
+  return c->peer != NULL ? c->peers->ops->on_frame(c->peer, s, f, c->peers->user) : PL_OK;
+}
+
+static void on_batch(pl_session *s, void *user) {
+  pl_conn *c = user;
+  if (c->peer != NULL) c->peers->ops->on_batch(c->peer, s, c->peers->user);
+}
+
+static void on_drained(pl_session *s, void *user) {
+  pl_conn *c = user;
+  if (c->peer != NULL) c->peers->ops->on_drained(c->peer, s, c->peers->user);
+}
+
+static void tell_down(pl_conn *c, pl_err why, const char *detail, const pl_msg_goodbye *goodbye) {
+  pl_peers *ps = c->peers;
+  pl_peer *p = c->peer;
+  bool was_active = p->active == c;
+  if (was_active) p->active = NULL;
+  pl_list_remove(&c->of_peer);
+  ps->loop->metrics.links_closed++;
+  ps->loop->metrics.links_now--;
+  if (why == PL_PEER_LOST) ps->loop->metrics.peers_lost++;
+  ps->ops->on_session_down(p, c->session, why, detail, ps->user);
+  pl_peer_left(p, was_active, goodbye);
+  pl_peer_settle(p, why, detail);
+  pl_peer_drop(p);
+}
+
+static void on_down(pl_session *s, pl_err why, const char *detail, const pl_msg_goodbye *goodbye,
+                    void *user) {
+  pl_conn *c = user;
+  pl_peers *ps = c->peers;
+  pl_list_remove(&c->node);
+  if (c->probe != NULL) c->probe->asker = NULL;
+  if (c->admitted) {
+    ps->admitted--;
+  } else if (!c->dialled) {
+    ps->greeting--;
+  }
+  if (c->peer != NULL) {
+    tell_down(c, why, detail, goodbye);
+  } else if (c->dialer != NULL) {
+    pl_dialer_failed(c->dialer, why, detail, goodbye);
+  }
+  pl_told_fini(&c->told);
+  pl_session_drop(s);
+  pl_free(c);
+  if (ps->stopping) pl_peers_wake(ps);
+}
+
+static const pl_session_ops session_ops = {
+    .on_hello = on_hello,
+    .on_up = on_up,
+    .on_frame = on_frame,
+    .on_batch = on_batch,
+    .on_drained = on_drained,
+    .on_down = on_down,
+};
+
+static pl_conn *new_conn(pl_peers *ps, bool dialled) {
+  pl_conn *c = pl_new(pl_conn);
+  c->peers = ps;
+  c->dialled = dialled;
+  pl_list_init(&c->of_peer);
+  return c;
+}
+
+void pl_conn_accept(pl_peers *ps, pl_link *link) {
+  if (ps->stopping || ps->greeting >= PL_GREETING_MAX) {
+    ps->loop->metrics.links_refused++;
+    pl_link_abort(link, PL_BUSY, "");
+    return;
+  }
+  pl_conn *c = new_conn(ps, false);
+  pl_list_push(&ps->conns, &c->node);
+  ps->greeting++;
+  c->session = pl_session_open(ps->loop, ps->config.identity, link, false, &session_ops, c);
+}
+
+pl_err pl_conn_dial(pl_conn **out, pl_dialer *d) {
+  pl_peers *ps = d->peers;
+  pl_conn *c = new_conn(ps, true);
+  pl_err err =
+      pl_session_dial(&c->session, ps->loop, ps->config.identity, &d->url, &session_ops, c);
+  if (err != PL_OK) {
+    pl_free(c);
+    return err;
+  }
+  c->dialer = d;
+  pl_list_push(&ps->conns, &c->node);
+  *out = c;
+  return PL_OK;
+}
+
+void pl_peers_idle(pl_peers *ps, pl_session *s) {
+  (void)ps;
+  pl_conn *c = pl_session_user(s, &session_ops);
+  if (c != NULL && pl_conn_is_up(c)) pl_conn_close_idle(c);
+}

@@ -1,0 +1,79 @@
+// The handshake of one link as a machine without I/O: bytes and answers in, bytes to send and steps
+// out (docs/protocol.md, "Handshake"). It has no clock either; who owns it bounds its time.
+//
+//   dialler                                     other end
+//     preamble, HELLO  ------------------------->
+//                      <-------------------------  preamble, HELLO, READY
+//     READY            ------------------------->
+//
+// Each end says READY when its owner has accepted the other's HELLO; with both said the link is up.
+// The end that was dialled says nothing at all before it has seen that the other speaks this
+// protocol.
+//
+//   IDLE -> PREAMBLE -> GREETING -> DECIDING ----> ACCEPTED -> READY
+//                                      |   \                     ^
+//                                      |    +----> EXPECTED -----+
+//                                      +--> FAILED   (from everywhere but IDLE and READY)
+#pragma once
+
+#include "base/buf.h"
+#include "peer/session.h"
+
+typedef enum pl_hello_state {
+  PL_HELLO_IDLE,
+  PL_HELLO_PREAMBLE,  // the other's preamble is due
+  PL_HELLO_GREETING,  // its HELLO is due
+  PL_HELLO_DECIDING,  // our owner's answer is due
+  PL_HELLO_EXPECTED,  // the same, and the other's READY is here already
+  PL_HELLO_ACCEPTED,  // the other's READY is due
+  PL_HELLO_READY,
+  PL_HELLO_FAILED,
+} pl_hello_state;
+
+typedef struct pl_hello {
+  pl_hello_state state;
+  bool dialler;
+  bool understood;  // the other speaks our protocol: a GOODBYE makes sense
+  const pl_identity *self;
+  pl_id nonce;  // ours, of this link
+  // Of the other's HELLO:
+  pl_id peer_id;
+  pl_id peer_nonce;
+  uint64_t peer_body_window;
+  uint64_t peer_message_max;
+  size_t received;   // bytes used; bounded until READY
+  uint64_t skipped;  // frames of types unknown here
+  char detail[128];  // why it FAILED, for people
+} pl_hello;
+
+typedef enum pl_hello_step {
+  PL_HELLO_STEP_MORE,    // a partial preamble or frame: wait for more bytes
+  PL_HELLO_STEP_NEXT,    // something was used; feed the rest
+  PL_HELLO_STEP_ASK,     // a HELLO came: answer with pl_hello_accept or pl_hello_fail
+  PL_HELLO_STEP_UP,      // READY both ways; the rest is frames of the session
+  PL_HELLO_STEP_LEFT,    // the other end said GOODBYE
+  PL_HELLO_STEP_BROKEN,  // the other end broke the protocol; `err` and h->detail say how
+} pl_hello_step;
+
+typedef struct pl_hello_event {
+  pl_hello_step step;
+  size_t used;  // bytes of the input, also when it failed
+  pl_err err;   // BROKEN
+  union {
+    pl_msg_hello hello;      // ASK: borrows from the input
+    pl_msg_goodbye goodbye;  // LEFT: the same
+  } msg;
+} pl_hello_event;
+
+// `nonce` is random and new. What is to be sent is appended to `out`, here and below; PL_NO_MEMORY
+// is the only error, and then nothing is sent.
+pl_err pl_hello_start(pl_hello *h, const pl_identity *self, bool dialler, const pl_id *nonce,
+                      pl_buf *out);
+
+// Takes at most one preamble or frame from the start of `in`. Not after READY or FAILED.
+pl_hello_event pl_hello_feed(pl_hello *h, pl_bytes in, pl_buf *out);
+
+// The owner's answer in DECIDING or EXPECTED: READY is sent. *up: and had already come.
+pl_err pl_hello_accept(pl_hello *h, bool *up, pl_buf *out);
+// The handshake ends without a link: refused, too late, or closed. Fine in every state but READY.
+void pl_hello_fail(pl_hello *h);

@@ -1,0 +1,257 @@
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "peer/peers.h"
+
+enum { LOG_ID = 8 };  // digits of an id in a log line
+
+static const char *const state_names[] = {
+    [PL_PEER_CONNECTING] = "connecting",
+    [PL_PEER_UP] = "up",
+    [PL_PEER_RECONNECTING] = "reconnecting",
+    [PL_PEER_GONE] = "gone",
+};
+
+void pl_told_fini(pl_told *t) {
+  pl_free(t->name);
+  pl_slice_drop(t->addresses);
+  *t = (pl_told){0};
+}
+
+pl_peer *pl_peer_new(pl_peers *ps) {
+  pl_peer *p = pl_new(pl_peer);
+  p->refs = 1;
+  p->peers = ps;
+  p->state = PL_PEER_CONNECTING;
+  pl_list_init(&p->unsettled);
+  pl_list_init(&p->conns);
+  pl_list_init(&p->dialers);
+  pl_list_push(&ps->list, &p->node);
+  return p;
+}
+
+void pl_peer_identify(pl_peer *p, const pl_id *id) {
+  p->id = *id;
+  p->was_up = true;
+  pl_map_put_bytes(&p->peers->by_id, p->id.bytes, sizeof p->id.bytes, p);
+}
+
+pl_peer *pl_peer_hold(pl_peer *p) {
+  assert(p->refs > 0);
+  p->refs++;
+  return p;
+}
+
+void pl_peer_drop(pl_peer *p) {
+  assert(p->refs > 0);
+  if (--p->refs > 0) return;
+  assert(p->state == PL_PEER_GONE);
+  pl_told_fini(&p->told);
+  pl_free(p);
+}
+
+// State.
+
+static pl_peer_state state_now(const pl_peer *p) {
+  if (p->active != NULL) return PL_PEER_UP;
+  if (pl_list_empty(&p->dialers) && pl_list_empty(&p->conns)) return PL_PEER_GONE;
+  return p->was_up ? PL_PEER_RECONNECTING : PL_PEER_CONNECTING;
+}
+
+static void log_up(const pl_peer *p, pl_peer_state was) {
+  char id[PL_ID_HEX];
+  pl_id_format(&p->id, id);
+  pl_log_info(p->peers->loop->log, "link up", pl_f_bytes("peer", id, LOG_ID),
+              pl_f_text("name", pl_peer_name(p)),
+              pl_f_text("remote", pl_link_remote(pl_session_link(p->active->session))),
+              pl_f_bool("dialled", p->active->dialled), pl_f_text("was", state_names[was]));
+}
+
+static void log_lost(const pl_peer *p, pl_err why, const char *detail) {
+  char id[PL_ID_HEX];
+  pl_id_format(&p->id, id);
+  pl_log_info(p->peers->loop->log, why == PL_OK ? "link closed" : "link lost",
+              pl_f_bytes("peer", id, LOG_ID), pl_f_text("name", pl_peer_name(p)),
+              pl_f_text("why", pl_err_name(why)), pl_f_text("detail", detail),
+              pl_f_text("state", state_names[p->state]));
+}
+
+static void forget(pl_peer *p) {
+  pl_peers *ps = p->peers;
+  pl_list_remove(&p->node);
+  if (p->was_up) pl_map_remove_bytes(&ps->by_id, p->id.bytes, sizeof p->id.bytes);
+  pl_peer_drop(p);  // the list's reference
+}
+
+void pl_peer_settle(pl_peer *p, pl_err why, const char *detail) {
+  pl_peers *ps = p->peers;
+  pl_peer_state was = p->state;
+  pl_peer_state now = state_now(p);
+  if (was == now || was == PL_PEER_GONE) return;
+  p->state = now;
+  if (now == PL_PEER_UP) {
+    ps->up++;
+    log_up(p, was);
+  } else if (was == PL_PEER_UP) {
+    ps->up--;
+    log_lost(p, why, detail);
+  }
+  pl_peer_hold(p);
+  if (now == PL_PEER_GONE) forget(p);
+  ps->ops->on_state(p, was, ps->user);
+  pl_peer_drop(p);
+}
+
+void pl_peer_unsettle(pl_peer *p) {
+  if (!pl_list_empty(&p->unsettled)) return;
+  pl_list_push(&p->peers->unsettled, &p->unsettled);
+  pl_peer_hold(p);
+  pl_peers_wake(p->peers);
+}
+
+// Which link.
+
+// The end with the smaller id, and of its links the one with the smaller nonce: both ends know
+// these four numbers.
+bool pl_conn_beats(const pl_conn *a, const pl_conn *b) {
+  if (a->dialled != b->dialled) {
+    const pl_id *self = &a->peers->config.identity->id;
+    bool self_is_smaller = pl_id_compare(self, pl_session_peer_id(a->session)) < 0;
+    return a->dialled == self_is_smaller;
+  }
+  return pl_id_compare(pl_session_nonce(a->session, true), pl_session_nonce(b->session, true)) < 0;
+}
+
+static void learn(pl_peer *p, const pl_told *t) {
+  pl_told_fini(&p->told);
+  p->told.epoch = t->epoch;
+  p->told.role = t->role;
+  p->told.name = pl_strdup(t->name);
+  if (t->addresses != NULL) p->told.addresses = pl_slice_hold(t->addresses);
+}
+
+static void activate(pl_peer *p, pl_conn *c) {
+  c->stage = PL_CONN_ACTIVE;
+  p->active = c;
+  learn(p, &c->told);
+  p->peers->ops->on_session(p, c->session, p->peers->user);
+}
+
+// While a better link is there, the other end may open circuits here until it says RETIRE, too.
+// Without one it did not see what made us retire this: then it dials anew.
+void pl_conn_close_idle(pl_conn *c) {
+  if (c->stage != PL_CONN_RETIRED || !pl_conn_is_up(c)) return;
+  if (!c->other_retired && c->peer->active != NULL) return;
+  if (c->peers->ops->circuits(c->session, c->peers->user) > 0) return;
+  pl_session_close(c->session, PL_OK, "duplicate link", true);
+}
+
+void pl_conn_retire(pl_conn *c) {
+  c->stage = PL_CONN_RETIRED;
+  c->peers->loop->metrics.duplicate_links++;
+  pl_log_debug(c->peers->loop->log, "duplicate link",
+               pl_f_text("remote", pl_link_remote(pl_session_link(c->session))),
+               pl_f_bool("dialled", c->dialled));
+  pl_session_send(c->session, PL_FRAME_RETIRE, 0, 0, 0, (pl_bytes){0});
+  pl_conn_close_idle(c);
+}
+
+void pl_peer_joined(pl_peer *p, pl_conn *c) {
+  pl_metrics *m = &p->peers->loop->metrics;
+  m->links_opened++;
+  m->links_now++;
+  c->stage = PL_CONN_CONTENDING;
+  pl_list_push(&p->conns, &c->of_peer);
+
+  pl_conn *old = p->active;
+  if (old == NULL || !pl_conn_is_up(old) || pl_conn_beats(c, old)) {
+    activate(p, c);
+    if (old != NULL && pl_conn_is_up(old)) pl_conn_retire(old);
+  } else if (!pl_conn_probe(c, old)) {
+    pl_conn_retire(c);
+  }
+  pl_dialers_rest(p);
+  pl_peer_settle(p, PL_OK, "");
+}
+
+static pl_conn *best_contender(const pl_peer *p) {
+  pl_conn *best = NULL;
+  for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
+    pl_conn *c = pl_container(n, pl_conn, of_peer);
+    if (c->stage != PL_CONN_CONTENDING || !pl_conn_is_up(c)) continue;
+    if (best == NULL || pl_conn_beats(c, best)) best = c;
+  }
+  return best;
+}
+
+void pl_peer_left(pl_peer *p, bool was_active, const pl_msg_goodbye *goodbye) {
+  if (!was_active || p->active != NULL) return;
+  pl_conn *next = best_contender(p);
+  if (next != NULL) {
+    activate(p, next);
+    return;
+  }
+  for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
+    pl_conn_close_idle(pl_container(n, pl_conn, of_peer));
+  }
+  pl_dialers_resume(p, goodbye);
+}
+
+void pl_peer_disconnect(pl_peer *p, const char *reason, bool allow_reconnect, bool abort) {
+  if (!allow_reconnect) pl_dialers_end(p);
+  for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
+    pl_conn *c = pl_container(n, pl_conn, of_peer);
+    if (abort) {
+      pl_session_abort(c->session, PL_OK, reason);
+    } else {
+      pl_session_close(c->session, PL_OK, reason, allow_reconnect);
+    }
+  }
+}
+
+// What is known of it.
+
+const pl_id *pl_peer_id(const pl_peer *p) {
+  return &p->id;
+}
+
+const char *pl_peer_name(const pl_peer *p) {
+  return p->told.name != NULL ? p->told.name : "";
+}
+
+pl_role pl_peer_role(const pl_peer *p) {
+  return p->told.role;
+}
+
+uint64_t pl_peer_epoch(const pl_peer *p) {
+  return p->told.epoch;
+}
+
+pl_bytes pl_peer_addresses(const pl_peer *p) {
+  pl_slice *s = p->told.addresses;
+  return s != NULL ? (pl_bytes){.data = s->data, .len = s->len, .owner = s} : (pl_bytes){0};
+}
+
+pl_peer_state pl_peer_status(const pl_peer *p) {
+  return p->state;
+}
+
+pl_session *pl_peer_session(const pl_peer *p) {
+  return p->active != NULL && pl_conn_is_up(p->active) ? p->active->session : NULL;
+}
+
+void pl_peer_update(pl_peer *p, const char *name, pl_role role) {
+  char *copy = pl_strdup(name);
+  pl_free(p->told.name);
+  p->told.name = copy;
+  p->told.role = role;
+}
+
+void pl_peer_set_data(pl_peer *p, void *data) {
+  p->data = data;
+}
+
+void *pl_peer_data(const pl_peer *p) {
+  return p->data;
+}
