@@ -139,8 +139,8 @@ static const char *parse_tcp(pl_url *u, span text) {
   if (memchr(text.at, ':', text.len) == NULL)
     return text.len == 0 ? "the host is missing" : "the port is missing";
   span host = cut(&text, ':');
-  if (host.len == 0) return "the host is missing";
   if (memchr(text.at, ':', text.len) != NULL) return "an IPv6 address is written in brackets";
+  if (host.len == 0) return "the host is missing";
   if (!span_is(host, "*")) {
     for (size_t i = 0; i < host.len; i++)
       if (!is_host_char(host.at[i])) return "a host has letters, digits, '.', '-' and '_'";

@@ -7,6 +7,7 @@
 // clang-format off
 #define TESTING_AREAS(X) \
   X(base) \
+  X(link) \
   X(process)
 // clang-format on
 

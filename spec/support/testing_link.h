@@ -1,0 +1,7 @@
+// Parts of `perilune.testing`.link.
+#pragma once
+
+#include <lua.h>
+
+// Sockets without the runtime, as the other end of a link: adds its functions to the table on top.
+void testing_add_sockets(lua_State *L);  // [-0, +0]
