@@ -5,7 +5,8 @@
 
 enum {
   SAMPLES_MAX = 1 << 20,
-  WARM_UP_PART = 10,  // a tenth of the time goes by before counting starts
+  WARM_UP_PART = 10,     // a tenth of the time goes by before counting starts
+  CALLS_PER_SAMPLE = 8,  // as in client.lua
 };
 
 typedef struct workload {
@@ -27,13 +28,12 @@ static const workload workloads[] = {
 
 typedef struct load {
   const workload *work;
-  uint64_t warm_at, end_at;        // uv_hrtime
-  uint64_t counted_from, sent_at;  // uv_hrtime; `sent_at` with one call in flight
+  uint64_t warm_at, end_at, counted_from, sampled_at;  // uv_hrtime
   uint64_t count;
   uint32_t received;  // chunks since the start, which is what an integer must be
   bool warm;
   size_t sample_count;
-  uint32_t *samples;  // ns, with one call in flight
+  uint32_t *samples;  // ns a call, with one call in flight
 } load;
 
 static uint8_t payload[BARE_BLOCK];
@@ -50,7 +50,6 @@ static void send_call(conn *c, const workload *w, uint32_t id) {
 static void on_open(conn *c) {
   load *l = c->user;
   const workload *w = l->work;
-  l->sent_at = uv_hrtime();
   if (w->kind == BARE_COUNT || w->kind == BARE_BLOCKS) {
     frame_put(&c->out, (uint8_t)w->kind, 0, &w->in_flight, sizeof w->in_flight);
     return;
@@ -60,9 +59,11 @@ static void on_open(conn *c) {
 }
 
 static void take_sample(load *l) {
+  if (l->count % CALLS_PER_SAMPLE != 0) return;
   uint64_t now = uv_hrtime();
-  if (l->sample_count < SAMPLES_MAX) l->samples[l->sample_count++] = (uint32_t)(now - l->sent_at);
-  l->sent_at = now;
+  uint32_t ns = (uint32_t)((now - l->sampled_at) / CALLS_PER_SAMPLE);
+  if (l->sample_count < SAMPLES_MAX) l->samples[l->sample_count++] = ns;
+  l->sampled_at = now;
 }
 
 static void on_reply(conn *c, load *l, const frame *f) {
@@ -104,7 +105,7 @@ static void keep_time(conn *c, load *l) {
   uint64_t now = uv_hrtime();
   if (!l->warm && now >= l->warm_at) {
     l->warm = true;
-    l->counted_from = now;
+    l->counted_from = l->sampled_at = now;
     l->count = l->sample_count = 0;
   } else if (now >= l->end_at) {
     report(l, now);
