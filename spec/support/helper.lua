@@ -3,6 +3,7 @@
 local busted = require 'busted'
 local native = require('perilune.testing').process
 local process = require 'spec.support.process'
+local socket = require 'spec.support.socket'
 
 local TEST_SECONDS = 120
 
@@ -20,4 +21,5 @@ busted.subscribe({ 'suite', 'end' }, function()
   return nil, true
 end)
 
+busted.after_each(socket.clean_up)
 busted.after_each(process.clean_up)

@@ -240,7 +240,9 @@ static int read_some(lua_State *L) {
 static int write_some(lua_State *L) {
   size_t len = 0;
   const char *bytes = luaL_checklstring(L, 2, &len);
-  ssize_t n = write((int)luaL_checkinteger(L, 1), bytes, len);
+  int fd = (int)luaL_checkinteger(L, 1);
+  ssize_t n = send(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n < 0 && errno == ENOTSOCK) n = write(fd, bytes, len);  // a pipe, which does not block
   if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) return 0;
   if (n < 0 && errno != EAGAIN) return fail(L, "write");
   lua_pushinteger(L, n < 0 ? 0 : n);

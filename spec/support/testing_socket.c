@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "link/address.h"
 #include "spec/support/testing_link.h"
 
 enum { FDS_MAX = 4096 };
@@ -86,6 +87,30 @@ static int socket_connect_unix(lua_State *L) {
   return 1;
 }
 
+// socket_listen() -> fd, port of loopback
+static int socket_listen(lua_State *L) {
+  struct sockaddr_in at = loopback(0);
+  socklen_t len = sizeof at;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(L, "socket");
+  if (bind(fd, (struct sockaddr *)&at, len) != 0 || listen(fd, SOMAXCONN) != 0 ||
+      getsockname(fd, (struct sockaddr *)&at, &len) != 0) {
+    close(fd);
+    return fail(L, "listen");
+  }
+  lua_pushinteger(L, fd);
+  lua_pushinteger(L, ntohs(at.sin_port));
+  return 2;
+}
+
+// socket_accept(fd) -> fd; waits for someone
+static int socket_accept(lua_State *L) {
+  int fd = accept4(check_fd(L, 1), NULL, NULL, SOCK_CLOEXEC);
+  if (fd < 0) return fail(L, "accept");
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
 static int socket_send(lua_State *L) {
   size_t len;
   const char *text = luaL_checklstring(L, 2, &len);
@@ -117,6 +142,27 @@ static int socket_close(lua_State *L) {
   if (lua_toboolean(L, 2)) setsockopt(check_fd(L, 1), SOL_SOCKET, SO_LINGER, &now, sizeof now);
   close(check_fd(L, 1));
   return 0;
+}
+
+// A TCP socket that is connected to itself.
+static int socket_to_itself(lua_State *L) {
+  struct sockaddr_in at = loopback(0);
+  socklen_t len = sizeof at;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(L, "socket");
+  if (bind(fd, (struct sockaddr *)&at, len) != 0 ||
+      getsockname(fd, (struct sockaddr *)&at, &len) != 0 ||
+      connect(fd, (struct sockaddr *)&at, len) != 0) {
+    close(fd);
+    return fail(L, "connect");
+  }
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+static int is_self(lua_State *L) {
+  lua_pushboolean(L, pl_socket_is_self(check_fd(L, 1)));
+  return 1;
 }
 
 static int port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *)) {
@@ -207,13 +253,24 @@ static int process_cpu(lua_State *L) {
 
 void testing_add_sockets(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"socket_connect", socket_connect},   {"socket_connect_unix", socket_connect_unix},
-      {"socket_unix", socket_unix},         {"socket_send", socket_send},
-      {"socket_receive", socket_receive},   {"socket_shutdown", socket_shutdown},
-      {"socket_close", socket_close},       {"find_socket", find_socket},
-      {"socket_options", socket_options},   {"limit_descriptors", limit_descriptors},
-      {"next_descriptor", next_descriptor}, {"set_umask", set_umask},
-      {"process_cpu", process_cpu},         {NULL, NULL},
+      {"socket_connect", socket_connect},
+      {"socket_connect_unix", socket_connect_unix},
+      {"socket_unix", socket_unix},
+      {"socket_send", socket_send},
+      {"socket_receive", socket_receive},
+      {"socket_shutdown", socket_shutdown},
+      {"socket_close", socket_close},
+      {"socket_to_itself", socket_to_itself},
+      {"is_self", is_self},
+      {"find_socket", find_socket},
+      {"socket_options", socket_options},
+      {"limit_descriptors", limit_descriptors},
+      {"next_descriptor", next_descriptor},
+      {"set_umask", set_umask},
+      {"socket_listen", socket_listen},
+      {"socket_accept", socket_accept},
+      {"process_cpu", process_cpu},
+      {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);
 }
