@@ -5,3 +5,6 @@
 
 // Sockets without the runtime, as the other end of a link: adds its functions to the table on top.
 void testing_add_sockets(lua_State *L);  // [-0, +0]
+
+// link.parse(text) -> the fields in a table, or nil, code, why
+int testing_parse_url(lua_State *L);
