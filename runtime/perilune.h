@@ -1,7 +1,9 @@
-// The host API of perilune: a node, the calls it makes and the requests it serves. This and base/ are all that the Lua
-// embedding, or a program in C, needs. Everything runs on the thread of the node's loop.
+// The host API of perilune: a node, the calls it makes and the requests it serves. This and base/
+// are all that the Lua embedding, or a program in C, needs. Everything runs on the thread of the
+// node's loop.
 //
-// Callbacks come from the loop, never from inside the call that registered them, and may call anything here.
+// Callbacks come from the loop, never from inside the call that registered them, and may call
+// anything here.
 #pragma once
 
 #include "base/buf.h"
@@ -13,7 +15,7 @@
 
 #define PL_VERSION "0.1.0"
 
-// ---- options -----------------------------------------------------------------------------------
+// Options.
 
 // A list of texts, owned.
 typedef struct pl_texts {
@@ -21,22 +23,83 @@ typedef struct pl_texts {
   size_t count;
 } pl_texts;
 
-// Options of a node, checked. Times in seconds, sizes in bytes, 0 where it says so = none.
+// Where a value comes from; the higher one wins whatever the order of setting.
+typedef enum pl_source {
+  PL_SOURCE_DEFAULT,
+  PL_SOURCE_SCRIPT,
+  PL_SOURCE_FILE,
+  PL_SOURCE_ENVIRONMENT,
+  PL_SOURCE_ARGUMENTS,
+} pl_source;
+
+enum { PL_OPTION_COUNT = 27 };
+
+// Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
-  char *name;     // NULL: made from the id
-  char *id;       // 32 hexadecimal digits; NULL: random
-  char *mesh;     // local mesh to join; NULL: "default" without listen and peers, else none
-  char *psk;      // not available in this version
-  char *http;     // not available in this version
+  char *name;  // NULL: made from the id
+  char *id;    // 32 hexadecimal digits; NULL: random
+  char *mesh;  // local mesh to join; NULL: "default" without listen and peers, else none
+  char *psk, *http;
   char *log_level, *log_format;
   pl_texts listen, peers, advertise;
   bool insecure;
-  double request_timeout, connect_timeout, handshake_timeout, heartbeat, reconnect_max, resume_window, drain, cpu_limit,
-      load_limit, cleanup_grace;
+  double request_timeout, connect_timeout, handshake_timeout, heartbeat, reconnect_max,
+      resume_window, drain, cpu_limit, load_limit, cleanup_grace;
   int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit;
+  uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list
 } pl_options;
 
-// ---- node --------------------------------------------------------------------------------------
+typedef enum pl_option_kind {
+  PL_OPTION_TEXT,
+  PL_OPTION_TEXTS,
+  PL_OPTION_BOOLEAN,
+  PL_OPTION_SECONDS,
+  PL_OPTION_INTEGER,
+} pl_option_kind;
+
+// One row of the table that the command line, the environment, the configuration file and scripts
+// share.
+typedef struct pl_option {
+  const char *name;  // "request_timeout": --request-timeout, PERILUNE_REQUEST_TIMEOUT
+  const char
+      *singular;  // of a list, for the command line and the environment: "peer"; else the name
+  pl_option_kind kind;
+  size_t offset;    // in pl_options
+  double standard;  // of numbers; texts and lists are empty
+  double min, max;
+  bool later;  // its capability is not in this version
+  const char *help;
+} pl_option;
+
+extern const pl_option pl_option_list[PL_OPTION_COUNT];
+// By name or singular, with '-' for '_' accepted; NULL when unknown.
+const pl_option *pl_option_find(const char *name);
+
+// What somebody gives for an option.
+typedef struct pl_option_value {
+  enum { PL_GIVEN_TEXT, PL_GIVEN_TEXTS, PL_GIVEN_NUMBER, PL_GIVEN_BOOLEAN } given;
+  const char *text;  // a number or boolean may also be given as text
+  const char *const *texts;
+  size_t count;
+  double number;
+  bool boolean;
+} pl_option_value;
+
+// Defaults. Undone by pl_options_free.
+void pl_options_init(pl_options *o);
+void pl_options_free(pl_options *o);
+void pl_options_copy(pl_options *out, const pl_options *in);  // into an uninitialized `out`
+// Sets one option, unless a higher source has. From the command line a list grows, else it is
+// replaced. PL_INVALID or PL_UNSUPPORTED with `why` (PL_URL_MAX bytes) naming the option:
+// "request_timeout: -1 is below 0".
+pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *option,
+                     const pl_option_value *value, char *why);
+// All of PERILUNE_*; `get` is getenv or a twin of it.
+pl_err pl_options_from_environment(pl_options *o, char *(*get)(const char *name), char *why);
+// A JSON object of options. `path` is read and named in `why`.
+pl_err pl_options_from_file(pl_options *o, const char *path, char *why);
+
+// Node.
 
 typedef struct pl_node pl_node;
 
@@ -46,17 +109,20 @@ typedef struct pl_node_ops {
   void (*on_change)(pl_node *n, void *user);
 } pl_node_ops;
 
-// A node that does nothing yet. `options` is copied. Actions may be added before it starts. It begins as a leaf.
-// PL_INVALID with `detail` (PL_URL_MAX bytes).
-pl_err pl_node_new(pl_node **out, pl_loop *loop, const pl_options *options, const pl_node_ops *ops, void *user, char *detail);
-// Opens the listeners and dials the peers. An error of a listener is returned with `detail` and nothing stays open.
-// `joined` follows once, when every given peer has connected and sent its directory, or has failed once.
+// A node that does nothing yet. `options` is copied. Actions may be added before it starts. It
+// begins as a leaf. PL_INVALID with `detail` (PL_URL_MAX bytes).
+pl_err pl_node_new(pl_node **out, pl_loop *loop, const pl_options *options, const pl_node_ops *ops,
+                   void *user, char *detail);
+// Opens the listeners and dials the peers. An error of a listener is returned with `detail` and
+// nothing stays open. `joined` follows once, when every given peer has connected and sent its
+// directory, or has failed once.
 pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail);
 bool pl_node_started(const pl_node *n);
-// From now on it is a full member: it listens in the local mesh and tells its neighbours. Idempotent.
+// From now on it is a full member: it listens in the local mesh and tells its neighbours.
+// Idempotent.
 pl_err pl_node_promote(pl_node *n, char *detail);
-// Refuses new requests with DRAINING, lets running ones finish for `drain_us`, cancels the rest, says goodbye. `done` follows once.
-// A second stop with a shorter drain hastens the first.
+// Refuses new requests with DRAINING, lets running ones finish for `drain_us`, cancels the rest,
+// says goodbye. `done` follows once. A second stop with a shorter drain hastens the first.
 void pl_node_stop(pl_node *n, uint64_t drain_us, void (*done)(void *user), void *user);
 bool pl_node_stopping(const pl_node *n);
 // Only after `done`, or when never started.
@@ -93,7 +159,8 @@ typedef struct pl_action_info {
 typedef void pl_action_fn(const pl_action_info *info, void *user);
 void pl_node_each_action(pl_node *n, pl_action_fn *fn, void *user);
 
-// Finds a node by id or unique name. NO_ROUTE, or INVALID when several have that name (`detail` lists their ids).
+// Finds a node by id or unique name. NO_ROUTE, or INVALID when several have that name (`detail`
+// lists their ids).
 pl_err pl_node_find(pl_node *n, const char *id_or_name, size_t len, pl_id *out, char *detail);
 
 typedef void pl_ping_fn(pl_err err, uint64_t rtt_us, void *user);
@@ -101,20 +168,21 @@ pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn
 // Dials and keeps the address connected. `done` once: `id` of the node there, or why not.
 typedef void pl_connect_fn(pl_err err, const pl_id *id, const char *detail, void *user);
 pl_err pl_node_connect(pl_node *n, const char *url, pl_connect_fn *done, void *user, char *detail);
-pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect, bool abort);
+pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect,
+                          bool abort);
 
-// ---- calls: this node asks ---------------------------------------------------------------------
+// Calls: this node asks.
 
 typedef struct pl_call pl_call;
 
 typedef struct pl_call_options {
   pl_bytes action;
-  pl_bytes meta;          // raw MessagePack map, may be empty
-  const pl_id *node;      // NULL: any provider
-  uint64_t deadline_us;   // clock of the loop; PL_NEVER. Of a stream: of its first chunk
-  uint64_t idle_us;       // longest gap of a stream, 0 = none
-  bool stream;            // chunks are welcome
-  int codec;              // that `args` is in; see pl_node_codec
+  pl_bytes meta;         // raw MessagePack map, may be empty
+  const pl_id *node;     // NULL: any provider
+  uint64_t deadline_us;  // clock of the loop; PL_NEVER. Of a stream: of its first chunk
+  uint64_t idle_us;      // longest gap of a stream, 0 = none
+  bool stream;           // chunks are welcome
+  int codec;             // that `args` is in; see pl_node_codec
 } pl_call_options;
 
 typedef struct pl_call_ops {
@@ -127,41 +195,42 @@ typedef struct pl_call_ops {
 // The codec a provider of `action` wants: 0 MessagePack, 1 JSON.
 int pl_node_codec(pl_node *n, pl_bytes action);
 
-// Opens a call or stream. `args`: one encoded array, kept when it has an owner, else copied. On an error nothing was sent, *out is
-// untouched and `why` says what (NOT_FOUND, NO_ROUTE, BUSY, TOO_LARGE, CLOSED).
-pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_bytes args, const pl_call_ops *ops, void *user,
-                    pl_failure *why);
+// Opens a call or stream. `args`: one encoded array, kept when it has an owner, else copied. On an
+// error nothing was sent, *out is untouched and `why` says what (NOT_FOUND, NO_ROUTE, BUSY,
+// TOO_LARGE, CLOSED).
+pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_bytes args,
+                    const pl_call_ops *ops, void *user, pl_failure *why);
 
-// The next item of a stream, one encoded array: 1 with *item borrowed until the next call about `c`; 0 none there; -1 ended.
-// Taking an item is what grants the producer more.
+// The next item of a stream, one encoded array: 1 with *item borrowed until the next call about
+// `c`; 0 none there; -1 ended. Taking an item is what grants the producer more.
 int pl_call_next(pl_call *c, pl_bytes *item);
 // No item or end there, and the consumer waits: items are then handed on without a copy.
 void pl_call_expect(pl_call *c);
-bool pl_call_ended(const pl_call *c);                   // settled; items may still wait
-const pl_failure *pl_call_failure(const pl_call *c);    // NULL: it has a result (or has not ended)
-pl_bytes pl_call_result(const pl_call *c);              // one encoded array, borrowed
+bool pl_call_ended(const pl_call *c);                 // settled; items may still wait
+const pl_failure *pl_call_failure(const pl_call *c);  // NULL: it has a result (or has not ended)
+pl_bytes pl_call_result(const pl_call *c);            // one encoded array, borrowed
 int pl_call_codec(const pl_call *c);
 // Ends this end: an unsettled call is cancelled at the callee. No callback follows.
 void pl_call_free(pl_call *c, pl_err why);
 
-// ---- actions: this node serves -----------------------------------------------------------------
+// Actions: this node serves.
 
 typedef struct pl_action pl_action;
 typedef struct pl_request pl_request;
 
 typedef struct pl_action_options {
-  int64_t concurrency;   // 0 = none of its own
-  int64_t queue;         // waiting requests; -1: the node's max_queue
-  uint64_t timeout_us;   // longest run, 0 = none
-  int codec;             // 0 MessagePack, 1 JSON
-  pl_bytes attributes;   // told to other nodes: raw MessagePack map
+  int64_t concurrency;  // 0 = none of its own
+  int64_t queue;        // waiting requests; -1: the node's max_queue
+  uint64_t timeout_us;  // longest run, 0 = none
+  int codec;            // 0 MessagePack, 1 JSON
+  pl_bytes attributes;  // told to other nodes: raw MessagePack map
 } pl_action_options;
 
 typedef struct pl_action_ops {
   // A slot is free: start the handler. Later pl_request_end must follow, whatever happens.
   void (*on_start)(pl_request *r, void *user);
-  // The caller gave up, the deadline passed or the path is lost: stop the handler, then end the request. At most once, only
-  // after on_start.
+  // The caller gave up, the deadline passed or the path is lost: stop the handler, then end the
+  // request. At most once, only after on_start.
   void (*on_cancel)(pl_request *r, const pl_failure *why);
   // The producer may go on after pl_request_chunk said PL_BUSY.
   void (*on_credit)(pl_request *r);
@@ -169,9 +238,10 @@ typedef struct pl_action_ops {
   void (*on_gone)(void *user);
 } pl_action_ops;
 
-// Publishes `name`, replacing an action of that name for new requests. PL_INVALID: the name is empty, too long or has control
-// characters.
-pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o, const pl_action_ops *ops, void *user);
+// Publishes `name`, replacing an action of that name for new requests. PL_INVALID: the name is
+// empty, too long or has control characters.
+pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
+                          const pl_action_ops *ops, void *user);
 // PL_NOT_FOUND when there is none. Requests in flight finish.
 pl_err pl_node_remove_action(pl_node *n, pl_bytes name);
 
@@ -188,11 +258,16 @@ typedef struct pl_request_info {
 } pl_request_info;
 void pl_request_info_get(const pl_request *r, pl_request_info *out);
 
+// The arguments have been decoded: their memory can go.
+void pl_request_forget_args(pl_request *r);
+
 void pl_request_set_user(pl_request *r, void *user);
 void *pl_request_user(const pl_request *r);
 
-// Emits one chunk (one encoded array). PL_OK: go on. PL_BUSY: taken, wait for on_credit before the next. STREAM_EXPECTED: the
-// caller takes none; it is told so. CLOSED: nobody listens any more. NO_MEMORY.
+// Emits one chunk (one encoded array). PL_OK: go on. PL_BUSY: taken, wait for on_credit before the
+// next. STREAM_EXPECTED: the caller takes none; it is told so. CLOSED: nobody listens any more.
+// NO_MEMORY.
 pl_err pl_request_chunk(pl_request *r, pl_bytes item);
-// The one end of a request: with a result, or with a failure (result ignored). Frees the slot; `r` is gone.
+// The one end of a request: with a result, or with a failure (result ignored). Frees the slot; `r`
+// is gone.
 void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure);

@@ -13,6 +13,7 @@ enum {
   PL_KEYS_PREALLOC = 1024,         // slots a declared length may reserve before they arrive
   PL_NAME_MAX = 255,               // names of nodes, actions, events
   PL_URL_MAX = 512,
+  PL_META_MAX = 8 * 1024,            // metadata of a call: it must fit the first frame
   PL_ADDRESSES_MAX = 16,             // addresses a node tells of itself
   PL_JSON_CONFIG_MAX = 1024 * 1024,  // a configuration file
 

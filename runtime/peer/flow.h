@@ -1,8 +1,9 @@
 // The sending half of a session's circuits: bodies in fragments, under credit, in turn.
 //
-// A flow is one direction of one circuit. What fits, has credit and finds the link ready is written at once and without
-// allocation; everything else waits in the flow, and the lanes of the session give each waiting flow one fragment in turn, so a
-// big body does not hold up small ones. Loop thread only.
+// A flow is one direction of one circuit. What fits, has credit and finds the link ready is written
+// at once and without allocation; everything else waits in the flow, and the lanes of the session
+// give each waiting flow one fragment in turn, so a big body does not hold up small ones. Loop
+// thread only.
 #pragma once
 
 #include "base/list.h"
@@ -12,13 +13,15 @@
 typedef struct pl_lanes {
   pl_session *session;  // borrowed; NULL once it is down
   pl_loop *loop;
-  pl_list ready;        // of pl_flow, that have something to write and credit for it
+  pl_list ready;  // of pl_flow, that have something to write and credit for it
   pl_work pump;
-  uint32_t tail_label;    // DATA frame at the end of the link's batch that may grow: its label, 0 = none
+  pl_buf scratch;  // for encoding heads and errors
+  uint32_t
+      tail_label;  // DATA frame at the end of the link's batch that may grow: its label, 0 = none
   uint8_t tail_flags;
   uint16_t tail_items;
-  size_t tail_len;        // of its body
-  uint64_t tail_mark;     // pl_session_sent() when it was written
+  size_t tail_len;     // of its body
+  uint64_t tail_mark;  // pl_session_sent() when it was written
 } pl_lanes;
 
 void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session);
@@ -35,15 +38,22 @@ typedef struct pl_flow {
   uint64_t credit_items;
   uint64_t credit_bytes;
   size_t queued;                        // bytes waiting
+  bool began;                           // some frame of it was written
   void (*on_empty)(struct pl_flow *f);  // everything that waited is written; from the loop
 } pl_flow;
 
 void pl_flow_init(pl_flow *f, pl_lanes *lanes, uint32_t label, uint8_t flags);
 // Drops what waits.
 void pl_flow_fini(pl_flow *f);
+// Drops bodies of which nothing was written yet; what has begun is finished. True when the circuit
+// was never begun.
+bool pl_flow_withdraw(pl_flow *f);
+// A short frame of this circuit that overtakes what waits, needs no credit and is always written:
+// CREDIT, CANCEL.
+void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes body);
 
-// Each sends one body after all earlier ones. True: written. False: it waits (kept, or copied); on_empty will tell.
-// A body whose memory cannot be had closes the session.
+// Each sends one body after all earlier ones. True: written. False: it waits (kept, or copied);
+// on_empty will tell. A body whose memory cannot be had closes the session.
 bool pl_flow_call(pl_flow *f, const pl_msg_call *head, pl_bytes args);
 bool pl_flow_item(pl_flow *f, pl_bytes item);
 bool pl_flow_result(pl_flow *f, pl_bytes result);

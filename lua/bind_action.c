@@ -1,0 +1,370 @@
+// Actions: a request becomes a task that runs the handler; its yields are chunks, its return values
+// the result.
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lua/bind_call.h"
+#include "lua/error.h"
+#include "lua/script.h"
+#include "lua/task.h"
+#include "lua/value.h"
+
+// One registration. Freed when the node lets go of it, or with the VM if that goes first.
+typedef struct action {
+  pl_list node;  // in the bindings' list
+  pl_vm *vm;     // NULL once that is closed
+  int handler;   // reference in the registry
+  uint64_t cpu_limit_us;
+} action;
+
+// One request that is being served.
+typedef struct handling {
+  pl_request *request;
+  action *action;
+  pl_task *task;
+  pl_op credit;  // the handler waits until it may emit more
+  bool waiting;
+  pl_list streams;  // that the handler opened
+  pl_bytes result;  // kept, between the return and the end
+  int codec;
+  bool returned;
+} handling;
+
+// Waiting for credit.
+
+static int credit_finish(lua_State *L, pl_op *op) {
+  (void)L, (void)op;
+  return 0;
+}
+
+static void credit_cancel(pl_op *op) {
+  pl_container(op, handling, credit)->waiting = false;
+}
+
+static const pl_op_type credit_type = {
+    .name = "emitting a chunk", .finish = credit_finish, .cancel = credit_cancel};
+
+static void on_credit(pl_request *r) {
+  handling *h = pl_request_user(r);
+  if (!h->waiting) return;
+  h->waiting = false;
+  pl_op_wake(&h->credit);
+}
+
+// The handler's task.
+
+static int begin(lua_State *L, void *user) {
+  handling *h = user;
+  pl_request_info info;
+  pl_request_info_get(h->request, &info);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, h->action->handler);
+  int n = pl_values_decode(L, (pl_codec)info.codec, info.args);
+  pl_request_forget_args(h->request);
+  return n;
+}
+
+static pl_bytes encode(lua_State *L, const handling *h, int n, const char *root) {
+  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+  size_t max = (size_t)pl_node_options(pl_host_start(L))->max_message;
+  pl_values_encode(L, (pl_codec)h->codec, lua_gettop(L) - n + 1, n, root, max, scratch);
+  if (pl_buf_len(scratch) > PL_COPY_MAX) return pl_buf_take(scratch);
+  return pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
+}
+
+static void refuse_chunk(lua_State *L, handling *h, pl_err err) {
+  pl_failure why = pl_failure_of(err, PL_EXECUTED, NULL);
+  if (err == PL_STREAM_EXPECTED) pl_task_cancel(h->task, &why);
+  pl_raise(L, &why);
+}
+
+static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
+  handling *h = user;
+  pl_bytes item = encode(L, h, n, "chunk");
+  pl_err err = pl_request_chunk(h->request, item);
+  pl_bytes_drop(&item);
+  if (err == PL_OK) return PL_STEP_GO;
+  if (err != PL_BUSY) refuse_chunk(L, h, err == PL_CLOSED ? PL_CANCELLED : err);
+  h->credit.type = &credit_type;
+  h->waiting = true;
+  *wait = &h->credit;
+  return PL_STEP_WAIT;
+}
+
+static void on_return(lua_State *L, int n, void *user) {
+  handling *h = user;
+  pl_bytes result = encode(L, h, n, "result");
+  bool ok = pl_bytes_keep(&h->result, result);
+  pl_bytes_drop(&result);
+  if (!ok) pl_raise_code(L, PL_NO_MEMORY, PL_EXECUTED, "no memory for the result");
+  h->returned = true;
+}
+
+// The end.
+
+typedef struct conversion {
+  pl_failure failure;
+  const char *action;
+  const char *traceback;
+} conversion;
+
+static int convert(lua_State *L) {
+  conversion *c = lua_touserdata(L, 2);
+  c->failure = pl_error_to_failure(L, 1, c->action, c->traceback);
+  return 0;
+}
+
+static pl_failure failure_of(lua_State *L, const char *name, const char *traceback) {
+  conversion c = {.action = name, .traceback = traceback};
+  lua_pushcfunction(L, convert);
+  lua_pushvalue(L, -2);
+  lua_pushlightuserdata(L, &c);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    c.failure =
+        pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, "no memory for the error of the handler");
+  }
+  return c.failure;
+}
+
+static void log_failure(const handling *h, const pl_failure *f, const char *name) {
+  pl_log *log = pl_vm_loop(h->action->vm)->log;
+  pl_log_warn(log, "handler failed", pl_f_text("action", name),
+              pl_f_text("code", pl_err_name(f->code)),
+              pl_f_bytes("error", (const char *)f->message.data, f->message.len),
+              pl_f_bytes("traceback", (const char *)f->traceback.data, f->traceback.len));
+}
+
+static void free_handling(handling *h) {
+  pl_streams_close(&h->streams);
+  pl_bytes_drop(&h->result);
+  pl_free(h);
+}
+
+static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback,
+                   void *user) {
+  (void)t, (void)n;
+  handling *h = user;
+  pl_request_info info;
+  pl_request_info_get(h->request, &info);
+  pl_request_set_user(h->request, NULL);
+  if (state == PL_TASK_DONE && h->returned) {
+    pl_request_end(h->request, h->result, NULL);
+  } else {
+    char name[PL_NAME_MAX + 1];
+    memcpy(name, info.action.data, info.action.len);
+    name[info.action.len] = '\0';
+    pl_failure f = failure_of(L, name, traceback);
+    if (state == PL_TASK_FAILED) log_failure(h, &f, name);
+    pl_failure shown = f;
+    shown.node = *pl_node_id(pl_host_node(pl_script_host(pl_vm_host(h->action->vm))));
+    if (!info.local_path) shown.traceback = (pl_bytes){0};
+    pl_request_end(h->request, (pl_bytes){0}, &shown);
+    pl_failure_drop(&f);
+  }
+  pl_task_drop(h->task);
+  free_handling(h);
+}
+
+static const pl_task_type handler_type = {
+    .name = "handler",
+    .begin = begin,
+    .on_yield = on_yield,
+    .on_end = on_end,
+    .on_return = on_return,
+};
+
+// Requests.
+
+static void refuse_request(pl_request *r, pl_err code, const char *message) {
+  pl_failure f = pl_failure_of(code, PL_NOT_EXECUTED, message);
+  pl_request_end(r, (pl_bytes){0}, &f);
+}
+
+static void on_start(pl_request *r, void *user) {
+  action *a = user;
+  if (a->vm == NULL) {
+    refuse_request(r, PL_DRAINING, "the script is closing");
+    return;
+  }
+  handling *h = pl_new(handling);
+  pl_request_info info;
+  pl_request_info_get(r, &info);
+  h->request = r;
+  h->action = a;
+  h->codec = info.codec;
+  pl_list_init(&h->streams);
+  h->task = pl_task_start(a->vm, &handler_type, h, NULL);
+  if (h->task == NULL) {
+    pl_free(h);
+    refuse_request(r, PL_BUSY, "too many tasks run in the script");
+    return;
+  }
+  pl_request_set_user(r, h);
+  if (!info.stream) pl_task_set_deadline(h->task, info.deadline_us);
+  if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(h->task, a->cpu_limit_us);
+}
+
+static void on_cancel(pl_request *r, const pl_failure *why) {
+  handling *h = pl_request_user(r);
+  if (h != NULL) pl_task_cancel(h->task, why);
+}
+
+static void on_gone(void *user) {
+  action *a = user;
+  if (a->vm != NULL) luaL_unref(pl_vm_state(a->vm), LUA_REGISTRYINDEX, a->handler);
+  pl_list_remove(&a->node);
+  pl_free(a);
+}
+
+static const pl_action_ops action_ops = {
+    .on_start = on_start, .on_cancel = on_cancel, .on_credit = on_credit, .on_gone = on_gone};
+
+static handling *current_handling(lua_State *L) {
+  pl_task *t = pl_task_current(L);
+  return t != NULL && pl_task_kind(t) == &handler_type ? pl_task_user(t) : NULL;
+}
+
+pl_list *pl_handler_streams(lua_State *L) {
+  handling *h = current_handling(L);
+  return h == NULL ? NULL : &h->streams;
+}
+
+// Registering.
+
+// The actions of a VM, in a userdata whose end takes the VM from them.
+static const char list_key = 'a';
+
+static int list_close(lua_State *L) {
+  pl_list *actions = lua_touserdata(L, 1);
+  for (pl_list *n; (n = pl_list_pop(actions)) != NULL;)
+    pl_container(n, action, node)->vm = NULL;
+  return 0;
+}
+
+static pl_list *action_list(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &list_key);
+  pl_list *list = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return list;
+}
+
+static void read_options(lua_State *L, pl_action_options *o, action *a) {
+  lua_getfield(L, 3, "concurrency");
+  o->concurrency = luaL_optinteger(L, -1, 0);
+  lua_getfield(L, 3, "queue");
+  o->queue = luaL_optinteger(L, -1, -1);
+  lua_getfield(L, 3, "timeout");
+  o->timeout_us = (uint64_t)(luaL_optnumber(L, -1, 0) * 1e6);
+  lua_getfield(L, 3, "cpu_limit");
+  a->cpu_limit_us = (uint64_t)(luaL_optnumber(L, -1, 0) * 1e6);
+  lua_getfield(L, 3, "json");
+  o->codec = lua_toboolean(L, -1) ? PL_CODEC_JSON : PL_CODEC_MSGPACK;
+  lua_pop(L, 5);
+}
+
+// action(name, handler, {concurrency=, queue=, timeout=, cpu_limit=, json=}, attributes): checked
+// by the Lua side.
+static int l_action(lua_State *L) {
+  size_t len;
+  const char *name = luaL_checklstring(L, 1, &len);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  pl_node *n = pl_host_start(L);
+  pl_list *list = action_list(L);
+  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+  pl_value_encode(L, PL_CODEC_MSGPACK, 4, "attributes", PL_ADVERT_MAX, scratch);
+  pl_action_options o = {0};
+  action settings = {0};
+  read_options(L, &o, &settings);
+  o.attributes = pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
+  lua_pushvalue(L, 2);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+
+  action *a = pl_new(action);
+  *a = settings;
+  a->vm = pl_vm_of(L);
+  a->handler = ref;
+  pl_list_push(list, &a->node);
+  char detail[PL_URL_MAX] = "";
+  pl_err err = pl_node_add_action(n, pl_bytes_of(name, len), &o, &action_ops, a);
+  if (err != PL_OK) {
+    on_gone(a);
+    return pl_raise_code(L, err, PL_NOT_SENT, "mesh.action: '%s' cannot be registered: %s", name,
+                         err == PL_INVALID ? "a name is 1 to 255 bytes without control characters"
+                                           : pl_err_text(err));
+  }
+  pl_script_keeps(pl_script_of(L));
+  err = pl_node_promote(n, detail);
+  if (err != PL_OK) return pl_raise_code(L, err, PL_NOT_SENT, "%s", detail);
+  return 0;
+}
+
+static int l_remove(lua_State *L) {
+  size_t len;
+  const char *name = luaL_checklstring(L, 1, &len);
+  pl_node *n = pl_host_start(L);
+  lua_pushboolean(L, pl_node_remove_action(n, pl_bytes_of(name, len)) == PL_OK);
+  return 1;
+}
+
+// Context.
+
+static void set_text(lua_State *L, const char *key, const char *text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, key);
+}
+
+// Pushes the context of a handler as a table. [-0, +1]
+static void push_context(lua_State *L, const pl_request *r) {
+  pl_request_info info;
+  char hex[PL_ID_HEX];
+  pl_request_info_get(r, &info);
+  lua_createtable(L, 0, 6);
+  lua_pushlstring(L, (const char *)info.action.data, info.action.len);
+  lua_setfield(L, -2, "action");
+  lua_createtable(L, 0, 3);
+  pl_id_format(&info.caller, hex);
+  set_text(L, "id", hex);
+  set_text(L, "name", info.caller_name);
+  lua_setfield(L, -2, "caller");
+  if (info.deadline_us != PL_NEVER) {
+    lua_pushnumber(L, (double)info.deadline_us / 1e6);
+    lua_setfield(L, -2, "deadline");
+  }
+  if (info.meta.len > 0) {
+    pl_value_decode(L, PL_CODEC_MSGPACK, info.meta);
+  } else {
+    lua_newtable(L);
+  }
+  lua_setfield(L, -2, "meta");
+  lua_pushboolean(L, info.stream);
+  lua_setfield(L, -2, "stream");
+}
+
+// context() -> the table of the request that the task serves, or inherited; nil outside.
+static int l_context(lua_State *L) {
+  pl_task *t = pl_task_current(L);
+  if (t == NULL) return 0;
+  pl_task_push_context(L, t);
+  handling *h = current_handling(L);
+  if (!lua_isnil(L, -1) || h == NULL) return 1;
+  push_context(L, h->request);
+  lua_pushvalue(L, -1);
+  pl_task_set_context(L, t);
+  return 1;
+}
+
+int pl_open_action(lua_State *L) {
+  pl_list *list = lua_newuserdatauv(L, sizeof *list, 0);
+  pl_list_init(list);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, list_close);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &list_key);
+  static const luaL_Reg functions[] = {
+      {"action", l_action}, {"remove", l_remove}, {"context", l_context}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}

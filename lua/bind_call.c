@@ -1,0 +1,210 @@
+// Calls of scripts: mesh.call, and the pairs of functions that mesh.with makes.
+//
+// A caller is a pair (call, stream) over the same defaults. Nothing leaves before the node has
+// joined, so a call waits for that first.
+
+#include "lua/bind_call.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lua/error.h"
+#include "lua/task.h"
+#include "lua/value.h"
+
+uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d) {
+  double timeout = isnan(d->timeout) ? pl_node_options(n)->request_timeout : d->timeout;
+  uint64_t own = timeout <= 0 ? PL_NEVER : pl_now_us(pl_node_loop(n)) + (uint64_t)(timeout * 1e6);
+  pl_task *t = pl_task_current(L);
+  uint64_t inherited = t == NULL ? PL_NEVER : pl_task_deadline(t);
+  return inherited < own ? inherited : own;
+}
+
+void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id *id) {
+  const pl_call_defaults *d = lua_touserdata(L, index);
+  if (d->has_node) {
+    char detail[PL_URL_MAX];
+    pl_err err = pl_node_find(n, d->node, d->node_len, id, detail);
+    if (err != PL_OK) pl_raise_code(L, err, PL_NOT_SENT, "%s", detail);
+    o->node = id;
+  }
+  if (d->has_meta) {
+    lua_getiuservalue(L, index, 1);
+    o->meta.data = (const uint8_t *)lua_tolstring(L, -1, &o->meta.len);
+    lua_pop(L, 1);  // the user value keeps the string alive
+  }
+}
+
+// Large ones are handed over, not copied.
+pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec) {
+  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+  size_t max = (size_t)pl_node_options(n)->max_message;
+  pl_values_encode(L, (pl_codec)codec, 2, lua_gettop(L) - 1, "args", max, scratch);
+  if (pl_buf_len(scratch) > PL_COPY_MAX) return pl_buf_take(scratch);
+  return pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
+}
+
+int pl_call_raise(lua_State *L, const pl_failure *f, int action) {
+  pl_failure shown = *f;
+  if (shown.action.len == 0) {
+    shown.action.data = (const uint8_t *)lua_tolstring(L, action, &shown.action.len);
+  }
+  return pl_raise(L, &shown);
+}
+
+// Waiting for the join.
+
+typedef struct join_op {
+  pl_op op;
+  pl_watch watch;
+  lua_CFunction then;  // goes on with the arguments that are still on the stack
+} join_op;
+
+static int join_finish(lua_State *L, pl_op *op) {
+  join_op *j = pl_container(op, join_op, op);
+  lua_CFunction then = j->then;
+  pl_free(j);
+  return then(L);
+}
+
+static void join_cancel(pl_op *op) {
+  join_op *j = pl_container(op, join_op, op);
+  pl_watch_cancel(&j->watch);
+  pl_free(j);
+}
+
+static const pl_op_type join_type = {
+    .name = "waiting for the mesh", .finish = join_finish, .cancel = join_cancel};
+
+static void on_join(pl_watch *w) {
+  pl_op_wake(&pl_container(w, join_op, watch)->op);
+}
+
+int pl_wait_joined(lua_State *L, lua_CFunction then) {
+  pl_op_check(L, &join_type);
+  join_op *j = pl_new(join_op);
+  j->op.type = &join_type;
+  j->then = then;
+  pl_host_on_join(pl_host_of(L), &j->watch, on_join);
+  return pl_op_wait(L, &j->op);
+}
+
+// Calls.
+
+typedef struct call_op {
+  pl_op op;
+  pl_call *call;
+} call_op;
+
+// An ended call on the Lua stack, because decoding its result may raise.
+#define ENDED_CALL "perilune.Call"
+
+static int ended_call_close(lua_State *L) {
+  pl_call **box = lua_touserdata(L, 1);
+  if (*box != NULL) pl_call_free(*box, PL_CANCELLED);
+  *box = NULL;
+  return 0;
+}
+
+static int call_finish(lua_State *L, pl_op *op) {
+  call_op *o = pl_container(op, call_op, op);
+  pl_call *c = o->call;
+  pl_free(o);
+  lua_settop(L, 1);  // the action's name
+  pl_call **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = c;
+  luaL_setmetatable(L, ENDED_CALL);
+  if (pl_call_failure(c) != NULL) return pl_call_raise(L, pl_call_failure(c), 1);
+  int n = pl_values_decode(L, (pl_codec)pl_call_codec(c), pl_call_result(c));
+  pl_call_free(c, PL_CANCELLED);
+  *box = NULL;
+  return n;
+}
+
+static void call_cancel(pl_op *op) {
+  call_op *o = pl_container(op, call_op, op);
+  pl_call_free(o->call, PL_CANCELLED);
+  pl_free(o);
+}
+
+static const pl_op_type call_type = {
+    .name = "mesh.call", .finish = call_finish, .cancel = call_cancel};
+
+static void on_call_end(pl_call *c, void *user) {
+  (void)c;
+  pl_op_wake(&((call_op *)user)->op);
+}
+
+static const pl_call_ops call_ops = {.on_end = on_call_end};
+
+static int call_now(lua_State *L) {
+  const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
+  pl_node *n = pl_host_start(L);
+  pl_call_options o = {0};
+  pl_id id;
+  pl_op_check(L, &call_type);
+  pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
+  o.action.data = (const uint8_t *)lua_tolstring(L, 1, &o.action.len);
+  o.deadline_us = pl_call_deadline(L, n, d);
+  o.codec = pl_node_codec(n, o.action);
+  pl_bytes args = pl_call_encode_args(L, n, o.codec);
+
+  call_op *op = pl_new(call_op);
+  op->op.type = &call_type;
+  pl_failure why;
+  pl_err err = pl_node_call(&op->call, n, &o, args, &call_ops, op, &why);
+  pl_bytes_drop(&args);
+  if (err != PL_OK) {
+    pl_free(op);
+    return pl_raise(L, &why);
+  }
+  return pl_op_wait(L, &op->op);
+}
+
+static int l_call(lua_State *L) {
+  luaL_checkstring(L, 1);
+  pl_host_start(L);
+  return pl_host_joined(pl_host_of(L)) ? call_now(L) : pl_wait_joined(L, call_now);
+}
+
+// Callers.
+
+// caller(timeout | nil, node | nil, meta | nil, idle) -> call, stream. The Lua side has checked the
+// types.
+static int l_caller(lua_State *L) {
+  lua_settop(L, 4);
+  pl_call_defaults *d = lua_newuserdatauv(L, sizeof *d, 1);
+  *d = (pl_call_defaults){.timeout = luaL_optnumber(L, 1, NAN), .idle = luaL_checknumber(L, 4)};
+  if (!lua_isnil(L, 2)) {
+    const char *node = luaL_checklstring(L, 2, &d->node_len);
+    luaL_argcheck(L, d->node_len <= PL_NAME_MAX, 2, "longer than 255 bytes");
+    memcpy(d->node, node, d->node_len);
+    d->has_node = true;
+  }
+  if (!lua_isnil(L, 3)) {
+    pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+    pl_value_encode(L, PL_CODEC_MSGPACK, 3, "meta", PL_META_MAX, scratch);
+    lua_pushlstring(L, (const char *)pl_buf_data(scratch), pl_buf_len(scratch));
+    lua_setiuservalue(L, 5, 1);
+    d->has_meta = true;
+  }
+  lua_pushvalue(L, 5);
+  lua_pushcclosure(L, l_call, 1);
+  lua_pushvalue(L, 5);
+  lua_pushcclosure(L, pl_stream_new, 1);
+  return 2;
+}
+
+int pl_open_call(lua_State *L) {
+  luaL_newmetatable(L, ENDED_CALL);
+  lua_pushcfunction(L, ended_call_close);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+  pl_stream_register(L);
+  lua_newtable(L);
+  lua_pushcfunction(L, l_caller);
+  lua_setfield(L, -2, "caller");
+  return 1;
+}

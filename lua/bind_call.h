@@ -1,0 +1,34 @@
+// Shared by the bindings of calls and streams.
+#pragma once
+
+#include "base/list.h"
+#include "lua/host.h"
+
+// What mesh.with fixed for its calls. A userdata; user value 1: the encoded metadata.
+typedef struct pl_call_defaults {
+  double timeout;  // seconds; NAN: the node's request_timeout; 0: never
+  double idle;     // seconds; 0: live
+  bool has_node;
+  bool has_meta;
+  size_t node_len;
+  char node[PL_NAME_MAX + 1];  // id or name
+} pl_call_defaults;
+
+// When a call with these defaults must be over, in clock microseconds.
+uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d);
+// Sets node and metadata in `o` from the defaults at `index`. Raises when the node is not known.
+void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id *id);
+// The arguments of a call on the stack of its function, from 2 on. To be dropped.
+pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec);
+// Raises `f`, with the name at index `action` unless it has one.
+int pl_call_raise(lua_State *L, const pl_failure *f, int action);
+// Waits until the node has joined, then goes on with `then`, which finds the same stack.
+int pl_wait_joined(lua_State *L, lua_CFunction then);
+
+// mesh.stream, with the defaults in upvalue 1.
+int pl_stream_new(lua_State *L);
+void pl_stream_register(lua_State *L);
+// Closes the streams that a handler opened and has not passed on.
+void pl_streams_close(pl_list *streams);
+// The list of streams of the handler that runs in L; NULL outside one (bind_action.c).
+pl_list *pl_handler_streams(lua_State *L);

@@ -1,0 +1,436 @@
+// The node as scripts see it: mesh.node, self, nodes, actions, ping, connect, disconnect, stop, and
+// waiting for changes.
+
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lua/bind_call.h"
+#include "lua/error.h"
+#include "lua/script.h"
+#include "lua/task.h"
+#include "lua/value.h"
+
+// Options.
+
+enum { TEXTS_MAX = PL_LISTENERS_MAX + 1 };
+
+// Fills `texts` from the list at the top. The strings stay alive in the table.
+static size_t read_texts(lua_State *L, const char *name, const char **texts) {
+  lua_Integer n = luaL_len(L, -1);
+  if (n > PL_LISTENERS_MAX) luaL_error(L, "mesh.node: %s: more than 64 addresses", name);
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (lua_rawgeti(L, -1, i) != LUA_TSTRING) {
+      luaL_error(L, "mesh.node: %s[%d]: a string is expected, got %s", name, (int)i,
+                 luaL_typename(L, -1));
+    }
+    texts[i - 1] = lua_tostring(L, -1);
+    lua_pop(L, 1);
+  }
+  return (size_t)n;
+}
+
+static void set_option(lua_State *L, pl_options *o, const char *name) {
+  const pl_option *opt = pl_option_find(name);
+  if (opt == NULL || strcmp(opt->name, name) != 0)
+    luaL_error(L, "mesh.node: unknown option '%s'", name);
+  const char *texts[TEXTS_MAX];
+  pl_option_value v = {.texts = texts};
+  switch (lua_type(L, -1)) {
+    case LUA_TSTRING: {
+      bool number = opt->kind == PL_OPTION_SECONDS || opt->kind == PL_OPTION_INTEGER;
+      if (number || opt->kind == PL_OPTION_BOOLEAN) {
+        luaL_error(L, "mesh.node: %s: a %s is expected, got a string", name,
+                   number ? "number" : "boolean");
+      }
+      v.given = PL_GIVEN_TEXT;
+      v.text = lua_tostring(L, -1);
+      if (strlen(v.text) != lua_rawlen(L, -1))
+        luaL_error(L, "mesh.node: %s: a NUL byte is not allowed", name);
+      break;
+    }
+    case LUA_TNUMBER:
+      v.given = PL_GIVEN_NUMBER;
+      v.number = lua_tonumber(L, -1);
+      break;
+    case LUA_TBOOLEAN:
+      v.given = PL_GIVEN_BOOLEAN;
+      v.boolean = lua_toboolean(L, -1);
+      break;
+    case LUA_TTABLE:
+      v.given = PL_GIVEN_TEXTS;
+      v.count = read_texts(L, name, texts);
+      break;
+    default:
+      luaL_error(L, "mesh.node: %s: a %s cannot be a value of it", name, luaL_typename(L, -1));
+  }
+  char why[PL_URL_MAX];
+  if (pl_option_set(o, PL_SOURCE_SCRIPT, opt, &v, why) != PL_OK)
+    luaL_error(L, "mesh.node: %s", why);
+}
+
+static int joined(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+// configure(options): sets them, starts the node, waits until it has joined.
+static int l_configure(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  pl_options *o = pl_host_options(L);
+  lua_pushnil(L);
+  while (lua_next(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return luaL_error(L, "mesh.node: options have names, got a %s", luaL_typename(L, -2));
+    set_option(L, o, lua_tostring(L, -2));
+    lua_pop(L, 1);
+  }
+  pl_host_start(L);
+  return pl_host_joined(pl_host_of(L)) ? 0 : pl_wait_joined(L, joined);
+}
+
+// start(): the node, started and joined.
+static int l_start(lua_State *L) {
+  pl_host_start(L);
+  return pl_host_joined(pl_host_of(L)) ? 0 : pl_wait_joined(L, joined);
+}
+
+// Questions.
+
+static void set_id(lua_State *L, const char *key, const pl_id *id) {
+  char hex[PL_ID_HEX];
+  pl_id_format(id, hex);
+  lua_pushstring(L, hex);
+  lua_setfield(L, -2, key);
+}
+
+static void set_text(lua_State *L, const char *key, const char *text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, key);
+}
+
+static int l_self(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  lua_createtable(L, 0, 6);
+  set_id(L, "id", pl_node_id(n));
+  set_text(L, "name", pl_node_name(n));
+  set_text(L, "version", PL_VERSION);
+  lua_pushnumber(L, (double)pl_node_started_wall_us(n) / 1e6);
+  lua_setfield(L, -2, "started");
+  lua_pushinteger(L, 1);
+  lua_setfield(L, -2, "generation");
+  lua_newtable(L);
+  const char *address;
+  for (size_t i = 0; (address = pl_node_address(n, i)) != NULL; i++) {
+    lua_pushstring(L, address);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  lua_setfield(L, -2, "addresses");
+  return 1;
+}
+
+// Appends one row to the table at index 1. Only called below, from inside a walk that survives no
+// error: so the walk collects plain structs first.
+typedef struct rows {
+  pl_buf infos;
+  bool failed;
+} rows;
+
+static void keep_node(const pl_node_info *info, void *user) {
+  rows *r = user;
+  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+}
+
+static void keep_action(const pl_action_info *info, void *user) {
+  rows *r = user;
+  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+}
+
+static int rows_free(lua_State *L) {
+  pl_buf_fini(&((rows *)lua_touserdata(L, 1))->infos);
+  return 0;
+}
+
+static rows *new_rows(lua_State *L) {
+  rows *r = lua_newuserdatauv(L, sizeof *r, 0);
+  *r = (rows){0};
+  if (luaL_newmetatable(L, "perilune.Rows")) {
+    lua_pushcfunction(L, rows_free);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  return r;
+}
+
+static void push_node(lua_State *L, const pl_node_info *i) {
+  lua_createtable(L, 0, 9);
+  set_id(L, "id", &i->id);
+  set_text(L, "name", i->name);
+  lua_pushinteger(L, i->hops);
+  lua_setfield(L, -2, "hops");
+  lua_pushnumber(L, (double)i->rtt_us / 1e6);
+  lua_setfield(L, -2, "cost");
+  set_id(L, "via", &i->via);
+  lua_pushboolean(L, i->leaf);
+  lua_setfield(L, -2, "leaf");
+  lua_pushboolean(L, i->draining);
+  lua_setfield(L, -2, "draining");
+  set_text(L, "state", i->state);
+}
+
+// nodes() -> list of nodes; the Lua side adds their actions.
+static int l_nodes(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  rows *r = new_rows(L);
+  pl_node_each(n, keep_node, r);
+  if (r->failed)
+    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of nodes");
+  const pl_node_info *infos = (const void *)pl_buf_data(&r->infos);
+  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
+  lua_createtable(L, (int)count, 0);
+  for (size_t i = 0; i < count; i++) {
+    push_node(L, &infos[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+static void push_action(lua_State *L, const pl_action_info *i) {
+  lua_createtable(L, 0, 5);
+  lua_pushlstring(L, (const char *)i->name.data, i->name.len);
+  lua_setfield(L, -2, "name");
+  set_id(L, "node", &i->provider);
+  set_text(L, "node_name", i->provider_name);
+  lua_pushinteger(L, i->hops);
+  lua_setfield(L, -2, "hops");
+  if (i->attributes.len > 0) {
+    pl_value_decode(L, PL_CODEC_MSGPACK, i->attributes);
+    lua_setfield(L, -2, "attributes");
+  }
+}
+
+// offers() -> list of {name, node, node_name, hops, attributes}, one a provider.
+static int l_offers(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  rows *r = new_rows(L);
+  pl_node_each_action(n, keep_action, r);
+  if (r->failed)
+    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of actions");
+  const pl_action_info *infos = (const void *)pl_buf_data(&r->infos);
+  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
+  lua_createtable(L, (int)count, 0);
+  for (size_t i = 0; i < count; i++) {
+    push_action(L, &infos[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+static pl_id check_node(lua_State *L, pl_node *n, int arg) {
+  size_t len;
+  const char *name = luaL_checklstring(L, arg, &len);
+  char detail[PL_URL_MAX];
+  pl_id id;
+  pl_err err = pl_node_find(n, name, len, &id, detail);
+  if (err != PL_OK) pl_raise_code(L, err, PL_NOT_SENT, "%s", detail);
+  return id;
+}
+
+// Waiting for a change.
+
+typedef struct change_op {
+  pl_op op;
+  pl_watch watch;
+} change_op;
+
+static int change_finish(lua_State *L, pl_op *op) {
+  (void)L;
+  pl_free(pl_container(op, change_op, op));
+  return 0;
+}
+
+static void change_cancel(pl_op *op) {
+  change_op *c = pl_container(op, change_op, op);
+  pl_watch_cancel(&c->watch);
+  pl_free(c);
+}
+
+static const pl_op_type change_type = {
+    .name = "mesh.wait", .finish = change_finish, .cancel = change_cancel};
+
+static void on_change(pl_watch *w) {
+  pl_op_wake(&pl_container(w, change_op, watch)->op);
+}
+
+// changed(): waits for the next change of the directory or the neighbours.
+static int l_changed(lua_State *L) {
+  pl_host_start(L);
+  pl_op_check(L, &change_type);
+  change_op *c = pl_new(change_op);
+  c->op.type = &change_type;
+  pl_host_on_change(pl_host_of(L), &c->watch, on_change);
+  return pl_op_wait(L, &c->op);
+}
+
+// Errands: one answer from the host. An errand that is cancelled is forgotten by its task and freed
+// by its answer.
+
+typedef struct errand {
+  pl_op op;
+  bool orphan;
+  pl_err err;
+  uint64_t rtt_us;
+  pl_id id;
+  char detail[PL_URL_MAX];
+} errand;
+
+static void errand_cancel(pl_op *op) {
+  pl_container(op, errand, op)->orphan = true;
+}
+
+static void errand_done(errand *e, pl_err err) {
+  e->err = err;
+  if (e->orphan) {
+    pl_free(e);
+  } else {
+    pl_op_wake(&e->op);
+  }
+}
+
+static int errand_raise(lua_State *L, pl_err err, const char *detail) {
+  return pl_raise_code(L, err, PL_NOT_SENT, "%s", detail[0] != '\0' ? detail : pl_err_text(err));
+}
+
+static int ping_finish(lua_State *L, pl_op *op) {
+  errand e = *pl_container(op, errand, op);
+  pl_free(pl_container(op, errand, op));
+  if (e.err != PL_OK) return errand_raise(L, e.err, "");
+  lua_pushnumber(L, (double)e.rtt_us / 1e6);
+  return 1;
+}
+
+static const pl_op_type ping_type = {
+    .name = "mesh.ping", .finish = ping_finish, .cancel = errand_cancel};
+
+static void on_pong(pl_err err, uint64_t rtt_us, void *user) {
+  errand *e = user;
+  e->rtt_us = rtt_us;
+  errand_done(e, err);
+}
+
+// ping(node, timeout) -> seconds
+static int l_ping(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  pl_id id = check_node(L, n, 1);
+  lua_Number timeout = luaL_checknumber(L, 2);
+  luaL_argcheck(L, timeout > 0, 2, "not above 0");
+  pl_op_check(L, &ping_type);
+  errand *e = pl_new(errand);
+  e->op.type = &ping_type;
+  pl_err err = pl_node_ping(n, &id, (uint64_t)(timeout * 1e6), on_pong, e);
+  if (err != PL_OK) {
+    pl_free(e);
+    return errand_raise(L, err, err == PL_NO_ROUTE ? "the node is not connected" : "");
+  }
+  return pl_op_wait(L, &e->op);
+}
+
+static int connect_finish(lua_State *L, pl_op *op) {
+  errand *e = pl_container(op, errand, op);
+  if (e->err != PL_OK) {
+    lua_pushstring(L, e->detail);
+    pl_err err = e->err;
+    pl_free(e);
+    return errand_raise(L, err, lua_tostring(L, -1));
+  }
+  char hex[PL_ID_HEX];
+  pl_id_format(&e->id, hex);
+  pl_free(e);
+  lua_pushstring(L, hex);
+  return 1;
+}
+
+static const pl_op_type connect_type = {
+    .name = "mesh.connect", .finish = connect_finish, .cancel = errand_cancel};
+
+static void on_connect(pl_err err, const pl_id *id, const char *detail, void *user) {
+  errand *e = user;
+  if (id != NULL) e->id = *id;
+  if (detail != NULL) memccpy(e->detail, detail, '\0', sizeof e->detail - 1);
+  errand_done(e, err);
+}
+
+// connect(url) -> id
+static int l_connect(lua_State *L) {
+  const char *url = luaL_checkstring(L, 1);
+  pl_node *n = pl_host_start(L);
+  pl_op_check(L, &connect_type);
+  errand *e = pl_new(errand);
+  e->op.type = &connect_type;
+  pl_err err = pl_node_connect(n, url, on_connect, e, e->detail);
+  if (err != PL_OK) {
+    lua_pushstring(L, e->detail);
+    pl_free(e);
+    return errand_raise(L, err, lua_tostring(L, -1));
+  }
+  return pl_op_wait(L, &e->op);
+}
+
+// disconnect(node, reason, allow_reconnect, abort)
+static int l_disconnect(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  pl_id id = check_node(L, n, 1);
+  pl_err err = pl_node_disconnect(n, &id, luaL_optstring(L, 2, "closed by a script"),
+                                  lua_toboolean(L, 3), lua_toboolean(L, 4));
+  return err == PL_OK ? 0
+                      : errand_raise(L, err, err == PL_NO_ROUTE ? "the node is not connected" : "");
+}
+
+// Stopping.
+
+// stop(drain | nil): begins to stop and returns.
+static int l_stop(lua_State *L) {
+  lua_Number drain = luaL_optnumber(L, 1, NAN);
+  luaL_argcheck(L, isnan(drain) || drain >= 0, 1, "below 0");
+  pl_host *h = pl_host_of(L);
+  if (isnan(drain)) {
+    pl_host_stop(h, 0);
+  } else {
+    pl_host_stop_within(h, 0, (uint64_t)(drain * 1e6));
+  }
+  return 0;
+}
+
+static int exit_finish(lua_State *L, pl_op *op) {
+  (void)L, (void)op;
+  return 0;
+}
+
+static void exit_cancel(pl_op *op) {
+  pl_free(op);
+}
+
+static const pl_op_type exit_type = {
+    .name = "os.exit", .finish = exit_finish, .cancel = exit_cancel};
+
+// exit(code): drains and ends the process; the task that says so goes no further.
+static int l_exit(lua_State *L) {
+  int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
+  pl_op_check(L, &exit_type);
+  pl_host_exit(pl_host_of(L), code);
+  pl_op *op = pl_new(pl_op);
+  op->type = &exit_type;
+  return pl_op_wait(L, op);
+}
+
+int pl_open_node(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"configure", l_configure}, {"start", l_start},     {"self", l_self},
+      {"nodes", l_nodes},         {"offers", l_offers},   {"changed", l_changed},
+      {"ping", l_ping},           {"connect", l_connect}, {"disconnect", l_disconnect},
+      {"stop", l_stop},           {"exit", l_exit},       {NULL, NULL},
+  };
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,214 @@
+#include "lua/host.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lua/error.h"
+#include "lua/script.h"
+
+struct pl_host {
+  pl_loop *loop;
+  pl_options options;
+  const pl_host_ops *ops;
+  void *user;
+  pl_node *node;
+  bool joined, ready_told, stopping, node_down;
+  unsigned stops;
+  int code;
+  pl_list scripts;
+  pl_list join_watches, change_watches;
+  pl_work end;
+};
+
+// Watches.
+
+static void fire_all(pl_list *watches) {
+  pl_list due;
+  pl_list_take(&due, watches);
+  for (pl_list *n; (n = pl_list_pop(&due)) != NULL;) {
+    pl_watch *w = pl_container(n, pl_watch, node);
+    w->fire(w);
+  }
+}
+
+void pl_host_on_join(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w)) {
+  w->fire = fire;
+  pl_list_push(&h->join_watches, &w->node);
+}
+
+void pl_host_on_change(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w)) {
+  w->fire = fire;
+  pl_list_push(&h->change_watches, &w->node);
+}
+
+void pl_watch_cancel(pl_watch *w) {
+  pl_list_remove(&w->node);
+}
+
+static void on_change(pl_node *n, void *user) {
+  (void)n;
+  fire_all(&((pl_host *)user)->change_watches);
+}
+
+static void on_joined(void *user) {
+  pl_host *h = user;
+  h->joined = true;
+  fire_all(&h->join_watches);
+}
+
+static const pl_node_ops node_ops = {.on_change = on_change};
+
+// Node.
+
+static void apply_log_options(pl_host *h) {
+  pl_log_level level;
+  const pl_options *o = &h->options;
+  if (o->log_level != NULL && pl_log_level_parse(&level, o->log_level))
+    pl_log_set_level(h->loop->log, level);
+  if (o->log_format != NULL) pl_log_set_json(h->loop->log, strcmp(o->log_format, "json") == 0);
+}
+
+pl_options *pl_host_options(lua_State *L) {
+  pl_host *h = pl_host_of(L);
+  if (h->node != NULL) {
+    pl_raise_code(
+        L, PL_INVALID, PL_NOT_SENT,
+        "mesh.node: the node has already started; call it once, before anything else of the mesh");
+  }
+  return &h->options;
+}
+
+pl_node *pl_host_start(lua_State *L) {
+  pl_host *h = pl_host_of(L);
+  if (h->node != NULL) return h->node;
+  if (h->stopping) pl_raise_code(L, PL_DRAINING, PL_NOT_SENT, "the node is stopping");
+  char detail[PL_URL_MAX] = "";
+  apply_log_options(h);
+  pl_err err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
+  if (err == PL_OK) err = pl_node_start(h->node, on_joined, h, detail);
+  if (err != PL_OK)
+    pl_raise_code(L, err, PL_NOT_SENT, "%s", detail[0] != '\0' ? detail : pl_err_text(err));
+  return h->node;
+}
+
+pl_node *pl_host_node(pl_host *h) {
+  return h->node;
+}
+
+bool pl_host_joined(const pl_host *h) {
+  return h->joined;
+}
+
+pl_host *pl_host_of(lua_State *L) {
+  return pl_script_host(pl_script_of(L));
+}
+
+// Ending.
+
+// In order: the node first, so that handlers can finish; then the VMs; then the word that it is
+// over.
+static void run_end(pl_work *w) {
+  pl_host *h = pl_container(w, pl_host, end);
+  while (!pl_list_empty(&h->scripts))
+    pl_script_free(pl_script_from(h->scripts.next));
+  if (h->node != NULL) pl_node_free(h->node);
+  h->node = NULL;
+  h->ops->on_over(h, h->code, h->user);
+}
+
+static void on_node_down(void *user) {
+  pl_host *h = user;
+  h->node_down = true;
+  pl_loop_defer(h->loop, &h->end, run_end);
+}
+
+void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us) {
+  if (!h->stopping) h->code = code;
+  h->stopping = true;
+  if (h->node == NULL) {
+    pl_loop_defer(h->loop, &h->end, run_end);
+  } else if (!h->node_down) {
+    pl_node_stop(h->node, drain_us, on_node_down, h);
+  }
+}
+
+void pl_host_stop(pl_host *h, int code) {
+  uint64_t drain_us = h->stops++ == 0 ? (uint64_t)(h->options.drain * 1e6) : 0;
+  pl_host_stop_within(h, code, drain_us);
+}
+
+void pl_host_exit(pl_host *h, int code) {
+  if (h->stopping) h->code = code;
+  pl_host_stop(h, code);
+}
+
+// Scripts.
+
+bool pl_host_listens(const pl_host *h) {
+  return h->options.listen.count > 0;
+}
+
+static bool keeps_alive(pl_host *h) {
+  if (pl_host_listens(h)) return true;
+  for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
+    if (pl_script_is_alive(pl_script_from(n))) return true;
+  }
+  return false;
+}
+
+void pl_host_script_changed(pl_host *h) {
+  if (h->stopping) return;
+  for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
+    pl_script_state state = pl_script_status(pl_script_from(n));
+    if (state == PL_SCRIPT_LOADING) return;
+    if (state == PL_SCRIPT_FAILED) {
+      pl_host_stop(h, 1);
+      return;
+    }
+  }
+  if (!keeps_alive(h)) {
+    pl_host_stop(h, 0);
+  } else if (!h->ready_told && h->node != NULL) {
+    h->ready_told = true;
+    if (h->ops->on_ready != NULL) h->ops->on_ready(h, h->user);
+  }
+}
+
+pl_host *pl_host_new(pl_loop *loop, const pl_options *options, const pl_host_ops *ops, void *user) {
+  pl_host *h = pl_new(pl_host);
+  h->loop = loop;
+  h->ops = ops;
+  h->user = user;
+  pl_options_copy(&h->options, options);
+  apply_log_options(h);
+  pl_list_init(&h->scripts);
+  pl_list_init(&h->join_watches);
+  pl_list_init(&h->change_watches);
+  return h;
+}
+
+void pl_host_free(pl_host *h) {
+  assert(pl_list_empty(&h->scripts) && h->node == NULL);
+  pl_work_cancel(&h->end);
+  pl_options_free(&h->options);
+  pl_free(h);
+}
+
+pl_err pl_host_add(pl_host *h, const char *path, pl_bytes source, const char *const *args,
+                   size_t count, bool command, char *detail) {
+  pl_script *s;
+  pl_err err =
+      pl_script_new(&s, h, h->loop, &h->options, path, source, args, count, command, detail);
+  if (err == PL_OK) pl_list_push(&h->scripts, pl_script_node(s));
+  return err;
+}
+
+void pl_host_run(pl_host *h) {
+  for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next)
+    pl_script_start(pl_script_from(n));
+}

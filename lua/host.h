@@ -1,0 +1,69 @@
+// What the scripts of one process share: the node they run in, made when the first of them needs
+// it, and how the process ends. Loop thread only.
+#pragma once
+
+#include "lua/task.h"
+#include "lua/vm.h"
+#include "perilune.h"
+
+typedef struct pl_host pl_host;
+
+// One script: a VM with the main chunk of a file.
+typedef struct pl_script pl_script;
+
+typedef struct pl_host_ops {
+  // Every script is loaded, and at least one goes on: the node is ready to serve.
+  void (*on_ready)(pl_host *h, void *user);
+  // Everything is over: the scripts ended, failed, or were stopped, and the node is down. `code` is
+  // for exit(2).
+  void (*on_over)(pl_host *h, int code, void *user);
+} pl_host_ops;
+
+// `options` as far as they are known (command line, environment, file) is copied; scripts may add
+// to it.
+pl_host *pl_host_new(pl_loop *loop, const pl_options *options, const pl_host_ops *ops, void *user);
+// Only after on_over.
+void pl_host_free(pl_host *h);
+
+// Adds a script before pl_host_run: `path` is read; with `source` it is the text instead and `path`
+// its name. `args` becomes `arg`. `command`: the script is one of the program's own commands and
+// never keeps the process alive.
+pl_err pl_host_add(pl_host *h, const char *path, pl_bytes source, const char *const *args,
+                   size_t count, bool command, char *detail);
+// Starts all scripts.
+void pl_host_run(pl_host *h);
+// As on SIGTERM: drains and ends. A second time: at once.
+void pl_host_stop(pl_host *h, int code);
+// The same with a drain of one's own, microseconds.
+void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us);
+
+// os.exit: as pl_host_stop, and the process ends with `code` although a script goes on.
+void pl_host_exit(pl_host *h, int code);
+
+pl_node *pl_host_node(pl_host *h);  // NULL while no script needed it
+
+// For the bindings.
+
+pl_host *pl_host_of(lua_State *L);
+pl_script *pl_script_of(lua_State *L);
+
+// The options, while the node is not made; raises afterwards ("must come before anything else").
+pl_options *pl_host_options(lua_State *L);
+// The node, made and started if need be; raises when that fails (port in use, …). It may not have
+// joined yet.
+pl_node *pl_host_start(lua_State *L);
+bool pl_host_joined(const pl_host *h);
+
+// Something that wants to know of changes: once, from the loop.
+typedef struct pl_watch {
+  pl_list node;
+  void (*fire)(struct pl_watch *w);
+} pl_watch;
+// Fires when the node has joined.
+void pl_host_on_join(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w));
+// Fires at the next change of the directory or of the neighbours.
+void pl_host_on_change(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w));
+void pl_watch_cancel(pl_watch *w);
+
+// The script has something that keeps the process alive: an action.
+void pl_script_keeps(pl_script *s);

@@ -1,0 +1,59 @@
+// Shared by the files of this layer.
+#pragma once
+
+#include "base/list.h"
+#include "edge/local_mesh.h"
+#include "peer/peer.h"
+#include "perilune.h"
+#include "service/service.h"
+
+// An address that the node was told to keep connected.
+typedef struct pl_contact {
+  pl_list node;
+  pl_node *owner;
+  pl_dial *dial;
+  pl_peer *peer;  // held, once its first attempt succeeded and while its directory is awaited
+  bool awaited;   // the join waits for it
+  bool local;     // found in the local mesh, not given
+  char url[PL_URL_MAX];
+} pl_contact;
+
+struct pl_node {
+  pl_loop *loop;
+  pl_options options;
+  pl_identity identity;
+  const pl_node_ops *ops;
+  void *user;
+  pl_peers *peers;
+  pl_service *service;
+  pl_local_mesh *mesh;
+  pl_list contacts;
+  pl_texts addresses;
+  uint64_t started_wall_us;
+  bool started, promoted, stopping, closing;
+  pl_work change;  // on_change, once a turn
+  pl_work join;    // looks whether the join is complete
+  void (*joined)(void *user);
+  void *joined_user;
+  pl_timer drain;
+  void (*stopped)(void *user);
+  void *stopped_user;
+  unsigned open;  // of peers and service, while closing
+  pl_work finish;
+};
+
+// contacts.c
+pl_err pl_contact_add(pl_node *n, const char *url, bool awaited, bool local, pl_contact **out,
+                      char *detail);
+void pl_contact_free(pl_contact *c);
+// Contacts of the local mesh that are not in `urls` any more are given up.
+void pl_contacts_set_local(pl_node *n, const char *const *urls, size_t count, bool awaited);
+void pl_contacts_check_join(pl_node *n);
+
+// addresses.c
+void pl_addresses_add(pl_node *n, const char *bound);
+void pl_addresses_publish(pl_node *n);
+
+// options.c
+void pl_texts_add(pl_texts *t, const char *text);
+void pl_texts_free(pl_texts *t);

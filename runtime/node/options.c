@@ -1,0 +1,280 @@
+// The table of options, and setting one of them.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "node/node_impl.h"
+
+#define AT(field) offsetof(pl_options, field)
+#define TEXT(name, help) \
+  { #name, #name, PL_OPTION_TEXT, AT(name), 0, 0, 0, false, help }
+#define LATER(name, help) \
+  { #name, #name, PL_OPTION_TEXT, AT(name), 0, 0, 0, true, help }
+#define LIST(name, one, help) \
+  { #name, one, PL_OPTION_TEXTS, AT(name), 0, 0, 0, false, help }
+#define TIME(name, standard, min, help) \
+  { #name, #name, PL_OPTION_SECONDS, AT(name), standard, min, 1e9, false, help }
+#define WHOLE(name, standard, min, max, help) \
+  { #name, #name, PL_OPTION_INTEGER, AT(name), standard, min, max, false, help }
+
+const pl_option pl_option_list[PL_OPTION_COUNT] = {
+    TEXT(name, "label for people"),
+    LIST(listen, "listen", "address to listen on, e.g. tcp://127.0.0.1:4100"),
+    LIST(peers, "peer", "address to keep connected"),
+    TEXT(mesh, "local mesh to join"),
+    TEXT(id, "32 hexadecimal digits; random by default"),
+    {"insecure", "insecure", PL_OPTION_BOOLEAN, AT(insecure), 0, 0, 0, false,
+     "listen beyond this machine without authentication"},
+    LATER(psk, "pre-shared key"),
+    LIST(advertise, "advertise", "address that others are told to dial"),
+    TIME(request_timeout, 10, 0, "longest call, 0 = for ever"),
+    TIME(connect_timeout, 5, 0.001, "longest connection attempt"),
+    TIME(handshake_timeout, 10, 0.001, "longest handshake"),
+    TIME(heartbeat, 2, 0.01, "time between two heartbeats"),
+    WHOLE(heartbeat_misses, 3, 1, 1000, "heartbeats missed before a link is lost"),
+    TIME(reconnect_max, 2, 0.05, "longest pause between two attempts to connect"),
+    TIME(resume_window, 0.75, 0, "how long a broken link may be resumed"),
+    TIME(drain, 5, 0, "how long running handlers may finish on a stop"),
+    WHOLE(max_concurrency, 0, 0, 1e9, "handlers at once, 0 = no bound"),
+    WHOLE(max_queue, 5000, 0, 1e9, "calls waiting for a handler, 0 = no bound"),
+    WHOLE(max_peers, 1024, 1, 1e6, "neighbours"),
+    WHOLE(max_message, 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024, "bytes of one value"),
+    TIME(cpu_limit, 5, 0, "CPU time of a task between two waits, 0 = none"),
+    WHOLE(memory_limit, 256 * 1024 * 1024, 0, 1e15, "bytes of one script, 0 = none"),
+    TIME(load_limit, 10, 0, "longest load of a script at a reload"),
+    TIME(cleanup_grace, 2, 0, "how long a cancelled task may clean up"),
+    TEXT(log_level, "debug, info, warn, error or off"),
+    TEXT(log_format, "text or json"),
+    LATER(http, "address of the HTTP gateway"),
+};
+
+const pl_option *pl_option_find(const char *name) {
+  for (const pl_option *o = pl_option_list; o < pl_option_list + PL_OPTION_COUNT; o++) {
+    const char *names[] = {o->name, o->singular};
+    for (int i = 0; i < 2; i++) {
+      const char *a = names[i], *b = name;
+      while (*a != '\0' && (*a == *b || (*a == '_' && *b == '-')))
+        a++, b++;
+      if (*a == '\0' && *b == '\0') return o;
+    }
+  }
+  return NULL;
+}
+
+// Lists of texts.
+
+void pl_texts_add(pl_texts *t, const char *text) {
+  char **items = pl_alloc((t->count + 1) * sizeof *items);
+  if (t->count > 0) memcpy(items, t->items, t->count * sizeof *items);
+  items[t->count] = pl_strdup(text);
+  pl_free(t->items);
+  t->items = items;
+  t->count++;
+}
+
+void pl_texts_free(pl_texts *t) {
+  for (size_t i = 0; i < t->count; i++)
+    pl_free(t->items[i]);
+  pl_free(t->items);
+  *t = (pl_texts){0};
+}
+
+// Whole sets.
+
+static void *field(const pl_options *o, const pl_option *opt) {
+  return (char *)(uintptr_t)o + opt->offset;
+}
+
+void pl_options_init(pl_options *o) {
+  *o = (pl_options){0};
+  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
+    if (opt->kind == PL_OPTION_SECONDS) *(double *)field(o, opt) = opt->standard;
+    if (opt->kind == PL_OPTION_INTEGER) *(int64_t *)field(o, opt) = (int64_t)opt->standard;
+  }
+}
+
+void pl_options_free(pl_options *o) {
+  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
+    if (opt->kind == PL_OPTION_TEXT) pl_free(*(char **)field(o, opt));
+    if (opt->kind == PL_OPTION_TEXTS) pl_texts_free(field(o, opt));
+  }
+  *o = (pl_options){0};
+}
+
+void pl_options_copy(pl_options *out, const pl_options *in) {
+  *out = *in;
+  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
+    if (opt->kind == PL_OPTION_TEXT) {
+      const char *text = *(char **)field(in, opt);
+      *(char **)field(out, opt) = text == NULL ? NULL : pl_strdup(text);
+    } else if (opt->kind == PL_OPTION_TEXTS) {
+      const pl_texts *from = field(in, opt);
+      pl_texts *to = field(out, opt);
+      *to = (pl_texts){0};
+      for (size_t i = 0; i < from->count; i++)
+        pl_texts_add(to, from->items[i]);
+    }
+  }
+}
+
+// One option.
+
+static pl_err bad(char *why, const pl_option *opt, const char *format, const char *given) {
+  char text[256];
+  snprintf(text, sizeof text, format, given);
+  snprintf(why, PL_URL_MAX, "%s: %s", opt->name, text);
+  return PL_INVALID;
+}
+
+// A number, for sizes with an optional unit: 512, 1.5, 64MiB.
+static bool parse_number(const char *text, double *out) {
+  char *end;
+  *out = strtod(text, &end);
+  if (end == text || !isfinite(*out)) return false;
+  static const struct {
+    const char *name;
+    double factor;
+  } units[] = {{"", 1}, {"KiB", 1024}, {"MiB", 1024.0 * 1024}, {"GiB", 1024.0 * 1024 * 1024}};
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+    if (strcmp(end, units[i].name) != 0) continue;
+    *out *= units[i].factor;
+    return true;
+  }
+  return false;
+}
+
+static pl_err set_number(pl_options *o, const pl_option *opt, const pl_option_value *v, bool store,
+                         char *why) {
+  double n = v->number;
+  char shown[64];
+  if (v->given == PL_GIVEN_TEXT) {
+    if (!parse_number(v->text, &n)) return bad(why, opt, "'%.64s' is not a number", v->text);
+  } else if (v->given != PL_GIVEN_NUMBER) {
+    return bad(why, opt, "a number is expected%s", "");
+  }
+  snprintf(shown, sizeof shown, "%g", n);
+  if (!isfinite(n)) return bad(why, opt, "%s is not a finite number", shown);
+  if (opt->kind == PL_OPTION_INTEGER && n != floor(n))
+    return bad(why, opt, "%s is not a whole number", shown);
+  if (n < opt->min || n > opt->max) {
+    snprintf(why, PL_URL_MAX, "%s: %s is not between %g and %g", opt->name, shown, opt->min,
+             opt->max);
+    return PL_INVALID;
+  }
+  if (!store) return PL_OK;
+  if (opt->kind == PL_OPTION_INTEGER) {
+    *(int64_t *)field(o, opt) = (int64_t)n;
+  } else {
+    *(double *)field(o, opt) = n;
+  }
+  return PL_OK;
+}
+
+static pl_err set_boolean(pl_options *o, const pl_option *opt, const pl_option_value *v, bool store,
+                          char *why) {
+  bool b = v->boolean;
+  if (v->given == PL_GIVEN_TEXT) {
+    static const char *const words[] = {"false", "true", "0", "1", "no", "yes"};
+    size_t i = 0;
+    while (i < 6 && strcmp(v->text, words[i]) != 0)
+      i++;
+    if (i == 6) return bad(why, opt, "'%.64s' is neither true nor false", v->text);
+    b = i % 2 == 1;
+  } else if (v->given != PL_GIVEN_BOOLEAN) {
+    return bad(why, opt, "true or false is expected%s", "");
+  }
+  if (store) *(bool *)field(o, opt) = b;
+  return PL_OK;
+}
+
+static bool one_of(const char *text, const char *const *words) {
+  for (; *words != NULL; words++) {
+    if (strcmp(text, *words) == 0) return true;
+  }
+  return false;
+}
+
+static pl_err check_text(const pl_option *opt, const char *text, char *why) {
+  static const char *const levels[] = {"debug", "info", "warn", "error", "off", NULL};
+  static const char *const formats[] = {"text", "json", NULL};
+  pl_id id;
+  if (strlen(text) > PL_NAME_MAX) return bad(why, opt, "longer than 255 bytes%s", "");
+  for (const char *c = text; *c != '\0'; c++) {
+    if ((unsigned char)*c < 0x20 || *c == 0x7f)
+      return bad(why, opt, "control characters are not allowed%s", "");
+  }
+  if (opt->offset == AT(id) && !pl_id_parse(&id, text, strlen(text))) {
+    return bad(why, opt, "'%.64s' is not 32 hexadecimal digits", text);
+  }
+  if (opt->offset == AT(name) && text[0] == '\0') return bad(why, opt, "empty%s", "");
+  if (opt->offset == AT(log_level) && !one_of(text, levels)) {
+    return bad(why, opt, "'%.64s' is not debug, info, warn, error or off", text);
+  }
+  if (opt->offset == AT(log_format) && !one_of(text, formats))
+    return bad(why, opt, "'%.64s' is not text or json", text);
+  return PL_OK;
+}
+
+static pl_err set_text(pl_options *o, const pl_option *opt, const pl_option_value *v, bool store,
+                       char *why) {
+  if (v->given != PL_GIVEN_TEXT) return bad(why, opt, "a string is expected%s", "");
+  pl_err err = check_text(opt, v->text, why);
+  if (err != PL_OK || !store) return err;
+  char **to = field(o, opt);
+  pl_free(*to);
+  *to = pl_strdup(v->text);
+  return PL_OK;
+}
+
+static pl_err check_url(const pl_option *opt, const char *text, char *why) {
+  pl_url url;
+  const char *wrong;
+  if (strlen(text) < PL_URL_MAX && pl_url_parse(&url, text, &wrong) == PL_OK) return PL_OK;
+  if (strlen(text) >= PL_URL_MAX) wrong = "too long";
+  snprintf(why, PL_URL_MAX, "%s: '%.128s' is not an address: %s", opt->name, text, wrong);
+  return PL_INVALID;
+}
+
+static pl_err set_texts(pl_options *o, pl_source source, const pl_option *opt,
+                        const pl_option_value *v, bool store, char *why) {
+  const char *const *texts = v->given == PL_GIVEN_TEXTS ? v->texts : &v->text;
+  size_t count = v->given == PL_GIVEN_TEXTS ? v->count : 1;
+  if (v->given != PL_GIVEN_TEXT && v->given != PL_GIVEN_TEXTS) {
+    return bad(why, opt, "a string or a list of strings is expected%s", "");
+  }
+  if (count > PL_LISTENERS_MAX) return bad(why, opt, "more than 64 addresses%s", "");
+  for (size_t i = 0; i < count; i++) {
+    pl_err err = check_url(opt, texts[i], why);
+    if (err != PL_OK) return err;
+  }
+  if (!store) return PL_OK;
+  pl_texts *to = field(o, opt);
+  bool grows = source == PL_SOURCE_ARGUMENTS && o->source[opt - pl_option_list] == source;
+  if (!grows) pl_texts_free(to);
+  for (size_t i = 0; i < count; i++)
+    pl_texts_add(to, texts[i]);
+  return PL_OK;
+}
+
+pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *opt,
+                     const pl_option_value *v, char *why) {
+  uint8_t *set_by = &o->source[opt - pl_option_list];
+  bool store = *set_by <= source;
+  pl_err err = PL_OK;
+  if (opt->later) {
+    snprintf(why, PL_URL_MAX, "%s: not available in this version", opt->name);
+    return PL_UNSUPPORTED;
+  }
+  switch (opt->kind) {
+    case PL_OPTION_TEXT: err = set_text(o, opt, v, store, why); break;
+    case PL_OPTION_TEXTS: err = set_texts(o, source, opt, v, store, why); break;
+    case PL_OPTION_BOOLEAN: err = set_boolean(o, opt, v, store, why); break;
+    case PL_OPTION_SECONDS:
+    case PL_OPTION_INTEGER: err = set_number(o, opt, v, store, why); break;
+  }
+  if (err == PL_OK && store) *set_by = (uint8_t)source;
+  return err;
+}

@@ -1,0 +1,176 @@
+// What a node knows of the mesh, and single errands to a neighbour.
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "node/node_impl.h"
+
+static const char *state_name(pl_peer_state s) {
+  switch (s) {
+    case PL_PEER_CONNECTING: return "connecting";
+    case PL_PEER_UP: return "up";
+    case PL_PEER_RECONNECTING: return "reconnecting";
+    case PL_PEER_GONE: return "gone";
+  }
+  return "?";
+}
+
+static pl_node_info self_info(const pl_node *n) {
+  return (pl_node_info){
+      .id = n->identity.id,
+      .name = n->identity.name,
+      .via = n->identity.id,
+      .leaf = n->identity.role == PL_ROLE_LEAF,
+      .draining = n->stopping,
+      .state = "up",
+  };
+}
+
+static pl_node_info peer_info(pl_peer *p) {
+  pl_session *s = pl_peer_session(p);
+  return (pl_node_info){
+      .id = *pl_peer_id(p),
+      .name = pl_peer_name(p),
+      .hops = 1,
+      .rtt_us = s == NULL ? 0 : pl_session_rtt_us(s),
+      .via = *pl_peer_id(p),
+      .leaf = pl_peer_role(p) == PL_ROLE_LEAF,
+      .draining = pl_service_peer_draining(p),
+      .state = state_name(pl_peer_status(p)),
+  };
+}
+
+void pl_node_each(pl_node *n, pl_node_fn *fn, void *user) {
+  pl_node_info info = self_info(n);
+  fn(&info, user);
+  for (pl_peer *p = NULL; (p = pl_peers_next(n->peers, p)) != NULL;) {
+    if (pl_id_is_zero(pl_peer_id(p))) continue;
+    info = peer_info(p);
+    fn(&info, user);
+  }
+}
+
+void pl_node_each_action(pl_node *n, pl_action_fn *fn, void *user) {
+  pl_service_each_action(n->service, fn, user);
+}
+
+typedef struct search {
+  const char *name;
+  size_t len;
+  pl_id found;
+  unsigned count;
+  char *detail;
+  size_t used;
+} search;
+
+static void match_name(const pl_node_info *info, void *user) {
+  search *s = user;
+  if (strlen(info->name) != s->len || memcmp(info->name, s->name, s->len) != 0) return;
+  s->found = info->id;
+  s->count++;
+  char hex[PL_ID_HEX];
+  pl_id_format(&info->id, hex);
+  if (s->used < PL_URL_MAX) {
+    int n = snprintf(s->detail + s->used, PL_URL_MAX - s->used, " %s", hex);
+    s->used += n > 0 ? (size_t)n : 0;
+  }
+}
+
+pl_err pl_node_find(pl_node *n, const char *id_or_name, size_t len, pl_id *out, char *detail) {
+  if (pl_id_parse(out, id_or_name, len)) return PL_OK;
+  search s = {.name = id_or_name, .len = len, .detail = detail};
+  int head = snprintf(detail, PL_URL_MAX,
+                      "several nodes are named '%.*s':", (int)(len > 64 ? 64 : len), id_or_name);
+  s.used = (size_t)head;
+  pl_node_each(n, match_name, &s);
+  if (s.count == 1) {
+    *out = s.found;
+    return PL_OK;
+  }
+  if (s.count > 1) return PL_INVALID;
+  snprintf(detail, PL_URL_MAX, "no node named '%.*s' is known", (int)(len > 64 ? 64 : len),
+           id_or_name);
+  return PL_NO_ROUTE;
+}
+
+// Ping.
+
+typedef struct self_ping {
+  pl_work work;
+  pl_ping_fn *done;
+  void *user;
+} self_ping;
+
+static void answer_self(pl_work *w) {
+  self_ping *p = pl_container(w, self_ping, work);
+  p->done(PL_OK, 0, p->user);
+  pl_free(p);
+}
+
+pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn *done,
+                    void *user) {
+  if (pl_id_equal(id, &n->identity.id)) {
+    self_ping *self = pl_new(self_ping);
+    self->done = done;
+    self->user = user;
+    pl_loop_defer(n->loop, &self->work, answer_self);
+    return PL_OK;
+  }
+  pl_peer *p = pl_peers_find(n->peers, id);
+  pl_session *s = p == NULL ? NULL : pl_peer_session(p);
+  return s == NULL ? PL_NO_ROUTE : pl_session_ping(s, timeout_us, done, user);
+}
+
+// Connect.
+
+typedef struct connecting {
+  pl_connect_fn *done;
+  void *user;
+} connecting;
+
+static void on_connect(pl_dial *d, pl_err err, const char *detail, pl_peer *p, void *user) {
+  connecting *c = user;
+  if (err != PL_OK && err != PL_CANCELLED)
+    pl_dial_stop(d);  // the caller is told; to insist is its business
+  c->done(err, err == PL_OK ? pl_peer_id(p) : NULL, detail, c->user);
+  pl_free(c);
+}
+
+pl_err pl_node_connect(pl_node *n, const char *url, pl_connect_fn *done, void *user, char *detail) {
+  connecting *c = pl_new(connecting);
+  c->done = done;
+  c->user = user;
+  pl_dial *d;
+  pl_err err = pl_peers_dial(&d, n->peers, url, true, on_connect, c, detail);
+  if (err != PL_OK) pl_free(c);
+  return err;
+}
+
+pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect,
+                          bool abort) {
+  pl_peer *p = pl_peers_find(n->peers, id);
+  if (p == NULL) return PL_NO_ROUTE;
+  pl_peer_disconnect(p, reason, allow_reconnect, abort);
+  return PL_OK;
+}
+
+// Calls.
+
+int pl_node_codec(pl_node *n, pl_bytes action) {
+  return pl_service_codec(n->service, action);
+}
+
+pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_bytes args,
+                    const pl_call_ops *ops, void *user, pl_failure *why) {
+  return pl_service_call(out, n->service, o, args, ops, user, why);
+}
+
+pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
+                          const pl_action_ops *ops, void *user) {
+  return pl_service_add_action(n->service, name, o, ops, user);
+}
+
+pl_err pl_node_remove_action(pl_node *n, pl_bytes name) {
+  return pl_service_remove_action(n->service, name);
+}

@@ -1,0 +1,304 @@
+#include "peer/flow.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+enum { HEAD_MAX = 8 };  // length in front of a body: LEB128 of an item, total of a result
+
+typedef struct body {
+  pl_list node;
+  uint8_t type;
+  bool started;  // its first frame is written; what follows goes in BODY frames
+  bool metered;  // the first frame costs credit, too
+  bool is_item;  // its end costs an item of credit
+  uint8_t head_len;
+  uint8_t head[HEAD_MAX];
+  pl_bytes map;    // of a CALL: kept, in front of the arguments
+  pl_bytes bytes;  // kept
+  size_t at;       // written of `bytes`
+} body;
+
+// Lanes.
+
+static void pump(pl_work *work);
+
+void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session) {
+  *l = (pl_lanes){.session = session, .loop = loop};
+  pl_list_init(&l->ready);
+}
+
+void pl_lanes_fini(pl_lanes *l) {
+  assert(pl_list_empty(&l->ready));
+  pl_work_cancel(&l->pump);
+  pl_buf_fini(&l->scratch);
+  l->session = NULL;
+}
+
+void pl_lanes_drained(pl_lanes *l) {
+  if (!pl_list_empty(&l->ready)) pl_loop_defer(l->loop, &l->pump, pump);
+}
+
+static bool link_is_full(const pl_lanes *l) {
+  return pl_session_backlog(l->session) >= PL_WRITE_HIGH;
+}
+
+// Bodies.
+
+static void body_free(body *b) {
+  pl_bytes_drop(&b->map);
+  pl_bytes_drop(&b->bytes);
+  pl_free(b);
+}
+
+static bool may_write(const pl_flow *f, const body *b) {
+  if (!b->started && !b->metered) return true;
+  if (b->is_item && f->credit_items == 0) return false;
+  return f->credit_bytes > (b->started ? 0U : b->head_len);  // a length is never split
+}
+
+// What the next frame of `b` may carry of its payload.
+static size_t allowance(const pl_flow *f, const body *b) {
+  size_t head = b->started ? 0 : b->head_len;
+  size_t room = PL_FRAGMENT_MAX - head - (b->started ? 0 : b->map.len);
+  if (!b->started && !b->metered) return room;
+  size_t credit = (size_t)f->credit_bytes - head;
+  return credit < room ? credit : room;
+}
+
+// Writes one frame of `b`; true when it was the last.
+static bool write_fragment(pl_flow *f, body *b) {
+  bool metered = b->started || b->metered;
+  size_t left = b->bytes.len - b->at;
+  size_t room = allowance(f, b);
+  size_t n = left < room ? left : room;
+  bool last = n == left;
+
+  uint8_t type = b->started ? PL_FRAME_BODY : b->type;
+  uint8_t flags = (uint8_t)(f->flags | (last ? 0 : PL_FLAG_MORE));
+  uint16_t items = b->is_item && last ? 1 : 0;
+  pl_bytes part = {.data = b->bytes.data + b->at, .len = n, .owner = b->bytes.owner};
+  pl_bytes head = {0};
+  if (!b->started) head = b->map.len > 0 ? b->map : pl_bytes_of(b->head, b->head_len);
+  pl_session_send_parts(f->lanes->session, type, flags, items, f->label, head, part);
+
+  f->began = true;
+  if (metered) f->credit_bytes -= n + (b->started ? 0 : b->head_len);
+  f->credit_items -= items;
+  b->started = true;
+  b->at += n;
+  return last;
+}
+
+// One fragment of the first body of `f`; afterwards `f` is ready again, or waits for credit or
+// bodies.
+static void write_turn(pl_flow *f) {
+  pl_lanes *l = f->lanes;
+  pl_list_remove(&f->node);
+  body *b = pl_container(f->bodies.next, body, node);
+  if (!may_write(f, b)) return;
+
+  size_t before = b->at;
+  bool last = write_fragment(f, b);
+  f->queued -= b->at - before;
+  if (last) {
+    pl_list_remove(&b->node);
+    body_free(b);
+  }
+  if (pl_list_empty(&f->bodies)) {
+    if (f->on_empty != NULL) f->on_empty(f);  // may free the flow
+    return;
+  }
+  if (may_write(f, pl_container(f->bodies.next, body, node))) pl_list_push(&l->ready, &f->node);
+}
+
+static void pump(pl_work *work) {
+  pl_lanes *l = pl_container(work, pl_lanes, pump);
+  while (!pl_list_empty(&l->ready) && !link_is_full(l)) {
+    write_turn(pl_container(l->ready.next, pl_flow, node));
+  }
+}
+
+static void make_ready(pl_flow *f) {
+  pl_lanes *l = f->lanes;
+  if (!pl_list_empty(&f->node)) return;
+  pl_list_push(&l->ready, &f->node);
+  if (!link_is_full(l)) pl_loop_defer(l->loop, &l->pump, pump);
+}
+
+// Flow.
+
+void pl_flow_init(pl_flow *f, pl_lanes *lanes, uint32_t label, uint8_t flags) {
+  *f = (pl_flow){.lanes = lanes, .label = label, .flags = flags};
+  pl_list_init(&f->node);
+  pl_list_init(&f->bodies);
+}
+
+void pl_flow_fini(pl_flow *f) {
+  pl_list_remove(&f->node);
+  for (pl_list *n; (n = pl_list_pop(&f->bodies)) != NULL;)
+    body_free(pl_container(n, body, node));
+  f->queued = 0;
+}
+
+bool pl_flow_withdraw(pl_flow *f) {
+  for (pl_list *n = f->bodies.prev, *before; n != &f->bodies; n = before) {
+    before = n->prev;
+    body *b = pl_container(n, body, node);
+    if (b->started) break;
+    f->queued -= b->bytes.len;
+    pl_list_remove(n);
+    body_free(b);
+  }
+  if (pl_flow_idle(f)) pl_list_remove(&f->node);
+  return !f->began;
+}
+
+void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes bytes) {
+  pl_session_send(f->lanes->session, type, f->flags & PL_FLAG_CALLEE, 0, f->label, bytes);
+}
+
+static void enqueue(pl_flow *f, const body *proto, pl_bytes map, pl_bytes bytes) {
+  body *b = pl_new(body);
+  *b = *proto;
+  if (!pl_bytes_keep(&b->bytes, bytes) || !pl_bytes_keep(&b->map, map)) {
+    body_free(b);
+    pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for a body to send");
+    return;
+  }
+  pl_list_push(&f->bodies, &b->node);
+  f->queued += bytes.len;
+  if (may_write(f, pl_container(f->bodies.next, body, node))) make_ready(f);
+}
+
+// Whether a body that needs no credit can go out now, in one frame.
+static bool direct(const pl_flow *f, size_t len) {
+  return len <= PL_FRAGMENT_MAX && pl_flow_idle(f) && pl_list_empty(&f->lanes->ready) &&
+         !link_is_full(f->lanes);
+}
+
+bool pl_flow_call(pl_flow *f, const pl_msg_call *head, pl_bytes args) {
+  pl_msg_call m = *head;
+  pl_buf *map = &f->lanes->scratch;
+  pl_buf_clear(map);
+  m.body_len = 0;
+  if (pl_msg_call_encode(map, &m) != PL_OK) goto no_memory;
+  bool whole = pl_buf_len(map) + args.len <= PL_FRAGMENT_MAX;
+  if (!whole) {
+    pl_buf_clear(map);
+    m.body_len = args.len;
+    if (pl_msg_call_encode(map, &m) != PL_OK) goto no_memory;
+  }
+  pl_bytes map_bytes = pl_bytes_of(pl_buf_data(map), pl_buf_len(map));
+  bool written = whole && direct(f, map_bytes.len + args.len);
+  if (written) {
+    f->began = true;
+    pl_session_send_parts(f->lanes->session, PL_FRAME_CALL, f->flags, 0, f->label, map_bytes, args);
+  } else {
+    enqueue(f, &(body){.type = PL_FRAME_CALL}, map_bytes, args);
+  }
+  return written;
+
+no_memory:
+  pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for a call to send");
+  return false;
+}
+
+// Puts an item into the DATA frame at the end of the batch when that is ours and still there.
+static bool append_to_tail(pl_flow *f, pl_bytes item, const uint8_t *head, size_t head_len) {
+  pl_lanes *l = f->lanes;
+  size_t n = head_len + item.len;
+  if (l->tail_label != f->label || l->tail_flags != f->flags ||
+      l->tail_mark != pl_session_sent(l->session))
+    return false;
+  if (l->tail_len + n > PL_COPY_MAX || l->tail_items == UINT16_MAX) return false;
+  pl_link *link = pl_session_link(l->session);
+  size_t frame_len = PL_FRAME_HEADER + l->tail_len;
+  if (link == NULL) return false;
+
+  uint8_t *room = pl_link_reserve(link, n);
+  uint8_t *frame = pl_link_recent(link, frame_len);
+  if (frame == NULL || frame + frame_len != room) return false;
+  memcpy(room, head, head_len);
+  memcpy(room + head_len, item.data, item.len);
+  pl_link_commit(link, n);
+  l->tail_len += n;
+  l->tail_items++;
+  pl_frame_put_header(frame, PL_FRAME_DATA, l->tail_flags, l->tail_items, f->label, l->tail_len);
+  return true;
+}
+
+static void write_item(pl_flow *f, pl_bytes item, const uint8_t *head, size_t head_len) {
+  pl_lanes *l = f->lanes;
+  f->credit_items--;
+  f->credit_bytes -= head_len + item.len;
+  if (append_to_tail(f, item, head, head_len)) return;
+  pl_session_send_parts(l->session, PL_FRAME_DATA, f->flags, 1, f->label,
+                        pl_bytes_of(head, head_len), item);
+  l->tail_label = f->label;
+  l->tail_flags = f->flags;
+  l->tail_items = 1;
+  l->tail_len = head_len + item.len;
+  l->tail_mark = pl_session_sent(l->session);
+}
+
+bool pl_flow_item(pl_flow *f, pl_bytes item) {
+  body proto = {.type = PL_FRAME_DATA, .metered = true, .is_item = true};
+  proto.head_len = (uint8_t)pl_item_put_len(proto.head, (uint32_t)item.len);
+  size_t n = proto.head_len + item.len;
+  if (direct(f, n) && f->credit_items > 0 && f->credit_bytes >= n) {
+    write_item(f, item, proto.head, proto.head_len);
+    return true;
+  }
+  enqueue(f, &proto, (pl_bytes){0}, item);
+  return false;
+}
+
+bool pl_flow_result(pl_flow *f, pl_bytes result) {
+  body proto = {.type = PL_FRAME_RESULT};
+  if (result.len > PL_FRAGMENT_MAX) {
+    uint32_t total = (uint32_t)result.len;
+    for (int i = 0; i < 4; i++)
+      proto.head[i] = (uint8_t)(total >> (24 - 8 * i));
+    proto.head_len = 4;
+  } else if (direct(f, result.len)) {
+    pl_session_send(f->lanes->session, PL_FRAME_RESULT, f->flags, 0, f->label, result);
+    return true;
+  }
+  enqueue(f, &proto, (pl_bytes){0}, result);
+  return false;
+}
+
+static bool send_plain(pl_flow *f, uint8_t type, pl_bytes bytes) {
+  if (direct(f, bytes.len)) {
+    pl_session_send(f->lanes->session, type, f->flags, 0, f->label, bytes);
+    return true;
+  }
+  enqueue(f, &(body){.type = type}, (pl_bytes){0}, bytes);
+  return false;
+}
+
+bool pl_flow_error(pl_flow *f, const pl_failure *failure) {
+  pl_buf *out = &f->lanes->scratch;
+  pl_buf_clear(out);
+  if (pl_msg_error_encode(out, failure) == PL_OK) {
+    return send_plain(f, PL_FRAME_ERROR, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+  }
+  pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for an error to send");
+  return false;
+}
+
+bool pl_flow_end(pl_flow *f) {
+  return send_plain(f, PL_FRAME_END, (pl_bytes){0});
+}
+
+pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes) {
+  if (items > PL_CREDIT_MAX - f->credit_items || bytes > PL_CREDIT_MAX - f->credit_bytes)
+    return PL_PROTOCOL;
+  f->credit_items += items;
+  f->credit_bytes += bytes;
+  if (!pl_flow_idle(f) && may_write(f, pl_container(f->bodies.next, body, node))) make_ready(f);
+  return PL_OK;
+}

@@ -1,0 +1,423 @@
+// The caller's end of calls and streams.
+//
+//   OPEN ---> SETTLED          RESULT, ERROR, path lost, deadline: on_end, items may still be read
+//     |          |
+//     +----------+---> freed   by the owner; an unsettled call is cancelled at the callee
+//
+// At its deadline a call asks the callee whether it began (CANCEL) and waits a moment for the
+// answer, so that a request still queued there is reported as not executed.
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "service/channel.h"
+
+enum { TIMEOUT_GRACE_US = 10000 };  // within the accuracy promised for timeouts
+
+struct pl_call {
+  pl_list node;  // in the channel's calls, or the free list
+  pl_service *service;
+  pl_channel *channel;  // NULL once nothing more can come
+  pl_flow flow;
+  pl_intake intake;
+  const pl_call_ops *ops;
+  void *user;
+  uint64_t call_id;
+  uint64_t idle_us;
+  pl_timer timer;  // the deadline, then the gaps of a stream
+  pl_work tidy;    // copies unread items out of the read slab at the end of the turn
+  pl_bytes result;
+  pl_failure failure;
+  pl_id callee;
+  int codec;
+  bool stream;
+  bool settled;
+  bool failed;
+  bool expecting;  // the consumer waits
+  bool flowing;    // a first item came
+  bool timing_out;
+};
+
+pl_call *pl_call_of(pl_list *node) {
+  return pl_container(node, pl_call, node);
+}
+
+// Memory.
+
+enum { FREE_KEPT = 1024 };
+
+static pl_call *call_new(pl_service *sv) {
+  pl_list *n = pl_list_pop(&sv->free_calls);
+  if (n == NULL) return pl_new(pl_call);
+  pl_call *c = pl_call_of(n);
+  memset(c, 0, sizeof *c);
+  sv->free_count--;
+  return c;
+}
+
+static void call_recycle(pl_service *sv, pl_call *c) {
+  if (sv->free_count >= FREE_KEPT) {
+    pl_free(c);
+    return;
+  }
+  sv->free_count++;
+  pl_list_push_front(&sv->free_calls, &c->node);
+}
+
+void pl_calls_free_all(pl_service *sv) {
+  for (pl_list *n; (n = pl_list_pop(&sv->free_calls)) != NULL;)
+    pl_free(pl_call_of(n));
+}
+
+// Ending.
+
+// Takes the call out of its channel; nothing arrives for it any more.
+static void detach(pl_call *c) {
+  pl_channel *ch = c->channel;
+  if (ch == NULL) return;
+  c->channel = NULL;
+  pl_map_remove(&ch->calls, c->flow.label);
+  pl_list_remove(&c->node);
+  ch->calls_open--;
+  if (c->stream) ch->streams_out--;
+  pl_flow_fini(&c->flow);
+  pl_channel_ended(ch);
+}
+
+static void settle(pl_call *c) {
+  assert(!c->settled);
+  c->settled = true;
+  pl_metrics *m = &c->service->loop->metrics;
+  if (c->failed) {
+    m->calls_failed++;
+  } else {
+    m->calls_ok++;
+  }
+  m->calls_now--;
+  pl_timer_stop(&c->timer);
+  detach(c);
+  if (c->ops->on_end != NULL) c->ops->on_end(c, c->user);
+}
+
+static void fail(pl_call *c, const pl_failure *f) {
+  c->failed = true;
+  c->failure = pl_failure_keep(f);
+  if (pl_id_is_zero(&c->failure.node)) c->failure.node = c->callee;
+  settle(c);
+}
+
+static void fail_with(pl_call *c, pl_err code, pl_outcome outcome, const char *message) {
+  pl_failure f = pl_failure_of(code, outcome, message);
+  fail(c, &f);
+}
+
+void pl_call_lost(pl_call *c, pl_err why, const char *detail) {
+  if (why == PL_PROTOCOL || why == PL_NO_MEMORY) {
+    fail_with(c, why, c->flow.began ? PL_UNKNOWN : PL_NOT_SENT, detail);
+    return;
+  }
+  const char *message = detail != NULL && detail[0] != '\0' ? detail : NULL;
+  fail_with(c, PL_PEER_LOST, c->flow.began ? PL_UNKNOWN : PL_NOT_SENT, message);
+}
+
+static void send_cancel(pl_call *c, pl_err why) {
+  pl_buf *out = &c->channel->lanes.scratch;
+  pl_buf_clear(out);
+  pl_msg_cancel m = {.call_id = c->call_id, .code = why};
+  if (pl_msg_cancel_encode(out, &m) != PL_OK) return;
+  pl_flow_control(&c->flow, PL_FRAME_CANCEL, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+// Time.
+
+static void on_grace_over(pl_timer *t) {
+  pl_call *c = pl_container(t, pl_call, timer);
+  fail_with(c, PL_TIMEOUT, PL_UNKNOWN, NULL);
+}
+
+static void on_deadline(pl_timer *t) {
+  pl_call *c = pl_container(t, pl_call, timer);
+  if (pl_flow_withdraw(&c->flow)) {
+    fail_with(c, PL_TIMEOUT, PL_NOT_SENT, "the deadline passed before the link took the call");
+    return;
+  }
+  c->timing_out = true;
+  send_cancel(c, PL_TIMEOUT);
+  pl_timer_start(&c->service->loop->clock, t, TIMEOUT_GRACE_US, on_grace_over);
+}
+
+static void on_idle(pl_timer *t) {
+  pl_call *c = pl_container(t, pl_call, timer);
+  pl_flow_withdraw(&c->flow);
+  send_cancel(c, PL_TIMEOUT);
+  fail_with(c, PL_TIMEOUT, PL_EXECUTED, "the stream was idle for too long");
+}
+
+// A chunk came: from now on the gaps count, not the deadline.
+static void on_progress(pl_call *c) {
+  c->flowing = true;
+  if (c->idle_us > 0) {
+    pl_timer_start(&c->service->loop->clock, &c->timer, c->idle_us, on_idle);
+  } else {
+    pl_timer_stop(&c->timer);
+  }
+}
+
+// Frames.
+
+static void grant(pl_call *c) {
+  uint64_t items, bytes;
+  if (c->channel == NULL || !pl_intake_grant(&c->intake, &items, &bytes)) return;
+  pl_buf *out = &c->channel->lanes.scratch;
+  pl_buf_clear(out);
+  pl_msg_credit m = {.items = items, .bytes = bytes};
+  if (pl_msg_credit_encode(out, &m) != PL_OK) return;
+  pl_flow_control(&c->flow, PL_FRAME_CREDIT, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+static void settle_slab(pl_work *w) {
+  pl_call *c = pl_container(w, pl_call, tidy);
+  if (!pl_intake_settle(&c->intake) && c->channel != NULL) {
+    pl_session_abort(c->channel->session, PL_NO_MEMORY, "no memory for stream items");
+  }
+}
+
+static void on_items(pl_call *c, unsigned items) {
+  pl_loop *loop = c->service->loop;
+  loop->metrics.chunks_received += items;
+  if (!c->timing_out) on_progress(c);
+  if (c->intake.borrows) pl_loop_flush_later(loop, &c->tidy, settle_slab);
+  if (!c->expecting) return;
+  c->expecting = false;
+  if (c->ops->on_items != NULL) c->ops->on_items(c, c->user);
+}
+
+static pl_err on_error(pl_call *c, const pl_frame *f) {
+  pl_failure failure;
+  pl_err err = pl_msg_error_decode(&failure, f->body);
+  if (err != PL_OK) return err;
+  if (c->timing_out) {
+    bool began = failure.outcome != PL_NOT_EXECUTED;
+    fail_with(c, PL_TIMEOUT, began ? PL_UNKNOWN : PL_NOT_EXECUTED, NULL);
+    return PL_OK;
+  }
+  fail(c, &failure);
+  return PL_OK;
+}
+
+static void on_result(pl_call *c, pl_bytes body) {
+  if (c->timing_out) {  // the caller has been told, or is about to be: too late is too late
+    pl_bytes_drop(&body);
+    c->service->loop->metrics.replies_late++;
+    fail_with(c, PL_TIMEOUT, PL_UNKNOWN, NULL);
+    return;
+  }
+  c->result = body;
+  settle(c);
+}
+
+static pl_err on_body(pl_call *c, const pl_frame *f) {
+  pl_intake_event event;
+  uint8_t type;
+  pl_bytes body;
+  // A plain call gave no credit for items, so a chunk for it is a protocol error here.
+  pl_err err = pl_intake_frame(&c->intake, f, 0, c->expecting, &event, &type, &body);
+  if (err != PL_OK) return err;
+  switch (event) {
+    case PL_INTAKE_NOTHING:
+      if (c->stream && !c->timing_out) on_progress(c);
+      grant(c);
+      break;
+    case PL_INTAKE_ITEMS: on_items(c, f->aux); break;
+    case PL_INTAKE_BODY: on_result(c, body); break;
+  }
+  return PL_OK;
+}
+
+pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
+  pl_call *c = pl_map_find(&ch->calls, f->label);
+  if (c == NULL) {
+    pl_metrics *m = &ch->service->loop->metrics;
+    m->frames_stale++;
+    if (f->type == PL_FRAME_RESULT) m->replies_late++;
+    return PL_OK;
+  }
+  switch (f->type) {
+    case PL_FRAME_DATA:
+    case PL_FRAME_BODY:
+    case PL_FRAME_RESULT: return on_body(c, f);
+    case PL_FRAME_ERROR: return on_error(c, f);
+    case PL_FRAME_PATH_LOST: pl_call_lost(c, PL_PEER_LOST, NULL); return PL_OK;
+    case PL_FRAME_CREDIT: {
+      pl_msg_credit m;
+      pl_err err = pl_msg_credit_decode(&m, f->body);
+      return err != PL_OK ? err : pl_flow_grant(&c->flow, m.items, m.bytes);
+    }
+    default: return PL_PROTOCOL;
+  }
+}
+
+// Opening.
+
+static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const char *message,
+                     pl_bytes action) {
+  *why = pl_failure_of(code, outcome, message);
+  why->action = action;
+  return code;
+}
+
+static pl_err choose(pl_service *sv, const pl_call_options *o, pl_offer **out, pl_failure *why) {
+  pl_entry *e = pl_directory_find(&sv->directory, o->action);
+  *out = e == NULL ? NULL : pl_directory_choose(e, o->node, &sv->config.identity->id);
+  if (*out != NULL) return PL_OK;
+  if (o->node != NULL && !pl_id_equal(o->node, &sv->config.identity->id)) {
+    bool known = false;
+    for (pl_list *n = sv->neighbours.next; n != &sv->neighbours; n = n->next) {
+      pl_neighbour *nb = pl_container(n, pl_neighbour, node);
+      known |= nb->peer != NULL && pl_id_equal(pl_peer_id(nb->peer), o->node);
+    }
+    if (!known)
+      return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, "no path to the given node", o->action);
+    return refuse(why, PL_NOT_FOUND, PL_NOT_SENT, "the given node does not provide the action",
+                  o->action);
+  }
+  return refuse(why, PL_NOT_FOUND, PL_NOT_SENT, NULL, o->action);
+}
+
+static pl_err admit(const pl_channel *ch, const pl_call_options *o, pl_bytes args,
+                    pl_failure *why) {
+  size_t max = pl_session_message_max(ch->session);
+  if (max > 0 && args.len > max) {
+    return refuse(why, PL_TOO_LARGE, PL_NOT_SENT, "the arguments are larger than max_message",
+                  o->action);
+  }
+  if (ch->calls_open >= PL_CALLS_PER_LINK) {
+    return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many calls in flight on the link", o->action);
+  }
+  if (o->stream && ch->streams_out >= PL_STREAMS_PER_PEER) {
+    return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many streams open to the node", o->action);
+  }
+  return PL_OK;
+}
+
+static uint32_t next_label(pl_channel *ch) {
+  do {
+    ch->next_label += 2;
+    if (ch->next_label >= UINT32_MAX - 2) ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
+  } while (pl_map_find(&ch->calls, ch->next_label) != NULL);
+  return ch->next_label;
+}
+
+// Remaining time in whole milliseconds, at least 1; 0 = none.
+static uint64_t remaining_ms(const pl_loop *loop, uint64_t deadline_us) {
+  if (deadline_us == PL_NEVER) return 0;
+  uint64_t now = pl_now_us(loop);
+  return deadline_us <= now + 1000 ? 1 : (deadline_us - now) / 1000;
+}
+
+static void attach(pl_call *c, pl_channel *ch) {
+  c->channel = ch;
+  pl_flow_init(&c->flow, &ch->lanes, next_label(ch), PL_LANE_NORMAL);
+  c->flow.credit_bytes = pl_session_body_window(ch->session);
+  pl_map_put(&ch->calls, c->flow.label, c);
+  pl_list_push(&ch->call_list, &c->node);
+  ch->calls_open++;
+  if (c->stream) ch->streams_out++;
+}
+
+pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
+                       const pl_call_ops *ops, void *user, pl_failure *why) {
+  pl_offer *offer;
+  pl_err err = choose(sv, o, &offer, why);
+  if (err != PL_OK) return err;
+  pl_channel *ch = offer->neighbour->channel;
+  if ((err = admit(ch, o, args, why)) != PL_OK) return err;
+  if (o->deadline_us <= pl_now_us(sv->loop)) {
+    return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call",
+                  o->action);
+  }
+
+  pl_call *c = call_new(sv);
+  c->service = sv;
+  c->ops = ops;
+  c->user = user;
+  c->call_id = ++sv->next_call_id;
+  c->idle_us = o->idle_us;
+  c->codec = o->codec;
+  c->stream = o->stream;
+  c->callee = *pl_neighbour_id(offer->neighbour, &sv->config.identity->id);
+  pl_intake_init(&c->intake, o->stream ? PL_WINDOW_ITEMS : 0,
+                 o->stream ? PL_WINDOW_BYTES : PL_BODY_WINDOW, sv->config.message_max);
+  attach(c, ch);
+
+  pl_msg_call m = {
+      .call_id = c->call_id,
+      .action = o->action,
+      .timeout_ms = remaining_ms(sv->loop, o->deadline_us),
+      .stream = o->stream,
+      .window_items = o->stream ? PL_WINDOW_ITEMS : 0,
+      .window_bytes = o->stream ? PL_WINDOW_BYTES : 0,
+      .meta = o->meta,
+      .codec = (uint64_t)o->codec,
+      .idle_ms = o->idle_us / 1000,
+  };
+  pl_flow_call(&c->flow, &m, args);
+  if (o->deadline_us != PL_NEVER) {
+    pl_timer_start(&sv->loop->clock, &c->timer, o->deadline_us - pl_now_us(sv->loop), on_deadline);
+  }
+  sv->loop->metrics.calls_opened++;
+  sv->loop->metrics.calls_now++;
+  *out = c;
+  return PL_OK;
+}
+
+// For the owner.
+
+int pl_call_next(pl_call *c, pl_bytes *item) {
+  if (pl_intake_next(&c->intake, item)) {
+    if (c->intake.open_items * 2 <= c->intake.window_items ||
+        c->intake.open_bytes * 2 <= c->intake.window_bytes)
+      grant(c);
+    return 1;
+  }
+  return c->settled ? -1 : 0;
+}
+
+void pl_call_expect(pl_call *c) {
+  c->expecting = true;
+  grant(c);
+}
+
+bool pl_call_ended(const pl_call *c) {
+  return c->settled;
+}
+
+const pl_failure *pl_call_failure(const pl_call *c) {
+  return c->failed ? &c->failure : NULL;
+}
+
+pl_bytes pl_call_result(const pl_call *c) {
+  return c->result;
+}
+
+int pl_call_codec(const pl_call *c) {
+  return c->codec;
+}
+
+void pl_call_free(pl_call *c, pl_err why) {
+  pl_service *sv = c->service;
+  if (!c->settled) {
+    if (!pl_flow_withdraw(&c->flow)) send_cancel(c, why);
+    sv->loop->metrics.calls_failed++;
+    sv->loop->metrics.calls_now--;
+    detach(c);
+  }
+  pl_timer_stop(&c->timer);
+  pl_work_cancel(&c->tidy);
+  pl_intake_fini(&c->intake);
+  pl_bytes_drop(&c->result);
+  if (c->failed) pl_failure_drop(&c->failure);
+  call_recycle(sv, c);
+}

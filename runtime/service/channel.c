@@ -1,0 +1,46 @@
+#include "service/channel.h"
+
+#include "base/mem.h"
+
+pl_channel *pl_channel_new(pl_service *sv, pl_session *s) {
+  pl_channel *ch = pl_new(pl_channel);
+  ch->service = sv;
+  ch->session = pl_session_hold(s);
+  ch->next_label = pl_session_is_dialler(s) ? (uint32_t)-1 : 0;  // the first label is 1, or 2
+  pl_list_init(&ch->call_list);
+  pl_list_init(&ch->request_list);
+  pl_lanes_init(&ch->lanes, sv->loop, s);
+  pl_session_set_data(s, ch);
+  return ch;
+}
+
+void pl_channel_ended(pl_channel *ch) {
+  pl_service *sv = ch->service;
+  if (pl_channel_circuits(ch) == 0) sv->config.on_idle_session(ch->session, sv->config.user);
+}
+
+void pl_channel_down(pl_channel *ch, pl_err why, const char *detail) {
+  pl_session_set_data(ch->session, NULL);
+  while (!pl_list_empty(&ch->call_list))
+    pl_call_lost(pl_call_of(ch->call_list.next), why, detail);
+  while (!pl_list_empty(&ch->request_list))
+    pl_request_lost(pl_request_of(ch->request_list.next), why, detail);
+  pl_lanes_fini(&ch->lanes);
+  pl_map_fini(&ch->calls);
+  pl_map_fini(&ch->requests);
+  pl_session_drop(ch->session);
+  pl_free(ch);
+}
+
+pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f) {
+  if (f->type == PL_FRAME_CALL) return pl_request_arrive(ch, f);
+  if (!pl_frame_is_circuit(f->type)) {
+    ch->service->loop->metrics.frames_unknown++;
+    return PL_OK;
+  }
+  if (f->type > PL_FRAME_PATH_LOST) {  // of a newer minor version
+    ch->service->loop->metrics.frames_unknown++;
+    return PL_OK;
+  }
+  return f->flags & PL_FLAG_CALLEE ? pl_call_frame(ch, f) : pl_request_frame(ch, f);
+}

@@ -1,0 +1,80 @@
+// Shared by the files of this layer: a channel is what the service keeps of one session.
+#pragma once
+
+#include "base/map.h"
+#include "peer/flow.h"
+#include "service/directory.h"
+#include "service/intake.h"
+#include "service/service.h"
+
+typedef struct pl_channel {
+  pl_service *service;
+  pl_neighbour *neighbour;  // NULL once the session is another's business
+  pl_session *session;      // held
+  pl_lanes lanes;
+  pl_map calls;       // label -> pl_call, opened here
+  pl_map requests;    // label -> pl_request, opened there
+  pl_list call_list;  // the same, for taking them all
+  pl_list request_list;
+  uint32_t next_label;
+  size_t calls_open;
+  size_t streams_out;  // of the calls
+  size_t streams_in;   // of the requests
+} pl_channel;
+
+struct pl_service {
+  pl_service_config config;
+  pl_loop *loop;
+  pl_directory directory;
+  pl_map actions;        // name -> pl_action, of this node
+  pl_list busy_actions;  // with requests waiting, in turn
+  uint64_t advert_version;
+  pl_list neighbours;             // up, for adverts
+  pl_neighbour local;             // this node as a provider: calls leave through its channel
+  pl_session *local_sessions[2];  // calling end, serving end
+  pl_channel *serving;            // of the serving end
+  unsigned local_up;
+  void (*closed)(void *user);
+  void *closed_user;
+  uint64_t next_call_id;
+  size_t running;  // requests in handlers
+  size_t waiting;
+  size_t requests;  // all that have not ended
+  uint64_t run_us;  // smoothed time of a handler, for retry_after
+  bool draining;
+  pl_list free_calls;  // recycled objects
+  pl_list free_requests;
+  size_t free_count;
+};
+
+pl_channel *pl_channel_new(pl_service *sv, pl_session *s);
+// Fails its calls, cancels its requests, frees it.
+void pl_channel_down(pl_channel *ch, pl_err why, const char *detail);
+pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f);
+// A circuit of the channel ended.
+void pl_channel_ended(pl_channel *ch);
+static inline size_t pl_channel_circuits(const pl_channel *ch) {
+  return ch->calls.count + ch->requests.count;
+}
+
+// calls.c
+pl_err pl_call_frame(pl_channel *ch, const pl_frame *f);
+void pl_call_lost(pl_call *c, pl_err why, const char *detail);
+pl_call *pl_call_of(pl_list *node);
+void pl_calls_free_all(pl_service *sv);
+
+// request.c
+pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f);
+pl_err pl_request_frame(pl_channel *ch, const pl_frame *f);
+void pl_request_lost(pl_request *r, pl_err why, const char *detail);
+pl_request *pl_request_of(pl_list *node);
+void pl_requests_free_all(pl_service *sv);
+void pl_request_cancel(pl_request *r, const pl_failure *why);
+// DRAINING for everything that has not started.
+void pl_requests_refuse_waiting(pl_service *sv);
+
+// adverts.c
+void pl_adverts_send_all(pl_service *sv, pl_neighbour *n);
+void pl_adverts_send_change(pl_service *sv, pl_bytes kind, pl_bytes name, pl_bytes attributes,
+                            bool withdrawn);
+pl_err pl_adverts_take(pl_service *sv, pl_neighbour *n, const pl_frame *f);

@@ -1,0 +1,233 @@
+#include "service/intake.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "wire/message.h"
+
+// The body of one DATA frame: whole items, each behind its length. An item that came in fragments
+// is alone in one, without a length.
+typedef struct parcel {
+  pl_list node;
+  pl_bytes bytes;  // kept
+  size_t at;       // consumed
+  bool lone;
+  bool borrows;  // refers to the slab of a read
+} parcel;
+
+void pl_intake_init(pl_intake *in, uint64_t items, uint64_t bytes, size_t item_max) {
+  *in = (pl_intake){
+      .open_items = items,
+      .open_bytes = bytes,
+      .window_items = items,
+      .window_bytes = bytes,
+      .item_max = item_max,
+  };
+  pl_list_init(&in->frames);
+}
+
+static void parcel_free(parcel *p) {
+  pl_bytes_drop(&p->bytes);
+  pl_free(p);
+}
+
+void pl_intake_fini(pl_intake *in) {
+  for (pl_list *n; (n = pl_list_pop(&in->frames)) != NULL;)
+    parcel_free(pl_container(n, parcel, node));
+  pl_buf_fini(&in->partial);
+  pl_slice_drop(in->taken);
+  in->taken = NULL;
+  in->items = 0;
+}
+
+static pl_err spend(pl_intake *in, uint64_t items, uint64_t bytes) {
+  if (items > in->open_items || bytes > in->open_bytes) return PL_PROTOCOL;
+  in->open_items -= items;
+  in->open_bytes -= bytes;
+  return PL_OK;
+}
+
+// Every item must lie whole inside the body, and there must be as many as the header says.
+static pl_err check_items(const pl_frame *f) {
+  size_t at = 0;
+  unsigned items = 0;
+  while (at < f->body.len) {
+    uint32_t len;
+    pl_bytes rest = pl_bytes_of(f->body.data + at, f->body.len - at);
+    int n = pl_item_get_len(rest, &len);
+    if (n <= 0 || len > rest.len - (size_t)n) return PL_PROTOCOL;
+    at += (size_t)n + len;
+    items++;
+  }
+  return items == f->aux && items > 0 ? PL_OK : PL_PROTOCOL;
+}
+
+static pl_err store(pl_intake *in, pl_bytes bytes, bool expected, const parcel *proto) {
+  parcel *p = pl_new(parcel);
+  *p = *proto;
+  pl_bytes view = bytes;
+  if (!expected) view.owner = NULL;  // copied: must not pin the slab until it is consumed
+  if (!pl_bytes_keep(&p->bytes, view)) {
+    pl_free(p);
+    return PL_NO_MEMORY;
+  }
+  p->borrows = view.owner != NULL && !proto->lone;
+  in->borrows |= p->borrows;
+  pl_list_push(&in->frames, &p->node);
+  return PL_OK;
+}
+
+static pl_err take_items(pl_intake *in, const pl_frame *f, bool expected, pl_intake_event *event) {
+  pl_err err = check_items(f);
+  if (err == PL_OK) err = spend(in, f->aux, f->body.len);
+  if (err == PL_OK) err = store(in, f->body, expected, &(parcel){0});
+  if (err != PL_OK) return err;
+  in->items += f->aux;
+  in->held_bytes += f->body.len;
+  *event = PL_INTAKE_ITEMS;
+  return PL_OK;
+}
+
+// The first frame of a body that goes on. `total` is the length of the whole.
+static pl_err begin(pl_intake *in, uint8_t type, uint64_t total, pl_bytes first) {
+  if (total > in->item_max) return PL_TOO_LARGE;
+  if (first.len >= total) return PL_PROTOCOL;
+  // Grows with what arrives: an announced length alone allocates nothing.
+  if (!pl_buf_append(&in->partial, first.data, first.len)) return PL_NO_MEMORY;
+  in->partial_type = type;
+  in->partial_len = (uint32_t)total;
+  return PL_OK;
+}
+
+static pl_err begin_item(pl_intake *in, const pl_frame *f) {
+  uint32_t total;
+  int n = pl_item_get_len(f->body, &total);
+  if (n <= 0 || f->aux != 0) return PL_PROTOCOL;
+  pl_err err = spend(in, 0, f->body.len);
+  if (err != PL_OK) return err;
+  return begin(in, PL_FRAME_DATA, total, pl_bytes_of(f->body.data + n, f->body.len - (size_t)n));
+}
+
+static pl_err begin_result(pl_intake *in, const pl_frame *f) {
+  if (f->body.len < 4) return PL_PROTOCOL;
+  const uint8_t *p = f->body.data;
+  uint32_t total = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+  return begin(in, PL_FRAME_RESULT, total, pl_bytes_of(p + 4, f->body.len - 4));
+}
+
+// The partial body is whole: hands its memory over.
+static pl_err complete(pl_intake *in, pl_intake_event *event, uint8_t *type, pl_bytes *body) {
+  pl_bytes whole = pl_buf_take(&in->partial);
+  uint8_t what = in->partial_type;
+  in->partial_type = 0;
+  if (what != PL_FRAME_DATA) {
+    *body = whole;
+    *type = what;
+    *event = PL_INTAKE_BODY;
+    return PL_OK;
+  }
+  size_t len = whole.len;
+  pl_err err = store(in, whole, true, &(parcel){.lone = true});
+  pl_bytes_drop(&whole);
+  if (err != PL_OK) return err;
+  in->items++;
+  in->held_bytes += len;
+  *event = PL_INTAKE_ITEMS;
+  return PL_OK;
+}
+
+static pl_err take_body(pl_intake *in, const pl_frame *f, pl_intake_event *event, uint8_t *type,
+                        pl_bytes *body) {
+  if (in->partial_type == 0) return PL_PROTOCOL;
+  bool last = (f->flags & PL_FLAG_MORE) == 0;
+  bool ends_item = last && in->partial_type == PL_FRAME_DATA;
+  size_t have = pl_buf_len(&in->partial) + f->body.len;
+  if (have > in->partial_len || last != (have == in->partial_len)) return PL_PROTOCOL;
+  if (f->aux != (ends_item ? 1 : 0)) return PL_PROTOCOL;
+  pl_err err = spend(in, ends_item ? 1 : 0, f->body.len);
+  if (err != PL_OK) return err;
+  if (!pl_buf_append(&in->partial, f->body.data, f->body.len)) return PL_NO_MEMORY;
+  return last ? complete(in, event, type, body) : PL_OK;
+}
+
+pl_err pl_intake_frame(pl_intake *in, const pl_frame *f, uint64_t total, bool expected,
+                       pl_intake_event *event, uint8_t *type, pl_bytes *body) {
+  *event = PL_INTAKE_NOTHING;
+  if (f->type == PL_FRAME_BODY) return take_body(in, f, event, type, body);
+  if (in->partial_type != 0) return PL_PROTOCOL;
+  if (f->flags & PL_FLAG_MORE) {
+    if (f->type == PL_FRAME_DATA) return begin_item(in, f);
+    if (f->type == PL_FRAME_RESULT) return begin_result(in, f);
+    return begin(in, f->type, total, f->body);
+  }
+  if (f->type == PL_FRAME_DATA) return take_items(in, f, expected, event);
+  if (f->body.len > in->item_max) return PL_TOO_LARGE;
+  if (!pl_bytes_keep(body, f->body)) return PL_NO_MEMORY;
+  *type = f->type;
+  *event = PL_INTAKE_BODY;
+  return PL_OK;
+}
+
+bool pl_intake_settle(pl_intake *in) {
+  if (!in->borrows) return true;
+  in->borrows = false;
+  for (pl_list *n = in->frames.next; n != &in->frames; n = n->next) {
+    parcel *p = pl_container(n, parcel, node);
+    if (!p->borrows) continue;
+    pl_slice *copy = pl_slice_copy(p->bytes.data + p->at, p->bytes.len - p->at);
+    if (copy == NULL) return false;
+    pl_bytes_drop(&p->bytes);
+    p->bytes = (pl_bytes){.data = copy->data, .len = copy->len, .owner = copy};
+    p->at = 0;
+    p->borrows = false;
+  }
+  return true;
+}
+
+// Holds on to the bytes of the item handed out last, whatever becomes of its parcel.
+static void remember(pl_intake *in, pl_slice *owner) {
+  if (in->taken == owner) return;
+  pl_slice_drop(in->taken);
+  in->taken = pl_slice_hold(owner);
+}
+
+bool pl_intake_next(pl_intake *in, pl_bytes *item) {
+  if (pl_list_empty(&in->frames)) return false;
+  parcel *p = pl_container(in->frames.next, parcel, node);
+  uint32_t len = (uint32_t)p->bytes.len;
+  size_t skip = 0;
+  if (!p->lone) {
+    int n = pl_item_get_len(pl_bytes_of(p->bytes.data + p->at, p->bytes.len - p->at), &len);
+    assert(n > 0);  // checked when it came
+    skip = (size_t)n;
+  }
+  *item = (pl_bytes){.data = p->bytes.data + p->at + skip, .len = len, .owner = p->bytes.owner};
+  p->at += skip + len;
+  in->items--;
+  in->held_bytes -= skip + len;
+  if (p->at == p->bytes.len) {
+    remember(in, p->bytes.owner);
+    pl_list_remove(&p->node);
+    parcel_free(p);
+  }
+  return true;
+}
+
+bool pl_intake_grant(pl_intake *in, uint64_t *items, uint64_t *bytes) {
+  uint64_t held = in->held_bytes;
+  // What has come of an item counts only behind others: a long one that is next in turn could never
+  // arrive otherwise.
+  if (in->partial_type == PL_FRAME_DATA && in->items > 0) held += pl_buf_len(&in->partial);
+  uint64_t used_items = in->open_items + in->items;
+  uint64_t used_bytes = in->open_bytes + held;
+  *items = used_items < in->window_items ? in->window_items - used_items : 0;
+  *bytes = used_bytes < in->window_bytes ? in->window_bytes - used_bytes : 0;
+  bool due = (*items > 0 && *items * 2 >= in->window_items) ||
+             (*bytes > 0 && *bytes * 2 >= in->window_bytes);
+  if (!due) return false;
+  in->open_items += *items;
+  in->open_bytes += *bytes;
+  return true;
+}

@@ -1,0 +1,51 @@
+// The receiving half of a circuit: puts fragments together, keeps stream items until they are
+// consumed, and says how much credit consuming has earned. Pure: no I/O, no clock.
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "wire/frame.h"
+
+typedef struct pl_intake {
+  pl_list frames;       // DATA bodies not consumed yet, oldest first
+  bool borrows;         // some of them refer to the slab of a read
+  size_t items;         // whole items waiting
+  uint64_t open_items;  // credit the sender has left
+  uint64_t open_bytes;
+  uint64_t held_bytes;  // of whole items waiting
+  uint64_t window_items;
+  uint64_t window_bytes;
+  size_t item_max;       // longest body accepted
+  uint8_t partial_type;  // first frame of the body that is being put together, 0 = none
+  uint32_t partial_len;  // its announced length
+  pl_buf partial;        // what has come of it
+  pl_slice *taken;       // of the item handed out last
+} pl_intake;
+
+// Credit as it was announced to the sender.
+void pl_intake_init(pl_intake *in, uint64_t items, uint64_t bytes, size_t item_max);
+void pl_intake_fini(pl_intake *in);
+
+typedef enum pl_intake_event {
+  PL_INTAKE_NOTHING,  // part of a body
+  PL_INTAKE_ITEMS,    // stream items wait
+  PL_INTAKE_BODY,     // *body is whole and the caller's (pl_bytes_drop); *type says of what
+} pl_intake_event;
+
+// Takes a CALL, RESULT, DATA or BODY frame; of a CALL, `frame->body` are the arguments and `total`
+// the announced length when they go on. `expected`: a consumer waits, so items need not be copied
+// out of the read slab. PL_PROTOCOL (malformed, or credit overrun), TOO_LARGE, NO_MEMORY.
+pl_err pl_intake_frame(pl_intake *in, const pl_frame *frame, uint64_t total, bool expected,
+                       pl_intake_event *event, uint8_t *type, pl_bytes *body);
+
+// Copies what still refers to the slab of the last read, so that a consumer that stops does not pin
+// it.
+bool pl_intake_settle(pl_intake *in);
+
+// The next item, borrowed until the next call: false when none waits.
+bool pl_intake_next(pl_intake *in, pl_bytes *item);
+
+// Credit to grant now: what the window has room for, once that is half of it; the caller sends it.
+// Derived from what is open and what waits, so that no credit is ever lost or granted twice.
+bool pl_intake_grant(pl_intake *in, uint64_t *items, uint64_t *bytes);

@@ -1,0 +1,478 @@
+// The callee's end of calls and streams, and who may start when: the one dispatcher.
+//
+//   ARRIVING --> WAITING --> RUNNING --> SENDING --> freed
+//    arguments    for a       handler     result or error
+//    not whole    free slot               not all written
+//
+// A request that the caller gave up, or whose deadline passed, is ended at once while it waits; a
+// running one is cancelled and keeps its slot until its handler has really ended.
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "service/action.h"
+#include "wire/msgpack.h"
+
+typedef enum request_state { ARRIVING, WAITING, RUNNING, SENDING } request_state;
+
+struct pl_request {
+  pl_list node;     // in the channel's requests, or the free list
+  pl_list in_wait;  // in the action's waiting
+  pl_service *service;
+  pl_channel *channel;  // NULL once the path is lost
+  pl_action *action;    // held from admission on
+  request_state state;
+  pl_flow flow;
+  pl_intake intake;
+  pl_timer timer;
+  uint64_t call_id;
+  uint64_t deadline_us;
+  uint64_t started_us;
+  pl_bytes args;
+  pl_bytes meta;
+  pl_bytes name;  // while ARRIVING: kept
+  pl_id caller;
+  void *user;
+  int codec;
+  bool stream;
+  bool cancelled;
+  bool credit_due;  // the producer waits for on_credit
+};
+
+pl_request *pl_request_of(pl_list *node) {
+  return pl_container(node, pl_request, node);
+}
+
+// Memory.
+
+enum { FREE_KEPT = 1024 };
+
+static pl_request *request_new(pl_service *sv) {
+  pl_list *n = pl_list_pop(&sv->free_requests);
+  if (n == NULL) return pl_new(pl_request);
+  pl_request *r = pl_request_of(n);
+  memset(r, 0, sizeof *r);
+  sv->free_count--;
+  return r;
+}
+
+static void request_recycle(pl_service *sv, pl_request *r) {
+  if (sv->free_count >= FREE_KEPT) {
+    pl_free(r);
+    return;
+  }
+  sv->free_count++;
+  pl_list_push_front(&sv->free_requests, &r->node);
+}
+
+void pl_requests_free_all(pl_service *sv) {
+  for (pl_list *n; (n = pl_list_pop(&sv->free_requests)) != NULL;)
+    pl_free(pl_request_of(n));
+}
+
+// Ending.
+
+static void detach(pl_request *r) {
+  pl_channel *ch = r->channel;
+  if (ch == NULL) return;
+  r->channel = NULL;
+  pl_map_remove(&ch->requests, r->flow.label);
+  pl_list_remove(&r->node);
+  if (r->stream) ch->streams_in--;
+  pl_flow_fini(&r->flow);
+  pl_channel_ended(ch);
+}
+
+static void request_free(pl_request *r) {
+  pl_service *sv = r->service;
+  detach(r);
+  pl_timer_stop(&r->timer);
+  pl_intake_fini(&r->intake);
+  pl_bytes_drop(&r->args);
+  pl_bytes_drop(&r->meta);
+  pl_bytes_drop(&r->name);
+  if (r->action != NULL) pl_action_drop(r->action);
+  sv->requests--;
+  sv->loop->metrics.requests_now--;
+  request_recycle(sv, r);
+  if (sv->draining && sv->requests == 0) sv->config.on_drained(sv->config.user);
+}
+
+static void on_sent(pl_flow *f) {
+  pl_request *r = pl_container(f, pl_request, flow);
+  if (r->state == SENDING) {
+    request_free(r);
+  } else if (r->credit_due) {
+    r->credit_due = false;
+    r->action->ops->on_credit(r);
+  }
+}
+
+// Sends the last frame of the circuit; the request lives until it is written.
+static void send_last(pl_request *r, pl_bytes result, const pl_failure *failure) {
+  r->state = SENDING;
+  pl_timer_stop(&r->timer);
+  if (r->channel == NULL) {
+    request_free(r);
+    return;
+  }
+  bool written =
+      failure != NULL ? pl_flow_error(&r->flow, failure) : pl_flow_result(&r->flow, result);
+  if (written) request_free(r);
+}
+
+static void refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms) {
+  pl_failure f = pl_failure_of(code, PL_NOT_EXECUTED, message);
+  f.node = r->service->config.identity->id;
+  f.retry_after_ms = retry_after_ms;
+  if (r->action != NULL) f.action = pl_bytes_of(r->action->name, r->action->name_len);
+  if (code == PL_BUSY) r->service->loop->metrics.requests_busy++;
+  if (code == PL_TIMEOUT) r->service->loop->metrics.requests_expired++;
+  send_last(r, (pl_bytes){0}, &f);
+}
+
+// Slots.
+
+static void start(pl_request *r) {
+  pl_service *sv = r->service;
+  pl_action *a = r->action;
+  r->state = RUNNING;
+  r->started_us = pl_now_us(sv->loop);
+  a->running++;
+  sv->running++;
+  sv->loop->metrics.requests_started++;
+  a->ops->on_start(r, a->user);
+}
+
+static void leave_queue(pl_request *r) {
+  pl_action *a = r->action;
+  pl_list_remove(&r->in_wait);
+  a->waiting_count--;
+  r->service->waiting--;
+  r->service->loop->metrics.requests_queued_now--;
+  if (pl_list_empty(&a->waiting)) pl_list_remove(&a->in_busy);
+}
+
+// The bytes of a request that waits must not pin the read slab they came in.
+static bool own(pl_bytes *b) {
+  pl_bytes view = pl_bytes_of(b->data, b->len), copy;
+  if (!pl_bytes_keep(&copy, view)) return false;
+  pl_bytes_drop(b);
+  *b = copy;
+  return true;
+}
+
+static void enter_queue(pl_request *r) {
+  if (r->args.len <= PL_COPY_MAX && !own(&r->args)) {
+    refuse(r, PL_NO_MEMORY, NULL, 0);
+    return;
+  }
+  pl_action *a = r->action;
+  r->state = WAITING;
+  if (pl_list_empty(&a->waiting)) pl_list_push(&r->service->busy_actions, &a->in_busy);
+  pl_list_push(&a->waiting, &r->in_wait);
+  a->waiting_count++;
+  r->service->waiting++;
+  r->service->loop->metrics.requests_queued_now++;
+}
+
+static pl_action *next_startable(pl_service *sv) {
+  for (pl_list *n = sv->busy_actions.next; n != &sv->busy_actions; n = n->next) {
+    pl_action *a = pl_container(n, pl_action, in_busy);
+    if (pl_action_has_slot(a)) return a;
+  }
+  return NULL;
+}
+
+// Slots were freed: actions with waiting requests take turns.
+static void start_waiting(pl_service *sv) {
+  for (pl_action *a; (a = next_startable(sv)) != NULL;) {
+    pl_list_remove(&a->in_busy);
+    pl_list_push(&sv->busy_actions, &a->in_busy);
+    pl_request *r = pl_container(a->waiting.next, pl_request, in_wait);
+    leave_queue(r);
+    start(r);
+  }
+}
+
+// When a slot may be free again, from how long handlers took lately.
+static uint32_t retry_after_ms(const pl_service *sv) {
+  uint64_t slots = sv->running > 0 ? sv->running : 1;
+  uint64_t us = sv->run_us * (sv->waiting + 1) / slots;
+  uint64_t ms = us / 1000;
+  return (uint32_t)(ms < 10 ? 10 : ms > 5000 ? 5000 : ms);
+}
+
+// Breaking off.
+
+void pl_request_cancel(pl_request *r, const pl_failure *why) {
+  switch (r->state) {
+    case ARRIVING: refuse(r, why->code, NULL, 0); return;
+    case WAITING:
+      leave_queue(r);
+      refuse(r, why->code, NULL, 0);
+      return;
+    case RUNNING:
+      if (r->cancelled) return;
+      r->cancelled = true;
+      r->credit_due = false;
+      pl_timer_stop(&r->timer);
+      if (r->channel != NULL) pl_flow_withdraw(&r->flow);
+      r->action->ops->on_cancel(r, why);
+      return;
+    case SENDING:
+      if (r->channel == NULL || pl_flow_withdraw(&r->flow) || pl_flow_idle(&r->flow))
+        request_free(r);
+      return;
+  }
+}
+
+static void cancel_with(pl_request *r, pl_err code, const char *message) {
+  pl_failure why =
+      pl_failure_of(code, r->state == RUNNING ? PL_EXECUTED : PL_NOT_EXECUTED, message);
+  pl_request_cancel(r, &why);
+}
+
+static void on_deadline(pl_timer *t) {
+  cancel_with(pl_container(t, pl_request, timer), PL_TIMEOUT, NULL);
+}
+
+void pl_request_lost(pl_request *r, pl_err why, const char *detail) {
+  (void)why;
+  detach(r);
+  cancel_with(r, PL_PEER_LOST,
+              detail != NULL && detail[0] != '\0' ? detail : "the caller was lost");
+}
+
+void pl_requests_refuse_waiting(pl_service *sv) {
+  while (!pl_list_empty(&sv->busy_actions)) {
+    pl_action *a = pl_container(sv->busy_actions.next, pl_action, in_busy);
+    pl_request *r = pl_container(a->waiting.next, pl_request, in_wait);
+    leave_queue(r);
+    refuse(r, PL_DRAINING, NULL, 0);
+  }
+}
+
+// Arriving.
+
+// The arguments are whole: start, wait, or be refused.
+static void admit(pl_request *r) {
+  pl_service *sv = r->service;
+  bool outside = r->channel != sv->serving;
+  bool hidden = outside && r->name.len > 0 && r->name.data[0] == '_';
+  pl_action *a = hidden ? NULL : pl_action_find(sv, r->name);
+  if (a == NULL) {
+    refuse(r, PL_NOT_FOUND, "the node does not provide the action", 0);
+    return;
+  }
+  r->action = pl_action_hold(a);
+  pl_bytes_drop(&r->name);
+  uint64_t longest = a->options.timeout_us;
+  uint64_t now = pl_now_us(sv->loop);
+  if (longest > 0 && !r->stream && now + longest < r->deadline_us) r->deadline_us = now + longest;
+  if (r->deadline_us != PL_NEVER) {
+    uint64_t left = r->deadline_us > now ? r->deadline_us - now : 0;
+    pl_timer_start(&sv->loop->clock, &r->timer, left, on_deadline);
+  }
+  if (pl_action_has_slot(a)) {
+    start(r);
+  } else if (pl_action_has_room(a)) {
+    enter_queue(r);
+  } else {
+    refuse(r, PL_BUSY, "too many calls run and wait", retry_after_ms(sv));
+  }
+}
+
+static bool label_is_theirs(const pl_channel *ch, uint32_t label) {
+  bool odd = label % 2 == 1;
+  return label != 0 && odd != pl_session_is_dialler(ch->session) &&
+         pl_map_find(&ch->requests, label) == NULL;
+}
+
+static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_call *m) {
+  pl_service *sv = ch->service;
+  pl_request *r = request_new(sv);
+  r->service = sv;
+  r->channel = ch;
+  r->call_id = m->call_id;
+  r->stream = m->stream;
+  r->codec = m->codec == 1 ? 1 : 0;
+  r->caller = *pl_session_peer_id(ch->session);
+  r->deadline_us = m->timeout_ms == 0 ? PL_NEVER : pl_now_us(sv->loop) + m->timeout_ms * 1000;
+  pl_list_init(&r->in_wait);
+  pl_flow_init(&r->flow, &ch->lanes, f->label, PL_FLAG_CALLEE | PL_LANE_NORMAL);
+  r->flow.on_empty = on_sent;
+  r->flow.credit_items = m->window_items;
+  r->flow.credit_bytes = m->stream ? m->window_bytes : pl_session_body_window(ch->session);
+  pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, sv->config.message_max);
+  pl_map_put(&ch->requests, f->label, r);
+  pl_list_push(&ch->request_list, &r->node);
+  if (r->stream) ch->streams_in++;
+  sv->requests++;
+  sv->loop->metrics.requests_received++;
+  sv->loop->metrics.requests_now++;
+  return r;
+}
+
+// Only the neighbour itself can be called so far: nothing is relayed.
+static bool is_for_us(const pl_service *sv, pl_bytes destination) {
+  pl_mp_reader r = {destination.data, destination.data + destination.len};
+  pl_mp_token t;
+  if (destination.len == 0) return true;
+  return pl_mp_read(&r, &t) == PL_OK && t.kind == PL_MP_BIN && t.len == 16 &&
+         memcmp(t.data, sv->config.identity->id.bytes, 16) == 0;
+}
+
+// What can be refused before the arguments are here.
+static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
+  pl_service *sv = ch->service;
+  if (!is_for_us(sv, m->destination)) {
+    refuse(r, PL_NO_ROUTE, "this node relays no calls", 0);
+  } else if (m->codec > 1) {
+    refuse(r, PL_INVALID, "the codec of the call is not known here; use msgpack or json", 0);
+  } else if (m->compression != 0) {
+    refuse(r, PL_INVALID, "the compression of the call was not agreed on", 0);
+  } else if (sv->draining) {
+    refuse(r, PL_DRAINING, NULL, 0);
+  } else if (ch->requests.count > PL_CALLS_PER_LINK) {
+    refuse(r, PL_BUSY, "too many calls in flight on the link", retry_after_ms(sv));
+  } else if (r->stream && ch->streams_in > PL_STREAMS_PER_PEER) {
+    refuse(r, PL_BUSY, "too many streams open from the node", retry_after_ms(sv));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+static void grant(pl_request *r) {
+  uint64_t items, bytes;
+  if (!pl_intake_grant(&r->intake, &items, &bytes)) return;
+  pl_buf *out = &r->channel->lanes.scratch;
+  pl_buf_clear(out);
+  pl_msg_credit m = {.items = items, .bytes = bytes};
+  if (pl_msg_credit_encode(out, &m) != PL_OK) return;
+  pl_flow_control(&r->flow, PL_FRAME_CREDIT, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+static pl_err take_args(pl_request *r, const pl_frame *f, uint64_t total) {
+  pl_intake_event event;
+  uint8_t type;
+  pl_err err = pl_intake_frame(&r->intake, f, total, true, &event, &type, &r->args);
+  if (err == PL_TOO_LARGE) {
+    refuse(r, PL_TOO_LARGE, "the arguments are larger than max_message", 0);
+    return PL_OK;
+  }
+  if (err != PL_OK) return err;
+  if (event == PL_INTAKE_BODY) {
+    admit(r);
+  } else {
+    grant(r);
+  }
+  return PL_OK;
+}
+
+pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
+  pl_msg_call m;
+  ptrdiff_t head = pl_msg_call_decode(&m, f->body);
+  if (head < 0) return (pl_err)head;
+  if (!label_is_theirs(ch, f->label) || (f->flags & PL_FLAG_CALLEE)) return PL_PROTOCOL;
+  if (m.window_items > PL_CREDIT_MAX || m.window_bytes > PL_CREDIT_MAX) return PL_PROTOCOL;
+
+  pl_request *r = open_request(ch, f, &m);
+  if (refused_early(ch, r, &m)) return PL_OK;
+  pl_frame rest = *f;
+  rest.body.data += head;
+  rest.body.len -= (size_t)head;
+  bool whole = (f->flags & PL_FLAG_MORE) == 0;
+  pl_bytes name = {
+      .data = m.action.data, .len = m.action.len, .owner = whole ? f->body.owner : NULL};
+  if (!pl_bytes_keep(&r->name, name) || !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
+  return take_args(r, &rest, m.body_len);
+}
+
+pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
+  pl_request *r = pl_map_find(&ch->requests, f->label);
+  if (r == NULL) {
+    ch->service->loop->metrics.frames_stale++;
+    return PL_OK;
+  }
+  switch (f->type) {
+    case PL_FRAME_BODY: return r->state == ARRIVING ? take_args(r, f, 0) : PL_PROTOCOL;
+    case PL_FRAME_CREDIT: {
+      pl_msg_credit m;
+      pl_err err = pl_msg_credit_decode(&m, f->body);
+      return err != PL_OK ? err : pl_flow_grant(&r->flow, m.items, m.bytes);
+    }
+    case PL_FRAME_CANCEL: {
+      pl_msg_cancel m;
+      pl_err err = pl_msg_cancel_decode(&m, f->body);
+      if (err != PL_OK) return err;
+      cancel_with(r, m.code == PL_TIMEOUT ? PL_TIMEOUT : PL_CANCELLED, NULL);
+      return PL_OK;
+    }
+    case PL_FRAME_PATH_LOST: pl_request_lost(r, PL_PEER_LOST, NULL); return PL_OK;
+    case PL_FRAME_END:
+    case PL_FRAME_DATA: ch->service->loop->metrics.frames_unknown++; return PL_OK;
+    default: return PL_PROTOCOL;
+  }
+}
+
+// For the handler.
+
+void pl_request_info_get(const pl_request *r, pl_request_info *out) {
+  const pl_channel *ch = r->channel;
+  const pl_neighbour *n = ch != NULL ? ch->neighbour : NULL;
+  *out = (pl_request_info){
+      .action = pl_bytes_of(r->action->name, r->action->name_len),
+      .args = r->args,
+      .meta = r->meta,
+      .caller = r->caller,
+      .caller_name =
+          n != NULL && n->peer != NULL ? pl_peer_name(n->peer) : r->service->config.identity->name,
+      .call_id = r->call_id,
+      .deadline_us = r->deadline_us,
+      .stream = r->stream,
+      .codec = r->codec,
+      .local_path = ch != NULL && pl_link_is_local(pl_session_link(ch->session)),
+  };
+}
+
+void pl_request_forget_args(pl_request *r) {
+  pl_bytes_drop(&r->args);
+}
+
+void pl_request_set_user(pl_request *r, void *user) {
+  r->user = user;
+}
+
+void *pl_request_user(const pl_request *r) {
+  return r->user;
+}
+
+pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
+  assert(r->state == RUNNING);
+  if (r->cancelled || r->channel == NULL) return PL_CLOSED;
+  if (!r->stream) return PL_STREAM_EXPECTED;
+  if (item.len > pl_session_message_max(r->channel->session)) return PL_TOO_LARGE;
+  pl_timer_stop(&r->timer);  // the deadline of a stream bounds its start
+  r->service->loop->metrics.chunks_sent++;
+  if (pl_flow_item(&r->flow, item)) return PL_OK;
+  r->credit_due = true;
+  r->service->loop->metrics.credit_waits++;
+  return PL_BUSY;
+}
+
+void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
+  assert(r->state == RUNNING);
+  pl_service *sv = r->service;
+  pl_action *a = r->action;
+  a->running--;
+  sv->running--;
+  uint64_t took = pl_now_us(sv->loop) - r->started_us;
+  sv->run_us += (took > sv->run_us ? took - sv->run_us : 0) / 8;
+  sv->run_us -= (took < sv->run_us ? sv->run_us - took : 0) / 8;
+  send_last(r, result, failure);
+  if (sv->waiting > 0) start_waiting(sv);
+}

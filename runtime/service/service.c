@@ -1,0 +1,260 @@
+#include "service/service.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "service/action.h"
+
+// Calls to the node itself.
+
+static pl_err accept_self(pl_session *s, const pl_msg_hello *hello, const char **reason,
+                          void *user) {
+  (void)s, (void)hello, (void)reason, (void)user;
+  return PL_OK;
+}
+
+static void local_up(pl_session *s, void *user) {
+  pl_service *sv = user;
+  pl_channel *ch = pl_channel_new(sv, s);
+  if (pl_session_is_dialler(s)) {
+    sv->local.channel = ch;
+    ch->neighbour = &sv->local;
+  } else {
+    sv->serving = ch;
+  }
+  sv->local_up++;
+  sv->config.on_change(sv->config.user);
+}
+
+static pl_err local_frame(pl_session *s, const pl_frame *f, void *user) {
+  (void)user;
+  return pl_channel_frame(pl_session_data(s), f);
+}
+
+static void local_batch(pl_session *s, void *user) {
+  (void)s, (void)user;
+}
+
+static void local_drained(pl_session *s, void *user) {
+  (void)user;
+  pl_channel *ch = pl_session_data(s);
+  if (ch != NULL) pl_lanes_drained(&ch->lanes);
+}
+
+static void local_down(pl_session *s, pl_err why, const char *detail, const pl_msg_goodbye *goodbye,
+                       void *user) {
+  (void)goodbye;
+  pl_service *sv = user;
+  pl_channel *ch = pl_session_data(s);
+  bool calling = pl_session_is_dialler(s);
+  if (calling) sv->local.channel = NULL;
+  if (!calling) sv->serving = NULL;
+  if (ch != NULL) pl_channel_down(ch, why, detail);
+  sv->local_sessions[calling ? 0 : 1] = NULL;
+  sv->local_up = 0;
+  pl_session_drop(s);
+  if (sv->local_sessions[0] == NULL && sv->local_sessions[1] == NULL && sv->closed != NULL)
+    sv->closed(sv->closed_user);
+}
+
+static const pl_session_ops local_ops = {
+    .on_hello = accept_self,
+    .on_up = local_up,
+    .on_frame = local_frame,
+    .on_batch = local_batch,
+    .on_drained = local_drained,
+    .on_down = local_down,
+};
+
+static void open_local(pl_service *sv) {
+  pl_link *ends[2];
+  pl_link_pair(&ends[0], &ends[1], sv->loop);
+  for (int i = 0; i < 2; i++) {
+    sv->local_sessions[i] =
+        pl_session_open(sv->loop, sv->config.identity, ends[i], i == 0, &local_ops, sv);
+  }
+}
+
+// Life.
+
+pl_service *pl_service_new(const pl_service_config *config) {
+  pl_service *sv = pl_new(pl_service);
+  sv->config = *config;
+  sv->loop = config->loop;
+  sv->next_call_id = pl_random_u64(&sv->loop->random)
+                     << 32;  // ids of two lives of a node must not meet
+  pl_neighbour_init(&sv->local, NULL);
+  pl_list_init(&sv->neighbours);
+  pl_list_init(&sv->busy_actions);
+  pl_list_init(&sv->free_calls);
+  pl_list_init(&sv->free_requests);
+  open_local(sv);
+  return sv;
+}
+
+bool pl_service_ready(const pl_service *sv) {
+  return sv->local_up == 2;
+}
+
+void pl_service_shutdown(pl_service *sv, void (*done)(void *user), void *user) {
+  sv->closed = done;
+  sv->closed_user = user;
+  for (int i = 0; i < 2; i++) {
+    if (sv->local_sessions[i] != NULL)
+      pl_session_abort(sv->local_sessions[i], PL_OK, "the node stops");
+  }
+}
+
+void pl_service_free(pl_service *sv) {
+  assert(sv->local_sessions[0] == NULL && sv->local_sessions[1] == NULL);
+  assert(pl_list_empty(&sv->neighbours));
+  size_t at = 0;
+  for (pl_map_entry *e; (e = pl_map_next(&sv->actions, &at)) != NULL;)
+    pl_action_drop(e->value);
+  pl_loop_turn(sv->loop);  // on_gone of those
+  pl_map_fini(&sv->actions);
+  pl_directory_withdraw_all(&sv->directory, &sv->local);
+  pl_directory_fini(&sv->directory);
+  pl_calls_free_all(sv);
+  pl_requests_free_all(sv);
+  pl_free(sv);
+}
+
+// Sessions.
+
+static pl_neighbour *neighbour_get(pl_service *sv, pl_peer *p) {
+  pl_neighbour *n = pl_peer_data(p);
+  if (n != NULL) return n;
+  n = pl_new(pl_neighbour);
+  pl_neighbour_init(n, pl_peer_hold(p));
+  pl_peer_set_data(p, n);
+  pl_list_push(&sv->neighbours, &n->node);
+  return n;
+}
+
+void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s) {
+  pl_neighbour *n = neighbour_get(sv, p);
+  if (n->channel != NULL) n->channel->neighbour = NULL;  // finishes what it has
+  pl_channel *ch = pl_session_data(s);                   // the other end may have used it before us
+  if (ch == NULL) ch = pl_channel_new(sv, s);
+  ch->neighbour = n;
+  n->channel = ch;
+  n->draining = false;
+  pl_adverts_send_all(sv, n);
+  sv->config.on_change(sv->config.user);
+}
+
+pl_err pl_service_frame(pl_service *sv, pl_peer *p, pl_session *s, const pl_frame *f) {
+  pl_channel *ch = pl_session_data(s);
+  if (ch == NULL)
+    ch = pl_channel_new(sv, s);  // a link that the other end retires before we have used it
+  if (f->type != PL_FRAME_ADVERT) return pl_channel_frame(ch, f);
+  pl_neighbour *n = pl_peer_data(p);
+  return n != NULL ? pl_adverts_take(sv, n, f) : PL_OK;
+}
+
+void pl_service_drained(pl_service *sv, pl_session *s) {
+  (void)sv;
+  pl_channel *ch = pl_session_data(s);
+  if (ch != NULL) pl_lanes_drained(&ch->lanes);
+}
+
+void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err why,
+                             const char *detail) {
+  pl_channel *ch = pl_session_data(s);
+  if (ch == NULL) return;
+  pl_neighbour *n = pl_peer_data(p);
+  if (n != NULL && n->channel == ch) {
+    n->channel = NULL;
+    n->complete = false;
+    n->advert_version = 0;  // it may come back as a new start
+    pl_directory_withdraw_all(&sv->directory, n);
+  }
+  pl_channel_down(ch, why, detail);
+  sv->config.on_change(sv->config.user);
+}
+
+void pl_service_peer_gone(pl_service *sv, pl_peer *p) {
+  pl_neighbour *n = pl_peer_data(p);
+  if (n == NULL) return;
+  assert(n->channel == NULL);
+  pl_directory_withdraw_all(&sv->directory, n);
+  pl_list_remove(&n->node);
+  pl_peer_set_data(p, NULL);
+  pl_free(n);
+  pl_peer_drop(p);
+}
+
+size_t pl_service_circuits(const pl_session *s) {
+  const pl_channel *ch = pl_session_data(s);
+  return ch == NULL ? 0 : pl_channel_circuits(ch);
+}
+
+bool pl_service_knows(pl_service *sv, pl_peer *p) {
+  (void)sv;
+  const pl_neighbour *n = pl_peer_data(p);
+  return n != NULL && n->complete;
+}
+
+bool pl_service_peer_draining(pl_peer *p) {
+  const pl_neighbour *n = pl_peer_data(p);
+  return n != NULL && n->draining;
+}
+
+// Draining.
+
+void pl_service_drain(pl_service *sv) {
+  if (sv->draining) return;
+  sv->draining = true;
+  pl_requests_refuse_waiting(sv);
+  if (sv->requests == 0) sv->config.on_drained(sv->config.user);
+}
+
+static void cancel_requests(pl_channel *ch, const pl_failure *why) {
+  if (ch == NULL) return;
+  // The list changes as requests end, so walk a copy of the labels' order: each step leaves the
+  // rest in place.
+  for (pl_list *at = ch->request_list.next, *next; at != &ch->request_list; at = next) {
+    next = at->next;
+    pl_request_cancel(pl_request_of(at), why);
+  }
+}
+
+void pl_service_cancel_all(pl_service *sv, const pl_failure *why) {
+  cancel_requests(sv->serving, why);
+  for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
+    cancel_requests(pl_container(at, pl_neighbour, node)->channel, why);
+  }
+}
+
+size_t pl_service_requests(const pl_service *sv) {
+  return sv->requests;
+}
+
+// Directory.
+
+int pl_service_codec(pl_service *sv, pl_bytes action) {
+  pl_entry *e = pl_directory_find(&sv->directory, action);
+  if (e == NULL) return 0;
+  return pl_container(e->offers.next, pl_offer, in_entry)->codec;
+}
+
+void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user) {
+  const pl_identity *self = sv->config.identity;
+  size_t at = 0;
+  for (pl_map_entry *m; (m = pl_map_next(&sv->directory.entries, &at)) != NULL;) {
+    pl_entry *e = m->value;
+    for (pl_list *n = e->offers.next; n != &e->offers; n = n->next) {
+      const pl_offer *o = pl_container(n, pl_offer, in_entry);
+      const pl_peer *p = o->neighbour->peer;
+      pl_action_info info = {
+          .name = pl_bytes_of(e->name, e->name_len),
+          .attributes = o->attributes,
+          .provider = *pl_neighbour_id(o->neighbour, &self->id),
+          .provider_name = p == NULL ? self->name : pl_peer_name(p),
+          .hops = p == NULL ? 0 : 1,
+      };
+      fn(&info, user);
+    }
+  }
+}

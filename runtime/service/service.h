@@ -1,0 +1,63 @@
+// What applications see of the mesh: who provides which action, calls and streams to them, and
+// requests served here.
+//
+// Every session of the node has a channel; calls to the node itself run over a pair of sessions on
+// a memory link, so that they pass the same code. Loop thread only; no I/O and no clock of its own.
+#pragma once
+
+#include "peer/peer.h"
+#include "perilune.h"
+
+typedef struct pl_service pl_service;
+
+typedef struct pl_service_config {
+  pl_loop *loop;
+  pl_identity *identity;  // outlives the service
+  int64_t max_concurrency, max_queue;
+  size_t message_max;
+  // The directory or a neighbour's part in it changed.
+  void (*on_change)(void *user);
+  // The last circuit of a session ended.
+  void (*on_idle_session)(pl_session *s, void *user);
+  // Draining, and the last request has ended.
+  void (*on_drained)(void *user);
+  void *user;
+} pl_service_config;
+
+pl_service *pl_service_new(const pl_service_config *config);
+// Closes the local sessions; free after `done`, which comes from the loop.
+void pl_service_shutdown(pl_service *sv, void (*done)(void *user), void *user);
+void pl_service_free(pl_service *sv);
+bool pl_service_ready(const pl_service *sv);  // calls to the node itself work
+
+// What the peers tell (pl_peers_ops).
+void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s);
+pl_err pl_service_frame(pl_service *sv, pl_peer *p, pl_session *s, const pl_frame *f);
+void pl_service_drained(pl_service *sv, pl_session *s);
+void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err why,
+                             const char *detail);
+void pl_service_peer_gone(pl_service *sv, pl_peer *p);
+size_t pl_service_circuits(const pl_session *s);
+
+// True when the whole directory of an up peer has arrived.
+bool pl_service_knows(pl_service *sv, pl_peer *p);
+bool pl_service_peer_draining(pl_peer *p);
+
+// From now on requests are refused with DRAINING, and those that wait are.
+void pl_service_drain(pl_service *sv);
+// Cancels every running request.
+void pl_service_cancel_all(pl_service *sv, const pl_failure *why);
+size_t pl_service_requests(const pl_service *sv);
+// Role, name or draining of this node changed: tell everyone.
+void pl_service_announce(pl_service *sv);
+
+pl_err pl_service_add_action(pl_service *sv, pl_bytes name, const pl_action_options *o,
+                             const pl_action_ops *ops, void *user);
+pl_err pl_service_remove_action(pl_service *sv, pl_bytes name);
+size_t pl_service_action_count(const pl_service *sv);
+void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user);
+int pl_service_codec(pl_service *sv, pl_bytes action);
+
+// As pl_node_call.
+pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
+                       const pl_call_ops *ops, void *user, pl_failure *why);

@@ -1,0 +1,170 @@
+--- The mesh, as scripts see it: `local mesh = require 'perilune'`.
+---
+--- The first use of the mesh starts the node; `mesh.node` before it says how.
+
+local actions = require 'perilune.actions'
+local callers = require 'perilune.callers'
+local core = require 'perilune.core.node'
+local requests = require 'perilune.core.action'
+local sys = require 'perilune.core.sys'
+local task = require 'perilune.task'
+local value = require 'perilune.core.value'
+
+local M = {
+  null = value.null,
+  bytes = value.bytes,
+  array = value.array,
+
+  spawn = task.spawn,
+  all = task.all,
+  race = task.race,
+  scope = task.scope,
+  timeout = task.timeout,
+  sleep = task.sleep,
+  after = task.after,
+  every = task.every,
+
+  with = callers.with,
+  action = actions.action,
+  remove = actions.remove,
+
+  self = core.self,
+  context = requests.context,
+}
+
+M.call, M.stream = callers.default()
+
+--- Seconds on a clock that never jumps. Only differences mean something.
+---
+---@return number
+M.now = sys.monotonic
+
+--- Starts the node with these options and waits until every given peer has connected, or failed once.
+--- Optional; at most once, before anything else of the mesh.
+---
+---@param options table
+function M.node(options)
+  if type(options) ~= 'table' then
+    error(('mesh.node: a table of options is expected, got %s'):format(type(options)), 2)
+  end
+  core.configure(options)
+end
+
+--- Every action known in the mesh, by name, with its providers.
+---
+---@return { name: string, providers: { id: string, name: string, hops: integer }[], description: string? }[]
+function M.actions()
+  core.start()
+  local by_name, list = {}, {}
+  for _, offer in ipairs(core.offers()) do
+    local entry = by_name[offer.name]
+    if not entry then
+      local attributes = offer.attributes or {}
+      entry = {
+        name = offer.name,
+        providers = {},
+        description = attributes.description,
+        serializer = attributes.serializer,
+        params = attributes.params,
+        returns = attributes.returns,
+      }
+      by_name[offer.name] = entry
+      list[#list + 1] = entry
+    end
+    entry.providers[#entry.providers + 1] = { id = offer.node, name = offer.node_name, hops = offer.hops }
+  end
+  table.sort(list, function(a, b) return a.name < b.name end)
+  for _, entry in ipairs(list) do
+    table.sort(entry.providers, function(a, b) return a.id < b.id end)
+  end
+  return list
+end
+
+--- Every known node, this one first.
+---
+---@return table[] # `id, name, hops, cost, via, actions, draining, leaf, state`
+function M.nodes()
+  core.start()
+  local list, by_id = core.nodes(), {}
+  for _, node in ipairs(list) do
+    node.actions = {}
+    by_id[node.id] = node
+  end
+  for _, offer in ipairs(core.offers()) do
+    local node = by_id[offer.node]
+    if node then node.actions[#node.actions + 1] = offer.name end
+  end
+  for _, node in ipairs(list) do
+    table.sort(node.actions)
+  end
+  return list
+end
+
+--- Waits until some node provides the action. Raises `TIMEOUT` after `timeout` seconds; without one, never.
+---
+---@param name string
+---@param timeout number?
+function M.wait(name, timeout)
+  if type(name) ~= 'string' then
+    error(('mesh.wait: a name is expected, got %s'):format(type(name)), 2)
+  end
+  core.start()
+  callers.wait_for(name, timeout)
+end
+
+--- The round-trip time to a node, in seconds.
+---
+---@param node string Id or unique name.
+---@param timeout number? Seconds; 10 by default.
+---@return number
+function M.ping(node, timeout)
+  core.start()
+  return core.ping(node, timeout or 10)
+end
+
+--- Connects to an address and keeps it connected.
+---
+---@param url string
+---@return string # the id of the node there
+function M.connect(url)
+  core.start()
+  return core.connect(url)
+end
+
+local DISCONNECT = { reason = 'string', allow_reconnect = 'boolean', abort = 'boolean' }
+
+--- Closes the links to a node.
+---
+---@param node string Id or unique name.
+---@param options { reason: string?, allow_reconnect: boolean?, abort: boolean? }?
+function M.disconnect(node, options)
+  options = options or {}
+  callers.check_options('mesh.disconnect', options, DISCONNECT)
+  core.start()
+  core.disconnect(node, options.reason, options.allow_reconnect, options.abort)
+end
+
+--- Begins to stop the process: requests that run may finish for `drain` seconds.
+---
+---@param options { drain: number? }?
+function M.stop(options)
+  options = options or {}
+  callers.check_options('mesh.stop', options, { drain = 'number' })
+  core.stop(options.drain)
+end
+
+-- Surface of later versions: asking for it says so instead of "a nil value".
+local LATER = {
+  'input', 'monitor', 'explain', 'sim', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
+  'service', 'proxy', 'reload', 'on_unload', 'on_load', 'on_close', 'state', 'shared',
+}
+local later = {}
+for _, name in ipairs(LATER) do
+  later[name] = true
+end
+
+return setmetatable(M, {
+  __index = function(_, name)
+    if later[name] then error(('mesh.%s is not available in this version'):format(name), 2) end
+  end,
+})
