@@ -8,7 +8,9 @@
 #define TESTING_AREAS(X) \
   X(base) \
   X(link) \
-  X(process)
+  X(peer) \
+  X(process) \
+  X(wire)
 // clang-format on
 
 #define X(area) void testing_open_##area(lua_State *L);
