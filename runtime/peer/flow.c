@@ -223,10 +223,10 @@ static bool append_to_tail(pl_flow *f, pl_bytes item, const uint8_t *head, size_
   if (frame == NULL || frame + frame_len != room) return false;
   memcpy(room, head, head_len);
   memcpy(room + head_len, item.data, item.len);
-  pl_link_commit(link, n);
   l->tail_len += n;
   l->tail_items++;
   pl_frame_put_header(frame, PL_FRAME_DATA, l->tail_flags, l->tail_items, f->label, l->tail_len);
+  pl_link_commit(link, n);  // may write the batch at once
   return true;
 }
 
