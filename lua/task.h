@@ -4,13 +4,14 @@
 //                |
 //                +--> DONE | FAILED | CANCELLED
 //
-// Whose yield is it? A runtime wait sets a field of the VM before it yields; a yield with that field clear is the script's
-// own. `coroutine.resume` and `wrap` pass runtime waits outward through any depth of the script's own coroutines, so a wait
-// suspends the whole task.
+// Whose yield is it? A runtime wait sets a field of the VM before it yields; a yield with that
+// field clear is the script's own. `coroutine.resume` and `wrap` pass runtime waits outward through
+// any depth of the script's own coroutines, so a wait suspends the whole task.
 //
-// Cancelling is soft first: the wait ends with an error (CANCELLED or the given one) that unwinds normally, so that `<close>`
-// variables run and may themselves wait for `cleanup_grace`. A script that catches it (pcall, coroutine.resume) gets it again at each
-// further wait or yield. After the grace, or after 100 ms of CPU without a wait, the task is ended hard: innermost coroutine first,
+// Cancelling is soft first: the wait ends with an error (CANCELLED or the given one) that unwinds
+// normally, so that `<close>` variables run and may themselves wait for `cleanup_grace`. A script
+// that catches it (pcall, coroutine.resume) gets it again at each further wait or yield. After the
+// grace, or after 100 ms of CPU without a wait, the task is ended hard: innermost coroutine first,
 // nothing can catch that.
 #pragma once
 
@@ -31,16 +32,19 @@ typedef enum pl_task_state {
   PL_TASK_CANCELLED,
 } pl_task_state;
 
-// ---- operations: what a task waits for ---------------------------------------------------------
+// Operations: what a task waits for.
 
-// Contract of an operation. An op is embedded at any place of a C object that its binding allocates.
+// Contract of an operation. An op is embedded at any place of a C object that its binding
+// allocates.
 typedef struct pl_op_type {
   const char *name;  // as the script knows it: "mesh.sleep"
-  // The task goes on: pushes the results of the wait and returns their number; may raise. Frees or keeps the object before it
-  // can raise (use pl_op_guard-like care: copy what is needed to locals or the Lua stack first).
+  // The task goes on: pushes the results of the wait and returns their number; may raise. Frees or
+  // keeps the object before it can raise (use pl_op_guard-like care: copy what is needed to locals
+  // or the Lua stack first).
   int (*finish)(lua_State *L, pl_op *op);
-  // The wait was broken off (cancel, hard end, VM closing): stop the work. From now on the object belongs to the implementer, who frees it
-  // now or when its I/O ends; it must not wake the op any more. May not raise, has no lua_State.
+  // The wait was broken off (cancel, hard end, VM closing): stop the work. From now on the object
+  // belongs to the implementer, who frees it now or when its I/O ends; it must not wake the op any
+  // more. May not raise, has no lua_State.
   void (*cancel)(pl_op *op);
 } pl_op_type;
 
@@ -49,16 +53,16 @@ struct pl_op {
   pl_task *task;  // set while waiting
 };
 
-// First thing in a function that may wait: raises when the task cannot suspend here ("mesh.sleep cannot wait across
-// a C boundary (table.sort) at file:line"), outside a task, or when a cancelled task must not wait.
-// After it the operation may be started; pl_op_wait cannot fail then.
+// First thing in a function that may wait: raises when the task cannot suspend here ("mesh.sleep
+// cannot wait across a C boundary (table.sort) at file:line"), outside a task, or when a cancelled
+// task must not wait. After it the operation may be started; pl_op_wait cannot fail then.
 void pl_op_check(lua_State *L, const pl_op_type *type);
 // Suspends the running task until pl_op_wake: `return pl_op_wait(L, &my->op);`
 int pl_op_wait(lua_State *L, pl_op *op);
 // The operation is over: its task becomes ready. From loop callbacks; does not run Lua. Once.
 void pl_op_wake(pl_op *op);
 
-// ---- tasks -------------------------------------------------------------------------------------
+// Tasks.
 
 typedef enum pl_step {
   PL_STEP_GO,    // the yield returns at once
@@ -68,18 +72,24 @@ typedef enum pl_step {
 // What a task is for. All run inside the scheduler's protected call unless said otherwise.
 typedef struct pl_task_type {
   const char *name;  // "handler", "spawn", "main", "timer"
-  // Pushes the function and its arguments on the new coroutine, returns the number of arguments. May raise.
+  // Pushes the function and its arguments on the new coroutine, returns the number of arguments.
+  // May raise.
   int (*begin)(lua_State *L, void *user);
-  // coroutine.yield at the task's own level with `n` values on top of L. May raise. NULL: such a yield raises
-  // "attempt to yield a chunk outside an action".
+  // coroutine.yield at the task's own level with `n` values on top of L. May raise. NULL: such a
+  // yield raises "attempt to yield a chunk outside an action".
   pl_step (*on_yield)(lua_State *L, int n, pl_op **wait, void *user);
-  // The last callback, not protected, must not raise: `state` is DONE with n results on top of L, or FAILED/CANCELLED with
-  // the error value on top (and n = 1) and its traceback text in `traceback` (NULL when none). Runs from the scheduler.
-  void (*on_end)(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback, void *user);
+  // The last callback, not protected, must not raise: `state` is DONE with n results on top of L,
+  // or FAILED/CANCELLED with the error value on top (and n = 1) and its traceback text in
+  // `traceback` (NULL when none). Runs from the scheduler.
+  void (*on_end)(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback,
+                 void *user);
+  // Optional. The function returned `n` values, on top of L: encode them here. May raise, which
+  // fails the task with that error.
+  void (*on_return)(lua_State *L, int n, void *user);
 } pl_task_type;
 
-// Starts a task: it is ready, and runs from the loop's work queue. One reference is the caller's. NULL when PL_TASKS_MAX are alive or
-// memory is exhausted; nothing of `user` is called then.
+// Starts a task: it is ready, and runs from the loop's work queue. One reference is the caller's.
+// NULL when PL_TASKS_MAX are alive or memory is exhausted; nothing of `user` is called then.
 // `parent`: NULL, or a task with which it is cancelled. The deadline is not inherited.
 pl_task *pl_task_start(pl_vm *vm, const pl_task_type *type, void *user, pl_task *parent);
 pl_task *pl_task_hold(pl_task *t);
@@ -92,18 +102,22 @@ pl_task_state pl_task_status(const pl_task *t);
 void *pl_task_user(const pl_task *t);
 const pl_task_type *pl_task_kind(const pl_task *t);
 
-// Breaks off: see above. `why` becomes the error object (code CANCELLED, TIMEOUT, PEER_LOST, …). Idempotent: the first reason stays.
-// A task that has not started yet ends CANCELLED without running. Children are cancelled too.
+// Breaks off: see above. `why` becomes the error object (code CANCELLED, TIMEOUT, PEER_LOST, …).
+// Idempotent: the first reason stays. A task that has not started yet ends CANCELLED without
+// running. Children are cancelled too.
 void pl_task_cancel(pl_task *t, const pl_failure *why);
 bool pl_task_is_cancelled(const pl_task *t);
 
-// Deadline that calls made by the task inherit, in clock microseconds; PL_NEVER without one. Setting it does not
-// interrupt the task: whoever sets it cancels it.
+// Deadline that calls made by the task inherit, in clock microseconds; PL_NEVER without one.
+// Setting it does not interrupt the task: whoever sets it cancels it.
 void pl_task_set_deadline(pl_task *t, uint64_t at_us);
-uint64_t pl_task_deadline(const pl_task *t);  // the nearest of it and of all open mesh.timeout scopes
+// The nearest of it and of all open mesh.timeout scopes.
+uint64_t pl_task_deadline(const pl_task *t);
+// Replaces the VM's limit of CPU time between two waits for this task; 0 = none.
+void pl_task_set_cpu_limit(pl_task *t, uint64_t us);
 
-// Context that spawned tasks inherit (the request a handler serves, metadata): a registry-like slot of the task's own,
-// kept alive with it. [-1, +0] / [-0, +1]
+// Context that spawned tasks inherit (the request a handler serves, metadata): a registry-like slot
+// of the task's own, kept alive with it. [-1, +0] / [-0, +1]
 void pl_task_set_context(lua_State *L, pl_task *t);
 void pl_task_push_context(lua_State *L, const pl_task *t);  // nil without one
 

@@ -1,8 +1,9 @@
-// A VM is one lua_State: one generation of one script, with its memory budget and its tasks. It lives on one loop and is
-// used from that loop's thread only.
+// A VM is one lua_State: one generation of one script, with its memory budget and its tasks. It
+// lives on one loop and is used from that loop's thread only.
 //
-// Lua runs in slices from the loop's work queue, never inside a callback of libuv or of the host: such a callback
-// wakes a task (lua/task.h) and returns. The scheduler's resume is the one protected boundary.
+// Lua runs in slices from the loop's work queue, never inside a callback of libuv or of the host:
+// such a callback wakes a task (lua/task.h) and returns. The scheduler's resume is the one
+// protected boundary.
 #pragma once
 
 #include <lua.h>
@@ -18,10 +19,11 @@ typedef struct pl_vm_options {
   size_t memory_limit;        // bytes, 0 = none; enforced while script code runs
   uint64_t cpu_limit_us;      // CPU time of a task between two waits, 0 = none
   uint64_t cleanup_grace_us;  // how long a cancelled task may still wait
+  const char *directory;      // of the script: its modules and its lua_modules/ are found; or NULL
 } pl_vm_options;
 
-// Standard libraries with the parts that must wait without blocking replaced (coroutine, pcall, xpcall, require, …), the
-// embedded standard library on package.searchers. NULL: no memory.
+// Standard libraries with the parts that must wait without blocking replaced (coroutine, pcall,
+// xpcall, require, …), the embedded standard library on package.searchers. NULL: no memory.
 pl_vm *pl_vm_new(const pl_vm_options *options);
 // Ends all tasks hard, cancels their waits, closes the state. Not from inside a task.
 void pl_vm_free(pl_vm *vm);
@@ -38,12 +40,17 @@ const pl_vm_options *pl_vm_settings(const pl_vm *vm);
 void pl_vm_set_host(pl_vm *vm, void *host);
 void *pl_vm_host(const pl_vm *vm);
 
-// A buffer for encoding, empty at each call. Valid until the next call of this function; its memory is
-// the VM's, so raising while it is used leaks nothing.
+// A buffer for encoding, empty at each call. Valid until the next call of this function; its memory
+// is the VM's, so raising while it is used leaks nothing.
 pl_buf *pl_vm_scratch(pl_vm *vm);
 
-// Calls back once, from the loop, when no task is left (also when it never had one); NULL takes it back.
+// Calls back once, from the loop, when no task is left (also when it never had one); NULL takes it
+// back.
 void pl_vm_on_idle(pl_vm *vm, void (*fn)(void *user), void *user);
+
+// While on, what mesh.spawn, after and every start does not run before it is awaited: a script that
+// loads. Off: it starts.
+void pl_vm_hold_spawns(pl_vm *vm, bool hold);
 
 // Bytes in use by the state.
 size_t pl_vm_memory(const pl_vm *vm);

@@ -1,0 +1,23 @@
+// The allocator of a state: a byte budget, and free lists of small sizes, because a call makes a
+// handful of small objects and the general allocator would cost as much as the rest of it.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { PL_ALLOC_STEP = 16, PL_ALLOC_CLASSES = 64 };  // sizes up to 1024 bytes are pooled
+
+typedef struct pl_alloc_state {
+  size_t used;   // bytes that the state asked for
+  size_t limit;  // 0 = none
+  bool enforce;  // refuse growth past the limit: while script code runs
+  struct pl_alloc_block *free[PL_ALLOC_CLASSES];
+  struct pl_alloc_slab *slabs;
+  char *fresh;        // the part of the newest slab that was never given out
+  size_t fresh_left;  // its bytes
+} pl_alloc_state;
+
+// A lua_Alloc; `ud` is the pl_alloc_state, zeroed at first.
+void *pl_alloc_lua(void *ud, void *block, size_t old_size, size_t size);
+// Gives everything back, after lua_close.
+void pl_alloc_fini(pl_alloc_state *a);

@@ -1,0 +1,128 @@
+// The basic functions that differ from plain Lua's: pcall and xpcall see what breaks off a task,
+// load and its kin refuse bytecode, dofile may wait, string.rep does not spin.
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "lua/core.h"
+
+// pcall.
+
+static int end_pcall(lua_State *L, int status, lua_KContext extra) {
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)extra;
+  pl_note_caught(L);
+  lua_pushboolean(L, 0);
+  lua_pushvalue(L, -2);
+  return 2;
+}
+
+static int base_pcall(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_pushboolean(L, 1);
+  lua_insert(L, 1);
+  int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, end_pcall);
+  return end_pcall(L, status, 0);
+}
+
+// The message handler sees the error before the script's own changes it.
+static int on_message(lua_State *L) {
+  lua_settop(L, 1);
+  pl_note_caught(L);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+static int base_xpcall(lua_State *L) {
+  int n = lua_gettop(L);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_pushvalue(L, 2);
+  lua_pushcclosure(L, on_message, 1);
+  lua_replace(L, 2);
+  lua_pushboolean(L, 1);
+  lua_pushvalue(L, 1);
+  lua_rotate(L, 3, 2);
+  int status = lua_pcallk(L, n - 2, LUA_MULTRET, 2, 2, end_pcall);
+  return end_pcall(L, status, 2);
+}
+
+// Loading text.
+
+// The wrapped function is the upvalue; its mode is the argument `at`.
+static int call_text_only(lua_State *L, int at) {
+  const char *mode = luaL_optstring(L, at, "bt");
+  if (strchr(mode, 't') == NULL) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "attempt to load a binary chunk: bytecode is refused");
+    return 2;
+  }
+  if (lua_gettop(L) < at) lua_settop(L, at);
+  lua_pushliteral(L, "t");
+  lua_replace(L, at);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+static int base_load(lua_State *L) {
+  return call_text_only(L, 3);
+}
+
+static int base_loadfile(lua_State *L) {
+  return call_text_only(L, 2);
+}
+
+static int end_dofile(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  return lua_gettop(L) - 1;
+}
+
+static int base_dofile(lua_State *L) {
+  const char *path = luaL_optstring(L, 1, NULL);
+  lua_settop(L, 1);
+  if (luaL_loadfilex(L, path, "t") != LUA_OK) return lua_error(L);
+  lua_callk(L, 0, LUA_MULTRET, 0, end_dofile);
+  return end_dofile(L, LUA_OK, 0);
+}
+
+// string.rep of nothing, a huge number of times, would copy nothing for ever.
+static int string_rep(lua_State *L) {
+  size_t len, sep_len;
+  luaL_checklstring(L, 1, &len);
+  luaL_checkinteger(L, 2);
+  luaL_optlstring(L, 3, "", &sep_len);
+  if (len + sep_len == 0) {
+    lua_pushliteral(L, "");
+    return 1;
+  }
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 1);
+  return 1;
+}
+
+// Replaces the field `name` of the table at the top by `f` with the old value as upvalue.
+static void wrap_field(lua_State *L, const char *name, lua_CFunction f) {
+  lua_getfield(L, -1, name);
+  lua_pushcclosure(L, f, 1);
+  lua_setfield(L, -2, name);
+}
+
+void pl_open_base(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"pcall", base_pcall},
+      {"xpcall", base_xpcall},
+      {"dofile", base_dofile},
+      {NULL, NULL},
+  };
+  lua_pushglobaltable(L);
+  luaL_setfuncs(L, functions, 0);
+  wrap_field(L, "load", base_load);
+  wrap_field(L, "loadfile", base_loadfile);
+  lua_getfield(L, -1, "string");
+  wrap_field(L, "rep", string_rep);
+  lua_pop(L, 2);
+}

@@ -1,0 +1,303 @@
+// perilune.core.task: tasks of scripts. stdlib/perilune/task.lua makes mesh.spawn and its kin of
+// it.
+
+#include "lua/bind_task.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lua/core.h"
+#include "lua/error.h"
+#include "lua/modules.h"
+
+#define TASK_TYPE "perilune.Task"
+#define SCOPE_TYPE "perilune.Scope"
+
+typedef struct handle {
+  pl_task *task;  // one reference; NULL while it is being made
+} handle;
+
+pl_task *pl_check_task(lua_State *L, int arg) {
+  handle *h = luaL_checkudata(L, arg, TASK_TYPE);
+  luaL_argcheck(L, h->task != NULL, arg, "no task");
+  return h->task;
+}
+
+static uint64_t check_seconds(lua_State *L, int arg) {
+  lua_Number s = luaL_checknumber(L, arg);
+  luaL_argcheck(L, s >= 0, arg, "seconds must be a number from 0 on");
+  return s < 1e9 ? (uint64_t)ceil(s * 1e6) : (uint64_t)1e15;
+}
+
+// Spawning.
+
+static void on_spawn_end(pl_task *t, pl_task_state state, lua_State *L, int n,
+                         const char *traceback, void *user) {
+  (void)n;
+  (void)user;
+  if (state != PL_TASK_FAILED || !pl_list_empty(&t->watchers)) return;
+  pl_loop *loop = t->vm->options.loop;
+  loop->metrics.tasks_failed++;
+  pl_task_log_failure(t->vm, L, traceback);
+}
+
+static const pl_task_type spawn_type = {.name = "spawn", .on_end = on_spawn_end};
+
+// spawn(child, fn, ...) -> task. A child is cancelled with the running task and inherits its
+// deadline.
+static int task_spawn(lua_State *L) {
+  pl_vm *vm = pl_vm_of(L);
+  pl_task *current = vm->current;
+  bool child = lua_toboolean(L, 1);
+  luaL_argexpected(L, lua_isfunction(L, 2) || luaL_getmetafield(L, 2, "__call") != LUA_TNIL, 2,
+                   "function");
+  handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+  h->task = NULL;
+  luaL_setmetatable(L, TASK_TYPE);
+  lua_replace(L, 1);
+
+  int n = lua_gettop(L) - 1;
+  pl_task *t = pl_task_new(vm, &spawn_type, NULL, child ? current : NULL);
+  if (t == NULL) return pl_raise_code(L, PL_BUSY, PL_NOT_EXECUTED, "too many tasks");
+  h->task = t;
+  t->keep_results = true;
+  if (child) t->deadline_us = pl_task_deadline(current);
+  // What cannot be prepared for lack of memory fails when it is run.
+  if (pl_task_get_thread(t) && lua_checkstack(t->co, n + 4)) {
+    pl_task_prepare(t);
+    lua_xmove(L, t->co, n);
+    t->prepared = n;
+  } else {
+    t->kill = true;
+  }
+  if (vm->hold && !child) {
+    t->held = true;
+    pl_list_push(&vm->held, &t->node);
+  } else {
+    pl_task_make_ready(t);
+  }
+  if (current != NULL && current->has_context) {
+    pl_task_push_context(L, current);
+    pl_task_set_context(L, t);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+// Awaiting.
+
+typedef struct awaiter {
+  pl_op op;
+  pl_watcher watcher;
+  pl_task *target;  // held by the handle on the stack
+} awaiter;
+
+_Static_assert(sizeof(awaiter) <= PL_TASK_SPACE, "an awaiter lives in the space of its task");
+
+int pl_task_push_results(lua_State *L, pl_task *t) {
+  if (t->co == NULL) {  // it never ran
+    pl_failure f = pl_failure_of(PL_MEMORY_LIMIT, PL_NOT_EXECUTED, "not enough memory");
+    return pl_raise(L, t->cancel.why != NULL ? t->cancel.why : &f);
+  }
+  int n = t->state == PL_TASK_DONE ? lua_gettop(t->co) : 1;
+  luaL_checkstack(L, n, "too many results");
+  if (!lua_checkstack(t->co, n)) return luaL_error(L, "not enough memory");
+  int first = lua_gettop(t->co) - n + 1;
+  for (int i = 0; i < n; i++)
+    lua_pushvalue(t->co, first + i);
+  lua_xmove(t->co, L, n);
+  return t->state == PL_TASK_DONE ? n : lua_error(L);
+}
+
+static int finish_await(lua_State *L, pl_op *op) {
+  return pl_task_push_results(L, pl_container(op, awaiter, op)->target);
+}
+
+static void cancel_await(pl_op *op) {
+  pl_list_remove(&pl_container(op, awaiter, op)->watcher.node);
+}
+
+static const pl_op_type await_type = {"task:await", finish_await, cancel_await};
+
+static void on_target_end(pl_watcher *w, pl_task *t) {
+  (void)t;
+  pl_op_wake(&pl_container(w, awaiter, watcher)->op);
+}
+
+// task:await() -> results; raises the task's error
+static int task_await(lua_State *L) {
+  pl_task *target = pl_check_task(L, 1);
+  lua_settop(L, 1);
+  if (pl_task_has_ended(target)) return pl_task_push_results(L, target);
+  pl_op_check(L, &await_type);
+  pl_task *t = pl_vm_of(L)->current;
+  if (t == target) return luaL_error(L, "a task cannot await itself");
+  pl_task_release(target);
+  awaiter *a = (awaiter *)(void *)t->space;
+  a->op.type = &await_type;
+  a->watcher.on_end = on_target_end;
+  a->target = target;
+  pl_list_push(&target->watchers, &a->watcher.node);
+  return pl_op_wait(L, &a->op);
+}
+
+// task:cancel([message])
+static int task_cancel(lua_State *L) {
+  pl_task *t = pl_check_task(L, 1);
+  pl_failure why = pl_failure_of(PL_CANCELLED, PL_UNKNOWN, luaL_optstring(L, 2, NULL));
+  pl_task_cancel(t, &why);
+  return 0;
+}
+
+static const char *const state_names[] = {
+    [PL_TASK_READY] = "ready", [PL_TASK_RUNNING] = "running", [PL_TASK_WAITING] = "waiting",
+    [PL_TASK_DONE] = "done",   [PL_TASK_FAILED] = "failed",   [PL_TASK_CANCELLED] = "cancelled",
+};
+
+static int task_index(lua_State *L) {
+  handle *h = luaL_checkudata(L, 1, TASK_TYPE);
+  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  if (key[0] == 's' && h->task != NULL && strcmp(key, "status") == 0) {
+    lua_pushstring(L, state_names[h->task->state]);
+    return 1;
+  }
+  lua_pushvalue(L, 2);
+  lua_rawget(L, lua_upvalueindex(1));
+  return 1;
+}
+
+static int task_gc(lua_State *L) {
+  handle *h = luaL_checkudata(L, 1, TASK_TYPE);
+  pl_task *t = h->task;
+  h->task = NULL;
+  if (t != NULL) pl_task_drop(t);
+  return 0;
+}
+
+static int task_tostring(lua_State *L) {
+  lua_pushfstring(L, "task (%s)", state_names[pl_check_task(L, 1)->state]);
+  return 1;
+}
+
+// Sleeping.
+
+typedef struct sleeper {
+  pl_op op;
+  pl_timer timer;
+} sleeper;
+
+_Static_assert(sizeof(sleeper) <= PL_TASK_SPACE, "a sleeper lives in the space of its task");
+
+static int finish_sleep(lua_State *L, pl_op *op) {
+  (void)L;
+  (void)op;
+  return 0;
+}
+
+static void cancel_sleep(pl_op *op) {
+  pl_timer_stop(&pl_container(op, sleeper, op)->timer);
+}
+
+static const pl_op_type sleep_type = {"mesh.sleep", finish_sleep, cancel_sleep};
+
+static void on_sleep_over(pl_timer *timer) {
+  pl_op_wake(&pl_container(timer, sleeper, timer)->op);
+}
+
+static int task_sleep(lua_State *L) {
+  uint64_t us = check_seconds(L, 1);
+  pl_op_check(L, &sleep_type);
+  if (us == 0) return pl_task_requeue(L);
+  pl_task *t = pl_vm_of(L)->current;
+  sleeper *s = (sleeper *)(void *)t->space;
+  s->op.type = &sleep_type;
+  s->timer = (pl_timer){0};
+  pl_timer_start(&t->vm->options.loop->clock, &s->timer, us, on_sleep_over);
+  return pl_op_wait(L, &s->op);
+}
+
+// Scopes.
+
+static int scope_gc(lua_State *L) {
+  pl_scope_close(luaL_checkudata(L, 1, SCOPE_TYPE));
+  return 0;
+}
+
+pl_scope *pl_scope_push(lua_State *L) {
+  pl_scope *s = lua_newuserdatauv(L, sizeof *s, 0);
+  *s = (pl_scope){0};
+  luaL_setmetatable(L, SCOPE_TYPE);
+  return s;
+}
+
+// 1 scope, 2 message handler, results or error
+static int end_timeout(lua_State *L, int status, lua_KContext ctx) {
+  (void)ctx;
+  pl_scope_close(lua_touserdata(L, 1));
+  if (status != LUA_OK && status != LUA_YIELD) return lua_error(L);
+  return lua_gettop(L) - 2;
+}
+
+// timeout(seconds, fn, ...) -> what fn returns; raises TIMEOUT when a wait of it takes longer
+static int task_timeout(lua_State *L) {
+  uint64_t us = check_seconds(L, 1);
+  luaL_checkany(L, 2);
+  pl_task *t = pl_vm_of(L)->current;
+  if (t == NULL) return luaL_error(L, "mesh.timeout is only possible in a task");
+  pl_scope *s = pl_scope_push(L);
+  lua_replace(L, 1);
+  lua_pushcfunction(L, pl_task_on_error);
+  lua_insert(L, 2);
+  pl_scope_open(s, L, t, us);
+  int status = lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, 0, end_timeout);
+  return end_timeout(L, status, 0);
+}
+
+// now() -> seconds of the loop's clock
+static int task_now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)pl_now_us(pl_vm_of(L)->options.loop) / 1e6);
+  return 1;
+}
+
+// log_failure(error, traceback): counts and logs what nobody will see
+static int task_log_failure(lua_State *L) {
+  pl_vm *vm = pl_vm_of(L);
+  const char *traceback = luaL_optstring(L, 2, NULL);
+  lua_settop(L, 2);
+  lua_pushvalue(L, 1);
+  vm->options.loop->metrics.tasks_failed++;
+  pl_task_log_failure(vm, L, traceback);
+  return 0;
+}
+
+static void make_types(lua_State *L) {
+  static const luaL_Reg methods[] = {{"await", task_await}, {"cancel", task_cancel}, {NULL, NULL}};
+  luaL_newmetatable(L, TASK_TYPE);
+  luaL_newlib(L, methods);
+  lua_pushcclosure(L, task_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, task_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, task_tostring);
+  lua_setfield(L, -2, "__tostring");
+  luaL_newmetatable(L, SCOPE_TYPE);
+  lua_pushcfunction(L, scope_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 2);
+}
+
+int pl_open_task(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"spawn", task_spawn},
+      {"sleep", task_sleep},
+      {"timeout", task_timeout},
+      {"now", task_now},
+      {"log_failure", task_log_failure},
+      {NULL, NULL},
+  };
+  make_types(L);
+  luaL_newlib(L, functions);
+  return 1;
+}

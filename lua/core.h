@@ -1,0 +1,216 @@
+// What the files that make up the core of the embedding share, and nobody else includes: the VM and
+// task structs, and the ways between vm, sched, task, op, cancel, scope, coroutine and governor.
+#pragma once
+
+#include <lua.h>
+#include <signal.h>
+
+#include "base/failure.h"
+#include "base/limits.h"
+#include "base/loop.h"
+#include "lua/alloc.h"
+#include "lua/task.h"
+#include "lua/vm.h"
+
+// The coroutines that are resumed now, the innermost first. Lives on the C stack of the resumer.
+typedef struct pl_level {
+  lua_State *co;
+  const struct pl_level *outer;
+} pl_level;
+
+// Whose yield it is: the runtime's, while it travels outward to the scheduler.
+typedef enum pl_pass {
+  PL_PASS_NONE,     // the script's own
+  PL_PASS_WAIT,     // in the task's op
+  PL_PASS_REQUEUE,  // others first
+  PL_PASS_PREEMPT,  // by the governor's hook
+} pl_pass;
+
+// What breaks off the waits of a task: its cancellation, or a scope that ended early. Its error
+// object is in the registry under its address while it is raised.
+typedef struct pl_interrupt {
+  pl_failure *why;  // owned; NULL: nothing happened
+  bool raised;      // the script has seen it: what waits now is cleanup
+  bool caught;      // and held it up: no more waits
+  pl_timer grace;   // until when cleanup may wait
+} pl_interrupt;
+
+// A part of a task that can be broken off by itself: mesh.timeout, mesh.scope. Belongs to a
+// userdata on the stack of the function that opened it.
+typedef struct pl_scope {
+  pl_interrupt interrupt;
+  pl_task *task;  // NULL once closed
+  lua_State *co;  // in which it was opened: only what runs in it, or below, is inside
+  struct pl_scope *outer;
+  pl_timer timer;
+  uint64_t deadline_us;  // PL_NEVER without one
+} pl_scope;
+
+// Told when a task ends, from the scheduler; off its list by then. May not run Lua.
+typedef struct pl_watcher {
+  pl_list node;  // of `task->watchers`, while it watches
+  void (*on_end)(struct pl_watcher *w, pl_task *t);
+} pl_watcher;
+
+enum { PL_TASK_SPACE = 128 };
+
+struct pl_task {
+  pl_list node;      // of vm->ready or vm->held
+  pl_list living;    // of vm->tasks
+  pl_list children;  // of pl_task.sibling
+  pl_list sibling;
+  pl_list watchers;
+  pl_vm *vm;
+  pl_task *parent;
+  const pl_task_type *type;
+  void *user;
+  lua_State *co;  // NULL before the first slice and after the end
+  pl_op *op;      // waited for, or over and not finished yet
+  unsigned refs;  // one is the scheduler's until the end
+  int co_ref;     // of `co` in the table of threads
+  int prepared;   // values on `co` before the first slice: function and arguments; 0: type->begin
+  pl_task_state state;
+  bool started, held, escaped, kill, failed;
+  bool keep_results;  // on `co` until the last reference is dropped
+  bool interrupted;   // the cancellation or a scope is set
+  bool has_context;
+  bool trace_live;  // the error that `trace` tells of is still travelling
+  char *trace;
+  pl_interrupt cancel;
+  pl_scope *scopes;  // innermost first
+  uint64_t deadline_us;
+  uint64_t cpu_limit_us;
+  unsigned cpu_ticks;                               // since the last wait
+  _Alignas(max_align_t) char space[PL_TASK_SPACE];  // for the op of a wait: not zeroed
+};
+
+typedef struct pl_thread {
+  lua_State *co;
+  int ref;
+} pl_thread;
+
+struct pl_vm {
+  lua_State *L;
+  pl_vm_options options;
+  pl_alloc_state alloc;
+  void *host;
+  pl_buf scratch;
+  pl_buf warning;  // pieces of one
+
+  // the running slice
+  pl_task *current;
+  lua_State *volatile running;  // the innermost coroutine: the governor's tick arms its hook
+  const pl_level *level;
+  unsigned noyield;  // coroutines resumed in a frame that cannot yield
+  unsigned closing;  // nested lua_resetthread
+  pl_pass pass;
+  unsigned yields_left;               // chunks before others get their turn
+  volatile sig_atomic_t slice_ticks;  // counted by the governor
+  bool in_work;
+
+  // tasks
+  pl_list ready, held, tasks;
+  pl_work work;
+  size_t count;
+  bool hold;
+  pl_task *spare;  // a list through `parent`
+  size_t spare_count;
+  pl_thread *idle;  // finished coroutines
+  size_t idle_count, idle_cap;
+
+  void (*on_idle)(void *user);
+  void *idle_user;
+  pl_work idle_work;
+};
+
+// sched.c
+void pl_sched_init(pl_vm *vm);
+// Whether the task has used up its CPU time between two waits.
+bool pl_task_over_cpu(const pl_task *t);
+// Pushes what runs the `t->prepared` values that are put on its coroutine next.
+void pl_task_prepare(pl_task *t);
+void pl_task_make_ready(pl_task *t);  // it is in no list
+// Runs Lua in `co` outside a slice of its own: sets what the governor and the checks of waits need.
+typedef struct pl_entry {
+  pl_level level;
+  const pl_level *old_level;
+  lua_State *old_running;
+  pl_task *old_current;
+  bool old_enforce;
+} pl_entry;
+void pl_vm_enter(pl_vm *vm, pl_entry *e, lua_State *co, pl_task *t);
+void pl_vm_leave(pl_vm *vm, const pl_entry *e);
+// lua_resetthread under the governor; false when the nesting is too deep. Leaves `co` without
+// values.
+bool pl_vm_reset(pl_vm *vm, lua_State *co);
+// The text of any error value, also when its __tostring fails or does not end. Needs 8 stack slots.
+// Does not raise while memory lasts. [-0, +1]
+void pl_push_message(lua_State *L, int index);
+// The end of a task, with `n` values on top of L.
+void pl_task_end(pl_task *t, pl_task_state state, lua_State *L, int n);
+
+// task.c
+pl_task *pl_task_new(pl_vm *vm, const pl_task_type *type, void *user, pl_task *parent);
+void pl_task_adopt(pl_task *t, pl_task *parent);  // parent NULL: takes it back
+// Starts a held task now; fine for any other.
+void pl_task_release(pl_task *t);
+bool pl_task_has_ended(const pl_task *t);
+void pl_task_give_thread(pl_task *t);  // takes its coroutine back to the pool
+bool pl_task_get_thread(pl_task *t);   // false: no memory
+void pl_task_forget_context(pl_task *t);
+void pl_task_free_spare(pl_vm *vm);
+// The message handler of every task: keeps the traceback of the error. [-1, +1]
+int pl_task_on_error(lua_State *L);
+// Logs the error value at the top of L, which nobody awaits. Does not raise.
+void pl_task_log_failure(pl_vm *vm, lua_State *L, const char *traceback);
+
+// op.c
+extern const char pl_mark;  // its address is on top of every coroutine that waits
+static inline bool pl_is_waiting(lua_State *co) {
+  return lua_status(co) == LUA_YIELD && lua_gettop(co) > 0 && lua_touserdata(co, -1) == &pl_mark;
+}
+// Raises when the running coroutine cannot suspend its task.
+void pl_check_suspend(lua_State *L, const char *name);
+// Raises what breaks the task off, if anything does.
+void pl_check_interrupt(lua_State *L, pl_task *t);
+// coroutine.yield at the level of the task.
+int pl_task_yield(lua_State *L, pl_task *t);
+// A wait that is over when the other ready tasks have run: `return pl_task_requeue(L);`
+int pl_task_requeue(lua_State *L);
+
+// cancel.c
+// A running pcall caught the error at the top of L.
+void pl_note_caught(lua_State *L);
+// True when it is what breaks off the task.
+bool pl_is_interrupt(lua_State *L, int index, const pl_interrupt *i);
+int pl_interrupt_raise(lua_State *L, pl_task *t, pl_interrupt *i);
+void pl_interrupt_clear(pl_vm *vm, pl_interrupt *i);
+// Breaks off the task's wait, if it is in one.
+void pl_task_break_wait(pl_task *t);
+// Ends a task that must not go on. `code`: what it failed with, unless it is cancelled.
+void pl_task_end_hard(pl_task *t, pl_err code, const char *message);
+
+// scope.c: mesh.timeout and the like. A scope belongs to the running task.
+// PL_NEVER: only pl_scope_break ends it.
+void pl_scope_open(pl_scope *s, lua_State *co, pl_task *t, uint64_t timeout_us);
+// Whether the code that runs now is inside.
+bool pl_scope_is_active(const pl_scope *s);
+void pl_scope_close(pl_scope *s);
+void pl_scope_break(pl_scope *s, const pl_failure *why);
+
+// coroutine.c
+int pl_open_coroutine(lua_State *L);
+// The coroutine that `co`, which waits, has resumed; NULL at the innermost.
+lua_State *pl_coroutine_inner(lua_State *co);
+
+// base_lib.c
+void pl_open_base(lua_State *L);
+// require.c
+void pl_open_require(lua_State *L);
+
+// governor.c
+void pl_governor_hold(void);  // a VM of this thread was born
+void pl_governor_drop(void);
+void pl_governor_enter(pl_vm *vm);
+void pl_governor_leave(void);
+enum { PL_TICK_US = PL_SLICE_US / 2, PL_CANCEL_CPU_US = 100000 };

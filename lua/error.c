@@ -1,0 +1,264 @@
+#include "lua/error.h"
+
+#include <lauxlib.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/limits.h"
+#include "lua/core.h"
+#include "lua/modules.h"
+#include "lua/value.h"
+
+static const char metatable_key;  // in the registry
+
+static int error_tostring(lua_State *L) {
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "code");
+  lua_getfield(L, 1, "message");
+  const char *code = luaL_tolstring(L, 2, NULL);
+  const char *message = luaL_tolstring(L, 3, NULL);
+  lua_pushfstring(L, "%s: %s", code, message);
+  return 1;
+}
+
+// [-0, +1]
+static void push_metatable(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_pushcfunction(L, error_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushliteral(L, "perilune.error");
+  lua_setfield(L, -2, "__name");
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable_key);
+}
+
+bool pl_error_is(lua_State *L, int index) {
+  if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key);
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+// Making an error object of a failure.
+
+static void set_text(lua_State *L, const char *field, pl_bytes text) {
+  if (text.len == 0) return;
+  lua_pushlstring(L, (const char *)text.data, text.len);
+  lua_setfield(L, -2, field);
+}
+
+static int decode_value(lua_State *L) {
+  const pl_bytes *src = lua_touserdata(L, 1);
+  pl_value_decode(L, PL_CODEC_MSGPACK, *src);
+  return 1;
+}
+
+// What a peer sent and cannot be read is left out: the error itself matters more.
+static bool push_value(lua_State *L, const pl_bytes *src) {
+  if (src->len == 0) return false;
+  lua_pushcfunction(L, decode_value);
+  lua_pushlightuserdata(L, (void *)src);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+static void set_cause(lua_State *L, const pl_bytes *cause) {
+  if (!push_value(L, cause)) return;
+  if (lua_istable(L, -1)) {
+    push_metatable(L);
+    lua_setmetatable(L, -2);
+  }
+  lua_setfield(L, -2, "cause");
+}
+
+void pl_error_push(lua_State *L, const pl_failure *f) {
+  luaL_checkstack(L, 8, NULL);
+  lua_createtable(L, 0, 6);
+  if (f->name.len > 0) {
+    set_text(L, "code", f->name);
+  } else {
+    lua_pushstring(L, pl_err_name(f->code));
+    lua_setfield(L, -2, "code");
+  }
+  const char *text = pl_err_text(f->code);
+  set_text(L, "message", f->message.len > 0 ? f->message : pl_bytes_of(text, strlen(text)));
+  lua_pushstring(L, pl_outcome_name(f->outcome));
+  lua_setfield(L, -2, "outcome");
+  set_text(L, "action", f->action);
+  set_text(L, "traceback", f->traceback);
+  if (!pl_id_is_zero(&f->node)) {
+    char hex[PL_ID_HEX];
+    pl_id_format(&f->node, hex);
+    lua_pushstring(L, hex);
+    lua_setfield(L, -2, "node");
+  }
+  if (f->retry_after_ms > 0) {
+    lua_pushnumber(L, f->retry_after_ms / 1000.0);
+    lua_setfield(L, -2, "retry_after");
+  }
+  set_cause(L, &f->cause);
+  if (push_value(L, &f->details)) lua_setfield(L, -2, "details");
+  push_metatable(L);
+  lua_setmetatable(L, -2);
+}
+
+int pl_raise(lua_State *L, const pl_failure *f) {
+  pl_error_push(L, f);
+  return lua_error(L);
+}
+
+int pl_raise_code(lua_State *L, pl_err code, pl_outcome outcome, const char *format, ...) {
+  char text[PL_ERROR_TEXT_MAX];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  pl_failure f = pl_failure_of(code, outcome, text);
+  return pl_raise(L, &f);
+}
+
+int pl_raise_io(lua_State *L, int uv_error, const char *what, const char *subject) {
+  char text[PL_ERROR_TEXT_MAX];
+  snprintf(text, sizeof text, "%s%s%s: %s", what, subject != NULL ? " " : "",
+           subject != NULL ? subject : "", uv_strerror(uv_error));
+  pl_failure f = pl_failure_of(PL_IO_ERROR, PL_EXECUTED, text);
+  pl_error_push(L, &f);
+  lua_createtable(L, 0, 1);
+  lua_pushstring(L, uv_err_name(uv_error));
+  lua_setfield(L, -2, "errno");
+  lua_setfield(L, -2, "details");
+  return lua_error(L);
+}
+
+// Making a failure of any error value.
+
+pl_err pl_error_code(lua_State *L, int index) {
+  if (!pl_error_is(L, index)) return PL_HANDLER_ERROR;
+  index = lua_absindex(L, index);
+  lua_pushliteral(L, "code");
+  lua_rawget(L, index);
+  pl_err code = lua_type(L, -1) == LUA_TSTRING ? pl_err_find(lua_tostring(L, -1)) : PL_OK;
+  lua_pop(L, 1);
+  return code != PL_OK ? code : PL_HANDLER_ERROR;
+}
+
+// The text of the field, as a view of the string that stays on the stack. [-0, +1]
+static pl_bytes push_text(lua_State *L, int index, const char *field) {
+  lua_pushstring(L, field);
+  lua_rawget(L, index);
+  if (lua_isnil(L, -1)) return (pl_bytes){0};
+  size_t len;
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    pl_push_message(L, -1);
+    lua_replace(L, -2);
+  }
+  const char *text = lua_tolstring(L, -1, &len);
+  return pl_bytes_of(text, len);
+}
+
+static int encode_value(lua_State *L) {
+  pl_buf *out = lua_touserdata(L, 2);
+  pl_value_encode(L, PL_CODEC_MSGPACK, 1, "error", PL_FRAGMENT_MAX / 2, out);
+  return 0;
+}
+
+// The encoding of the value at the top, as a view of a string that stays on the stack; nothing when
+// it cannot travel. [-1, +1]
+static pl_bytes encode_top(lua_State *L) {
+  if (lua_isnil(L, -1)) return (pl_bytes){0};
+  pl_buf *out = pl_vm_scratch(pl_vm_of(L));
+  lua_pushcfunction(L, encode_value);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, out);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) return (pl_bytes){0};
+  size_t len = pl_buf_len(out);
+  const char *text = lua_pushlstring(L, (const char *)pl_buf_data(out), len);
+  return pl_bytes_of(text, len);
+}
+
+static void read_table(lua_State *L, int index, pl_failure *f) {
+  luaL_checkstack(L, 24, NULL);
+  bool escaped = pl_error_is(L, index);
+  pl_bytes name = push_text(L, index, "code");
+  if (name.len > 0) {
+    pl_err code = pl_err_find((const char *)name.data);
+    f->code = code != PL_OK ? code : PL_HANDLER_ERROR;
+    if (code == PL_OK) f->name = name;
+  }
+  f->message = push_text(L, index, "message");
+  if (f->message.len == 0) {
+    pl_push_message(L, index);
+    size_t len;
+    const char *text = lua_tolstring(L, -1, &len);
+    f->message = name.len > 0 ? name : pl_bytes_of(text, len);
+  }
+  lua_pushliteral(L, "retry_after");
+  lua_rawget(L, index);
+  lua_Number seconds = lua_tonumber(L, -1);
+  if (seconds > 0) f->retry_after_ms = seconds < 4e6 ? (uint32_t)(seconds * 1000) : UINT32_MAX;
+  lua_pushliteral(L, "details");
+  lua_rawget(L, index);
+  f->details = encode_top(L);
+  // What an inner call raised tells its own story.
+  if (escaped) {
+    lua_pushvalue(L, index);
+  } else {
+    lua_pushliteral(L, "cause");
+    lua_rawget(L, index);
+  }
+  f->cause = encode_top(L);
+}
+
+pl_failure pl_error_to_failure(lua_State *L, int index, const char *action, const char *traceback) {
+  int top = lua_gettop(L);
+  index = lua_absindex(L, index);
+  pl_failure f = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, NULL);
+  if (lua_istable(L, index)) {
+    read_table(L, index, &f);
+  } else if (lua_isnil(L, index)) {
+    f.message = pl_bytes_of("error object is nil", strlen("error object is nil"));
+  } else {
+    luaL_checkstack(L, 8, NULL);
+    pl_push_message(L, index);
+    size_t len;
+    const char *text = lua_tolstring(L, -1, &len);
+    f.message = pl_bytes_of(text, len);
+    if (strcmp(text, "not enough memory") == 0) f.code = PL_MEMORY_LIMIT;
+  }
+  if (action != NULL) f.action = pl_bytes_of(action, strlen(action));
+  if (traceback != NULL) f.traceback = pl_bytes_of(traceback, strlen(traceback));
+  f = pl_failure_keep(&f);
+  lua_settop(L, top);
+  return f;
+}
+
+// perilune.core.error
+
+static int error_new(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  push_metatable(L);
+  lua_setmetatable(L, 1);
+  return 1;
+}
+
+static int error_is(lua_State *L) {
+  lua_pushboolean(L, pl_error_is(L, 1));
+  return 1;
+}
+
+int pl_open_error(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"new", error_new},
+      {"is", error_is},
+      {NULL, NULL},
+  };
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,134 @@
+// The governor of CPU time. A timer on the CPU clock of the thread ticks only while it computes;
+// when a slice has lasted PL_SLICE_US, the tick arms the count hook of the running coroutine, and
+// the hook yields: it never raises, because the message handler of a script would then run without
+// hooks. Where the coroutine cannot yield and its time is over, the hook makes an allocation fail:
+// that runs no handler.
+
+#include <assert.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lua/core.h"
+
+enum {
+  TICK_SIGNAL = SIGVTALRM,
+  TICKS_PER_SLICE = PL_SLICE_US / PL_TICK_US,
+  IDLE_TICKS = 20,  // without a slice, then the timer stops
+};
+
+typedef struct governor {
+  unsigned vms;
+  bool created;
+  volatile sig_atomic_t armed;
+  volatile sig_atomic_t idle;
+  pl_vm *volatile vm;  // whose slice runs
+  timer_t timer;
+} governor;
+
+static _Thread_local governor own;
+
+// Code that belongs to no task, as the text of an error value, gets what a cancelled task gets.
+static bool is_over(const pl_vm *vm) {
+  if (vm->current != NULL) return pl_task_over_cpu(vm->current);
+  return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
+}
+
+static void slice_hook(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  pl_vm *vm = pl_vm_of(L);
+  if (vm->slice_ticks < TICKS_PER_SLICE) {  // left over from an earlier slice
+    lua_sethook(L, NULL, 0, 0);
+    return;
+  }
+  if (L == vm->running && vm->noyield == 0 && vm->current != NULL && lua_isyieldable(L)) {
+    lua_sethook(L, NULL, 0, 0);
+    vm->pass = PL_PASS_PREEMPT;
+    lua_yield(L, 0);
+    return;
+  }
+  if (!is_over(vm)) {
+    lua_sethook(L, NULL, 0, 0);  // until the next tick
+    return;
+  }
+  lua_newuserdatauv(L, (size_t)1 << 60, 0);  // raises; the hook stays armed for what catches it
+}
+
+static void set_timer(governor *g, long us) {
+  struct itimerspec every = {
+      .it_interval = {.tv_nsec = us * 1000},
+      .it_value = {.tv_nsec = us * 1000},
+  };
+  timer_settime(g->timer, 0, &every, NULL);
+}
+
+static void on_tick(int signal, siginfo_t *info, void *context) {
+  (void)signal;
+  (void)context;
+  int saved = errno;
+  governor *g = &own;
+  pl_vm *vm = g->vm;
+  if (vm == NULL) {
+    if (g->armed && ++g->idle >= IDLE_TICKS) {
+      g->armed = 0;
+      set_timer(g, 0);
+    }
+  } else {
+    int missed = info->si_code == SI_TIMER ? info->si_overrun : 0;
+    vm->slice_ticks += 1 + (missed > 0 ? missed : 0);
+    lua_State *running = vm->running;
+    if (vm->slice_ticks >= TICKS_PER_SLICE && running != NULL) {
+      lua_sethook(running, slice_hook, LUA_MASKCOUNT, 1);
+    }
+  }
+  errno = saved;
+}
+
+static void install_handler(void) {
+  struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  sigaction(TICK_SIGNAL, &action, NULL);
+}
+
+// Without a timer (its number is bounded) scripts run unsliced; the next slice tries again.
+static bool create_timer(governor *g) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, install_handler);
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL};
+  event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+  g->created = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &g->timer) == 0;
+  return g->created;
+}
+
+void pl_governor_hold(void) {
+  own.vms++;
+}
+
+void pl_governor_drop(void) {
+  governor *g = &own;
+  assert(g->vms > 0);
+  if (--g->vms > 0 || !g->created) return;
+  timer_delete(g->timer);
+  g->created = false;
+  g->armed = 0;
+}
+
+void pl_governor_enter(pl_vm *vm) {
+  governor *g = &own;
+  vm->slice_ticks = 0;
+  g->idle = 0;
+  g->vm = vm;
+  if (g->armed || !(g->created || create_timer(g))) return;
+  g->armed = 1;
+  set_timer(g, PL_TICK_US);
+}
+
+void pl_governor_leave(void) {
+  own.vm = NULL;
+}

@@ -1,0 +1,157 @@
+#include <assert.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "lua/core.h"
+
+const char pl_mark = 0;
+
+// Why a wait is not possible: the C function between the script and the scheduler.
+
+// The name under which the function at the top is in a loaded module, as `table.sort`; else NULL.
+// Leaves what it pushes. [-0, +?]
+static const char *global_name(lua_State *L) {
+  int f = lua_gettop(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  for (lua_pushnil(L); lua_next(L, f + 1) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_istable(L, -1)) continue;
+    for (lua_pushnil(L); lua_next(L, f + 3) != 0; lua_pop(L, 1)) {
+      if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, f)) continue;
+      const char *module = lua_tostring(L, f + 2), *name = lua_tostring(L, -2);
+      return strcmp(module, LUA_GNAME) == 0 ? name : lua_pushfstring(L, "%s.%s", module, name);
+    }
+  }
+  return NULL;
+}
+
+static bool is_boundary(lua_State *L, lua_Debug *ar) {
+  lua_getinfo(L, "nSf", ar);
+  bool c = ar->what[0] == 'C';
+  // The way outward leads through these; a wait passes them.
+  static const char *const open[] = {"pcall", "xpcall", "require", "dofile", "coroutine.resume"};
+  const char *name = c ? global_name(L) : NULL;
+  for (size_t i = 0; name != NULL && i < sizeof open / sizeof *open; i++) {
+    if (strcmp(name, open[i]) == 0) return false;
+  }
+  if (name != NULL) {
+    lua_pushstring(L, name);
+  } else if (ar->name != NULL) {
+    lua_pushfstring(L, "%s%s", strcmp(ar->namewhat, "metamethod") == 0 ? "__" : "", ar->name);
+  } else {
+    lua_pushliteral(L, "a C function");
+  }
+  // A finalizer is called by no function at all.
+  return c || (strcmp(ar->namewhat, "metamethod") == 0 && strcmp(ar->name, "__gc") == 0);
+}
+
+// Raises the error that names the boundary nearest to the running function of `L`.
+static int raise_boundary(lua_State *L, const char *name) {
+  luaL_checkstack(L, 16, NULL);
+  lua_Debug ar;
+  for (int i = 1; lua_getstack(L, i, &ar); i++) {
+    int top = lua_gettop(L);
+    if (is_boundary(L, &ar)) {
+      const char *boundary = lua_tostring(L, -1);
+      const char *where = "";
+      if (lua_getstack(L, i + 1, &ar) && lua_getinfo(L, "Sl", &ar) && ar.currentline > 0) {
+        where = lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
+      }
+      return luaL_error(L, "%s cannot wait across a C boundary (%s)%s", name, boundary, where);
+    }
+    lua_settop(L, top);
+  }
+  return luaL_error(L, "%s cannot wait across a C boundary", name);
+}
+
+void pl_check_suspend(lua_State *L, const char *name) {
+  const pl_vm *vm = pl_vm_of(L);
+  if (vm->current == NULL) luaL_error(L, "%s can only wait in a task", name);
+  // A coroutine that a C module resumed is not `running`: what it yields would never come back.
+  if (L != vm->running || vm->noyield > 0 || !lua_isyieldable(L)) raise_boundary(L, name);
+}
+
+void pl_check_interrupt(lua_State *L, pl_task *t) {
+  if (!t->interrupted) return;
+  pl_interrupt *outermost = NULL;
+  for (pl_scope *s = t->scopes; s != NULL; s = s->outer) {
+    pl_interrupt *i = &s->interrupt;
+    if (i->why != NULL && (!i->raised || i->caught) && pl_scope_is_active(s)) outermost = i;
+  }
+  pl_interrupt *i = &t->cancel;
+  if (i->why != NULL && (!i->raised || i->caught)) outermost = i;
+  if (outermost != NULL) pl_interrupt_raise(L, t, outermost);
+}
+
+void pl_op_check(lua_State *L, const pl_op_type *type) {
+  pl_check_suspend(L, type->name);
+  pl_check_interrupt(L, pl_vm_of(L)->current);
+}
+
+static int resume_wait(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  pl_op *op = (pl_op *)ctx;
+  pl_task *t = pl_vm_of(L)->current;
+  lua_pop(L, 1);        // the mark
+  if (t->op == NULL) {  // broken off: the operation is gone
+    pl_check_interrupt(L, t);
+    return luaL_error(L, "the wait was broken off");
+  }
+  assert(t->op == op);
+  t->op = NULL;
+  return op->type->finish(L, op);
+}
+
+int pl_op_wait(lua_State *L, pl_op *op) {
+  pl_vm *vm = pl_vm_of(L);
+  pl_task *t = vm->current;
+  assert(L == vm->running && t->op == NULL);
+  op->task = t;
+  t->op = op;
+  t->state = PL_TASK_WAITING;
+  t->cpu_ticks = 0;
+  vm->slice_ticks = 0;
+  vm->pass = PL_PASS_WAIT;
+  lua_pushlightuserdata(L, (void *)&pl_mark);
+  return lua_yieldk(L, 1, (lua_KContext)op, resume_wait);
+}
+
+void pl_op_wake(pl_op *op) {
+  pl_task *t = op->task;
+  assert(t != NULL && t->op == op && t->state == PL_TASK_WAITING);
+  op->task = NULL;
+  pl_task_make_ready(t);
+}
+
+// A chunk.
+
+static int resume_yield(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  lua_pop(L, 1);  // the mark
+  pl_check_interrupt(L, pl_vm_of(L)->current);
+  return 0;
+}
+
+int pl_task_requeue(lua_State *L) {
+  pl_vm *vm = pl_vm_of(L);
+  vm->current->cpu_ticks = 0;
+  vm->slice_ticks = 0;
+  vm->pass = PL_PASS_REQUEUE;
+  lua_pushlightuserdata(L, (void *)&pl_mark);
+  return lua_yieldk(L, 1, 0, resume_yield);
+}
+
+int pl_task_yield(lua_State *L, pl_task *t) {
+  pl_vm *vm = t->vm;
+  pl_check_suspend(L, "coroutine.yield");
+  if (t->type->on_yield == NULL) {
+    return luaL_error(L, "attempt to yield a chunk outside an action");
+  }
+  if (t->interrupted) pl_check_interrupt(L, t);
+  pl_op *wait = NULL;
+  if (t->type->on_yield(L, lua_gettop(L), &wait, t->user) == PL_STEP_WAIT) {
+    return pl_op_wait(L, wait);
+  }
+  t->cpu_ticks = 0;
+  return --vm->yields_left > 0 ? 0 : pl_task_requeue(L);
+}

@@ -1,0 +1,267 @@
+#include "lua/value.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "lua/error.h"
+#include "lua/modules.h"
+#include "lua/value_impl.h"
+
+// Keys: in the registry, and of a metatable that marks an array (true, or its length).
+static const char array_key;
+static const char blob_key;
+static const char null_mark;
+
+// Null.
+
+void pl_push_null(lua_State *L) {
+  lua_pushlightuserdata(L, (void *)&null_mark);
+}
+
+bool pl_is_null(lua_State *L, int index) {
+  return lua_islightuserdata(L, index) && lua_touserdata(L, index) == &null_mark;
+}
+
+// Arrays.
+
+// The metatable of arrays whose length is that of the table. [-0, +1]
+static void push_array_metatable(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_createtable(L, 0, 2);
+  lua_pushboolean(L, 1);
+  lua_rawsetp(L, -2, &array_key);
+  lua_pushliteral(L, "perilune.array");
+  lua_setfield(L, -2, "__name");
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
+}
+
+void pl_push_empty_array(lua_State *L) {
+  lua_newtable(L);
+  push_array_metatable(L);
+  lua_setmetatable(L, -2);
+}
+
+pl_shape pl_value_shape(lua_State *L, int table, lua_Integer *n) {
+  if (!lua_getmetatable(L, table)) return PL_SHAPE_AUTO;
+  pl_shape shape = PL_SHAPE_AUTO;
+  int type = lua_rawgetp(L, -1, &array_key);
+  if (type != LUA_TNIL) {
+    shape = PL_SHAPE_ARRAY;
+    *n = type == LUA_TNUMBER ? lua_tointeger(L, -1) : (lua_Integer)lua_rawlen(L, table);
+  }
+  lua_pop(L, 2);
+  return shape;
+}
+
+// mesh.array(t [, n]) -> t
+static int make_array(lua_State *L) {
+  if (lua_isnoneornil(L, 1)) {
+    lua_settop(L, 0);
+    lua_newtable(L);
+  }
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Integer n = luaL_optinteger(L, 2, -1);
+  luaL_argcheck(L, lua_isnoneornil(L, 2) || (n >= 0 && n <= INT32_MAX), 2,
+                "the length must be between 0 and 2147483647");
+  if (n < 0) {
+    push_array_metatable(L);
+  } else {
+    lua_createtable(L, 0, 2);
+    lua_pushinteger(L, n);
+    lua_rawsetp(L, -2, &array_key);
+    lua_pushliteral(L, "perilune.array");
+    lua_setfield(L, -2, "__name");
+  }
+  lua_setmetatable(L, 1);
+  lua_settop(L, 1);
+  return 1;
+}
+
+// Blobs.
+
+const pl_blob *pl_value_blob(lua_State *L, int index, const char **bytes, size_t *len) {
+  if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &blob_key);
+  bool same = lua_rawequal(L, -1, -2) && !lua_isnil(L, -1);
+  lua_pop(L, 2);
+  if (!same) return NULL;
+  lua_getiuservalue(L, index, 1);
+  *bytes = lua_tolstring(L, -1, len);
+  lua_pop(L, 1);  // the userdata keeps it
+  return lua_touserdata(L, index);
+}
+
+static int blob_tostring(lua_State *L) {
+  lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
+static int blob_len(lua_State *L) {
+  lua_getiuservalue(L, 1, 1);
+  lua_pushinteger(L, (lua_Integer)lua_rawlen(L, -1));
+  return 1;
+}
+
+static void push_blob_metatable(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &blob_key) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  static const luaL_Reg functions[] = {
+      {"__tostring", blob_tostring},
+      {"__len", blob_len},
+      {NULL, NULL},
+  };
+  luaL_newlib(L, functions);
+  lua_pushliteral(L, "perilune.bytes");
+  lua_setfield(L, -2, "__name");
+  lua_pushboolean(L, 0);  // closed to setmetatable and getmetatable
+  lua_setfield(L, -2, "__metatable");
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &blob_key);
+}
+
+// The string at the top becomes a blob. [-1, +1]
+static void wrap_blob(lua_State *L, pl_blob blob) {
+  pl_blob *b = lua_newuserdatauv(L, sizeof *b, 1);
+  *b = blob;
+  lua_insert(L, -2);
+  lua_setiuservalue(L, -2, 1);
+  push_blob_metatable(L);
+  lua_setmetatable(L, -2);
+}
+
+void pl_push_ext(lua_State *L, int8_t ext, const void *bytes, size_t len) {
+  lua_pushlstring(L, bytes, len);
+  wrap_blob(L, (pl_blob){.is_ext = true, .ext = ext});
+}
+
+// mesh.bytes(s)
+static int make_bytes(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  wrap_blob(L, (pl_blob){0});
+  return 1;
+}
+
+// Encoding.
+
+uint8_t *pl_encode_room(pl_encoder *e, size_t n) {
+  size_t used = pl_buf_len(e->out) - e->start;
+  if (n > e->max || used > e->max - n) {
+    pl_raise_code(e->L, PL_TOO_LARGE, PL_NOT_SENT, "%s: more than %zu bytes encoded", e->root,
+                  e->max);
+  }
+  uint8_t *p = pl_buf_reserve(e->out, n);
+  if (p == NULL) pl_raise_code(e->L, PL_NO_MEMORY, PL_NOT_SENT, "%s: no memory", e->root);
+  return p;
+}
+
+// Adds the path down to `f` inclusive, the outermost first.
+static void add_path(luaL_Buffer *b, const pl_encoder *e, const pl_value_frame *f) {
+  if (f->up != NULL) add_path(b, e, f->up);
+  char text[32];
+  if (f->key == NULL) {
+    snprintf(text, sizeof text, "[%lld]", (long long)f->index);
+    luaL_addstring(b, text);
+  } else {
+    luaL_addchar(b, '.');
+    luaL_addlstring(b, f->key, strnlen(f->key, 80));
+  }
+}
+
+static int fail_at(pl_encoder *e, const pl_value_frame *f, const char *what) {
+  luaL_checkstack(e->L, LUA_MINSTACK, NULL);
+  luaL_Buffer b;
+  luaL_buffinit(e->L, &b);
+  luaL_addstring(&b, e->root);
+  if (f != NULL) add_path(&b, e, f);
+  luaL_addchar(&b, ' ');
+  luaL_addstring(&b, what);
+  luaL_pushresult(&b);
+  return pl_raise_code(e->L, PL_INVALID, PL_NOT_SENT, "%s", lua_tostring(e->L, -1));
+}
+
+int pl_encode_fail(pl_encoder *e, const char *what) {
+  return fail_at(e, e->frame, what);
+}
+
+// The entry where a table holds one of its own ancestors for the first time; NULL without a cycle.
+static pl_value_frame *find_cycle(pl_value_frame *innermost) {
+  pl_value_frame *first = NULL;
+  for (pl_value_frame *f = innermost; f != NULL; f = f->up) {
+    for (pl_value_frame *g = f->up; g != NULL; g = g->up) {
+      if (f->table != NULL && g->table == f->table) first = f->up;
+    }
+  }
+  return first;
+}
+
+void pl_encode_enter(pl_encoder *e, pl_value_frame *f, int table) {
+  f->up = e->frame;
+  f->table = lua_topointer(e->L, table);
+  f->key = NULL;
+  f->index = 0;
+  if (++e->depth > PL_DEPTH_MAX) {
+    pl_value_frame *cycle = find_cycle(f);
+    if (cycle != NULL) fail_at(e, cycle, "contains itself");
+    pl_encode_fail(e, "is nested deeper than 64 tables");
+  }
+  luaL_checkstack(e->L, 8, NULL);
+  e->frame = f;
+}
+
+void pl_values_encode(lua_State *L, pl_codec codec, int first, int n, const char *root, size_t max,
+                      pl_buf *out) {
+  pl_encoder e = {.L = L, .out = out, .start = pl_buf_len(out), .max = max, .root = root};
+  luaL_checkstack(L, 8, NULL);
+  if (codec == PL_CODEC_JSON) {
+    pl_json_encode_list(&e, first, n);
+  } else {
+    pl_msgpack_encode_list(&e, first, n);
+  }
+}
+
+void pl_value_encode(lua_State *L, pl_codec codec, int index, const char *root, size_t max,
+                     pl_buf *out) {
+  pl_encoder e = {.L = L, .out = out, .start = pl_buf_len(out), .max = max, .root = root};
+  luaL_checkstack(L, 8, NULL);
+  index = lua_absindex(L, index);
+  if (codec == PL_CODEC_JSON) {
+    pl_json_encode(&e, index);
+  } else {
+    pl_msgpack_encode(&e, index);
+  }
+}
+
+// Decoding.
+
+int pl_decode_fail(lua_State *L, const char *what) {
+  return pl_raise_code(L, PL_PROTOCOL, PL_UNKNOWN, "%s", what);
+}
+
+int pl_values_decode(lua_State *L, pl_codec codec, pl_bytes src) {
+  return codec == PL_CODEC_JSON ? pl_json_decode_list(L, src) : pl_msgpack_decode_list(L, src);
+}
+
+void pl_value_decode(lua_State *L, pl_codec codec, pl_bytes src) {
+  if (codec == PL_CODEC_JSON) {
+    pl_json_decode(L, src);
+  } else {
+    pl_msgpack_decode(L, src);
+  }
+}
+
+int pl_open_value(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"bytes", make_bytes},
+      {"array", make_array},
+      {NULL, NULL},
+  };
+  luaL_newlib(L, functions);
+  pl_push_null(L);
+  lua_setfield(L, -2, "null");
+  return 1;
+}

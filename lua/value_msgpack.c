@@ -1,0 +1,324 @@
+// Lua values <-> MessagePack.
+//
+//   nil, mesh.null   nil        table 1..n          array
+//   boolean          bool       marked mesh.array   array, nil for a hole
+//   integer, float   int, f64   other table         map; keys are strings or numbers
+//   string           str when it is valid UTF-8, else bin; mesh.bytes is always bin
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "lua/value_impl.h"
+#include "wire/json.h"
+#include "wire/msgpack.h"
+
+static void encode_table(pl_encoder *e, int index);
+
+static void commit(pl_encoder *e, uint8_t *end) {
+  pl_buf_commit(e->out, (size_t)(end - (e->out->data + e->out->end)));
+}
+
+static bool is_ascii(const char *s, size_t len) {
+  uint64_t bits = 0, word;
+  for (; len >= sizeof word; s += sizeof word, len -= sizeof word) {
+    memcpy(&word, s, sizeof word);
+    bits |= word;
+  }
+  for (; len > 0; s++, len--)
+    bits |= (unsigned char)*s;
+  return (bits & 0x8080808080808080U) == 0;
+}
+
+static bool is_text(const char *s, size_t len) {
+  return len < 64 ? is_ascii(s, len) || pl_utf8_valid(s, len) : pl_utf8_valid(s, len);
+}
+
+static void encode_bytes(pl_encoder *e, const char *s, size_t len, bool text) {
+  if (len > UINT32_MAX) pl_encode_fail(e, "is a string of more than 4 GiB");
+  uint8_t *p = pl_encode_room(e, len + PL_MP_TOKEN_MAX);
+  commit(e, text ? pl_mp_put_str(p, s, (uint32_t)len) : pl_mp_put_bin(p, s, (uint32_t)len));
+}
+
+static void encode_string(pl_encoder *e, int index) {
+  size_t len;
+  const char *s = lua_tolstring(e->L, index, &len);
+  encode_bytes(e, s, len, is_text(s, len));
+}
+
+static void encode_number(pl_encoder *e, int index) {
+  uint8_t *p = pl_encode_room(e, PL_MP_TOKEN_MAX);
+  int integer;
+  // Only the type tells an integer from a float that has no fraction.
+  if ((integer = lua_isinteger(e->L, index)) != 0) {
+    commit(e, pl_mp_put_int(p, lua_tointeger(e->L, index)));
+  } else {
+    commit(e, pl_mp_put_float(p, lua_tonumber(e->L, index)));
+  }
+}
+
+static void encode_userdata(pl_encoder *e, int index) {
+  const char *s;
+  size_t len;
+  const pl_blob *blob = pl_value_blob(e->L, index, &s, &len);
+  if (blob == NULL) pl_encode_fail(e, "is a userdata");
+  if (!blob->is_ext) {
+    encode_bytes(e, s, len, false);
+    return;
+  }
+  uint8_t *p =
+      pl_mp_put_ext_head(pl_encode_room(e, len + PL_MP_TOKEN_MAX), blob->ext, (uint32_t)len);
+  if (len > 0) memcpy(p, s, len);
+  commit(e, p + len);
+}
+
+static int fail_type(pl_encoder *e, int type) {
+  switch (type) {
+    case LUA_TFUNCTION: return pl_encode_fail(e, "is a function");
+    case LUA_TTHREAD: return pl_encode_fail(e, "is a coroutine");
+    default: return pl_encode_fail(e, "is a userdata");
+  }
+}
+
+static void encode_any(pl_encoder *e, int index) {
+  int type = lua_type(e->L, index);
+  switch (type) {
+    case LUA_TNUMBER: encode_number(e, index); break;
+    case LUA_TSTRING: encode_string(e, index); break;
+    case LUA_TTABLE: encode_table(e, index); break;
+    case LUA_TNIL: commit(e, pl_mp_put_nil(pl_encode_room(e, PL_MP_TOKEN_MAX))); break;
+    case LUA_TBOOLEAN:
+      commit(e, pl_mp_put_bool(pl_encode_room(e, PL_MP_TOKEN_MAX), lua_toboolean(e->L, index)));
+      break;
+    case LUA_TUSERDATA: encode_userdata(e, index); break;
+    case LUA_TLIGHTUSERDATA:
+      if (!pl_is_null(e->L, index)) fail_type(e, type);
+      commit(e, pl_mp_put_nil(pl_encode_room(e, PL_MP_TOKEN_MAX)));
+      break;
+    default: fail_type(e, type);
+  }
+}
+
+static void encode_marked(pl_encoder *e, int index, lua_Integer n) {
+  commit(e, pl_mp_put_array(pl_encode_room(e, PL_MP_TOKEN_MAX), (uint32_t)n));
+  for (lua_Integer i = 1; i <= n; i++) {
+    e->frame->index = i;
+    lua_rawgeti(e->L, index, i);
+    encode_any(e, lua_gettop(e->L));
+    lua_pop(e->L, 1);
+  }
+}
+
+// True when the keys came as 1, 2, … n; else nothing is left of the attempt, and the stack is as
+// before.
+static bool encode_sequence(pl_encoder *e, int index, lua_Integer n) {
+  lua_State *L = e->L;
+  size_t begin = e->out->end - e->out->start;
+  commit(e, pl_mp_put_array(pl_encode_room(e, PL_MP_TOKEN_MAX), (uint32_t)n));
+  int key = lua_gettop(L) + 1;
+  lua_Integer i = 0;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    if (i == n || !lua_isinteger(L, key) || lua_tointeger(L, key) != i + 1) {
+      lua_pop(L, 2);
+      goto rewind;
+    }
+    e->frame->index = ++i;
+    encode_any(e, key + 1);
+  }
+  if (i == n) return true;
+rewind:
+  e->out->end = e->out->start + begin;
+  return false;
+}
+
+enum { KEY_NONE, KEY_STRING, KEY_NUMBER };
+
+static void encode_key(pl_encoder *e, int key, int *kind) {
+  lua_State *L = e->L;
+  int type = lua_type(L, key);
+  if (type != LUA_TSTRING && type != LUA_TNUMBER) {
+    e->frame = e->frame->up;
+    pl_encode_fail(e, "has a key that is neither a string nor a number");
+  }
+  int now = type == LUA_TSTRING ? KEY_STRING : KEY_NUMBER;
+  if (*kind != KEY_NONE && *kind != now) {
+    e->frame = e->frame->up;
+    pl_encode_fail(e, "mixes string and number keys");
+  }
+  *kind = now;
+  if (now == KEY_STRING) {
+    e->frame->key = lua_tostring(L, key);
+    encode_string(e, key);
+  } else {
+    e->frame->key = NULL;
+    e->frame->index =
+        lua_isinteger(L, key) ? lua_tointeger(L, key) : (lua_Integer)lua_tonumber(L, key);
+    encode_number(e, key);
+  }
+}
+
+// The head is one byte until the count is known to need more.
+static void patch_map_head(pl_encoder *e, size_t at, uint32_t n) {
+  uint8_t head[PL_MP_TOKEN_MAX];
+  size_t len = (size_t)(pl_mp_put_map(head, n) - head);
+  if (len > 1) {
+    pl_encode_room(e, len - 1);
+    uint8_t *p = e->out->data + e->out->start + at;
+    memmove(p + len, p + 1, pl_buf_len(e->out) - at - 1);
+    pl_buf_commit(e->out, len - 1);
+  }
+  memcpy(e->out->data + e->out->start + at, head, len);
+}
+
+static void encode_map(pl_encoder *e, int index) {
+  lua_State *L = e->L;
+  size_t at = pl_buf_len(e->out);
+  pl_encode_room(e, 1);
+  pl_buf_commit(e->out, 1);
+  int key = lua_gettop(L) + 1, kind = KEY_NONE;
+  uint32_t n = 0;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), n++) {
+    encode_key(e, key, &kind);
+    encode_any(e, key + 1);
+  }
+  patch_map_head(e, at, n);
+}
+
+static void encode_table(pl_encoder *e, int index) {
+  pl_value_frame f;
+  pl_encode_enter(e, &f, index);
+  lua_Integer n;
+  if (pl_value_shape(e->L, index, &n) == PL_SHAPE_ARRAY) {
+    encode_marked(e, index, n);
+  } else {
+    n = (lua_Integer)lua_rawlen(e->L, index);
+    if (n == 0 || n > UINT32_MAX || !encode_sequence(e, index, n)) encode_map(e, index);
+  }
+  pl_encode_leave(e);
+}
+
+void pl_msgpack_encode(pl_encoder *e, int index) {
+  encode_any(e, index);
+}
+
+void pl_msgpack_encode_list(pl_encoder *e, int first, int n) {
+  pl_value_frame f = {.index = 0};
+  commit(e, pl_mp_put_array(pl_encode_room(e, PL_MP_TOKEN_MAX), (uint32_t)n));
+  e->frame = &f;
+  for (int i = 0; i < n; i++) {
+    f.index = i + 1;
+    encode_any(e, first + i);
+  }
+  e->frame = NULL;
+}
+
+// Decoding.
+
+static void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested);
+
+static void read_token(lua_State *L, pl_mp_reader *r, pl_mp_token *t) {
+  if (pl_mp_read(r, t) != PL_OK) pl_decode_fail(L, "the value is malformed or cut short");
+}
+
+static void push_text(lua_State *L, const pl_mp_token *t) {
+  const char *s = (const char *)t->data;
+  if (!is_text(s, t->len)) pl_decode_fail(L, "the value holds text that is not UTF-8");
+  lua_pushlstring(L, s, t->len);
+}
+
+static void enter(lua_State *L, unsigned depth) {
+  if (depth > PL_DEPTH_MAX) pl_decode_fail(L, "the value is nested deeper than 64");
+  luaL_checkstack(L, 4, NULL);
+}
+
+// A count is not trusted with memory before the elements are here.
+static int prealloc(uint32_t n) {
+  return n < PL_KEYS_PREALLOC ? (int)n : PL_KEYS_PREALLOC;
+}
+
+static void decode_array(lua_State *L, pl_mp_reader *r, uint32_t n, unsigned depth) {
+  enter(L, depth);
+  if (n == 0) {
+    pl_push_empty_array(L);
+    return;
+  }
+  lua_createtable(L, prealloc(n), 0);
+  for (uint32_t i = 1; i <= n; i++) {
+    decode_any(L, r, depth, true);
+    lua_rawseti(L, -2, i);
+  }
+}
+
+static void decode_key(lua_State *L, pl_mp_reader *r) {
+  pl_mp_token t;
+  read_token(L, r, &t);
+  switch (t.kind) {
+    case PL_MP_STR: push_text(L, &t); break;
+    case PL_MP_BIN: lua_pushlstring(L, (const char *)t.data, t.len); break;
+    case PL_MP_INT: lua_pushinteger(L, t.v.integer); break;
+    case PL_MP_UINT: lua_pushnumber(L, (lua_Number)t.v.natural); break;
+    case PL_MP_FLOAT:
+      if (t.v.number != t.v.number) pl_decode_fail(L, "a key of the value is not a number");
+      lua_pushnumber(L, t.v.number);
+      break;
+    default: pl_decode_fail(L, "a key of the value is neither a string nor a number");
+  }
+}
+
+static void decode_map(lua_State *L, pl_mp_reader *r, uint32_t n, unsigned depth) {
+  enter(L, depth);
+  lua_createtable(L, 0, prealloc(n));
+  for (uint32_t i = 0; i < n; i++) {
+    decode_key(L, r);
+    decode_any(L, r, depth, true);
+    lua_rawset(L, -3);
+  }
+}
+
+static void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
+  pl_mp_token t;
+  read_token(L, r, &t);
+  switch (t.kind) {
+    case PL_MP_NIL:
+      if (nested) {
+        pl_push_null(L);
+      } else {
+        lua_pushnil(L);
+      }
+      break;
+    case PL_MP_BOOL: lua_pushboolean(L, t.v.boolean); break;
+    case PL_MP_INT: lua_pushinteger(L, t.v.integer); break;
+    case PL_MP_UINT: lua_pushnumber(L, (lua_Number)t.v.natural); break;  // never wrapped
+    case PL_MP_FLOAT: lua_pushnumber(L, t.v.number); break;
+    case PL_MP_STR: push_text(L, &t); break;
+    case PL_MP_BIN: lua_pushlstring(L, (const char *)t.data, t.len); break;
+    case PL_MP_EXT: pl_push_ext(L, t.ext, t.data, t.len); break;
+    case PL_MP_ARRAY: decode_array(L, r, t.len, depth + 1); break;
+    case PL_MP_MAP: decode_map(L, r, t.len, depth + 1); break;
+  }
+}
+
+static void check_end(lua_State *L, const pl_mp_reader *r) {
+  if (r->at != r->end) pl_decode_fail(L, "bytes follow the value");
+}
+
+int pl_msgpack_decode_list(lua_State *L, pl_bytes src) {
+  pl_mp_reader r = {src.data, src.data + src.len};
+  pl_mp_token t;
+  read_token(L, &r, &t);
+  if (t.kind != PL_MP_ARRAY) pl_decode_fail(L, "the values are not an array");
+  if (t.len > INT32_MAX || !lua_checkstack(L, (int)t.len + 8)) {
+    pl_decode_fail(L, "more values than a function can take");
+  }
+  for (uint32_t i = 0; i < t.len; i++)
+    decode_any(L, &r, 0, false);
+  check_end(L, &r);
+  return (int)t.len;
+}
+
+void pl_msgpack_decode(lua_State *L, pl_bytes src) {
+  pl_mp_reader r = {src.data, src.data + src.len};
+  luaL_checkstack(L, 8, NULL);
+  decode_any(L, &r, 0, false);
+  check_end(L, &r);
+}
