@@ -408,20 +408,19 @@ static int exit_finish(lua_State *L, pl_op *op) {
 }
 
 static void exit_cancel(pl_op *op) {
-  pl_free(op);
+  (void)op;
 }
 
 static const pl_op_type exit_type = {
     .name = "os.exit", .finish = exit_finish, .cancel = exit_cancel};
 
-// exit(code): drains and ends the process; the task that says so goes no further.
-static int l_exit(lua_State *L) {
+int pl_os_exit(lua_State *L) {
   int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
-  pl_op_check(L, &exit_type);
+  pl_failure why = pl_failure_of(PL_CANCELLED, PL_EXECUTED, "the script called os.exit");
   pl_host_exit(pl_host_of(L), code);
-  pl_op *op = pl_new(pl_op);
-  op->type = &exit_type;
-  return pl_op_wait(L, op);
+  pl_task_cancel(pl_task_current(L), &why);
+  pl_op_check(L, &exit_type);  // raises: the task goes no further
+  return 0;
 }
 
 int pl_open_node(lua_State *L) {
@@ -429,7 +428,7 @@ int pl_open_node(lua_State *L) {
       {"configure", l_configure}, {"start", l_start},     {"self", l_self},
       {"nodes", l_nodes},         {"offers", l_offers},   {"changed", l_changed},
       {"ping", l_ping},           {"connect", l_connect}, {"disconnect", l_disconnect},
-      {"stop", l_stop},           {"exit", l_exit},       {NULL, NULL},
+      {"stop", l_stop},           {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

@@ -65,5 +65,8 @@ void pl_host_on_join(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w));
 void pl_host_on_change(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w));
 void pl_watch_cancel(pl_watch *w);
 
+// os.exit([code]): drains and ends the process; the task that calls it is cancelled (bind_node.c).
+int pl_os_exit(lua_State *L);
+
 // The script has something that keeps the process alive: an action.
 void pl_script_keeps(pl_script *s);

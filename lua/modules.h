@@ -1,13 +1,23 @@
-// The C modules of the embedding. X(name, opener): `require 'perilune.core.<name>'` calls the opener, which pushes one table.
-// They are the raw material of stdlib/perilune/*.lua and not meant for scripts.
+// The C modules of the embedding. X(name, opener): `require 'perilune.core.<name>'` calls the
+// opener, which pushes one table. They are the raw material of stdlib/perilune/*.lua and not meant
+// for scripts.
 #pragma once
 
 #include <lua.h>
 
-#define PL_LUA_MODULES(X)   \
-  X(value, pl_open_value)   \
-  X(task, pl_open_task)     \
-  X(error, pl_open_error)
+#define PL_LUA_MODULES(X)     \
+  X(value, pl_open_value)     \
+  X(task, pl_open_task)       \
+  X(error, pl_open_error)     \
+  X(fs, pl_open_fs)           \
+  X(process, pl_open_process) \
+  X(dns, pl_open_dns)         \
+  X(sys, pl_open_sys)         \
+  X(codec, pl_open_codec)     \
+  X(crypto, pl_open_crypto)   \
+  X(node, pl_open_node)       \
+  X(call, pl_open_call)       \
+  X(action, pl_open_action)
 
 #define X(name, opener) int opener(lua_State *L);
 PL_LUA_MODULES(X)

@@ -104,8 +104,8 @@ typedef struct setup {
   size_t count;
 } setup;
 
-// The global `arg`: the script at 0, its arguments from 1.
-static int set_arg(lua_State *L) {
+// The global `arg`, with the script at 0 and its arguments from 1; and an os.exit that drains.
+static int set_globals(lua_State *L) {
   const setup *s = lua_touserdata(L, 1);
   lua_createtable(L, (int)s->count, 1);
   lua_pushstring(L, s->script->path);
@@ -115,13 +115,16 @@ static int set_arg(lua_State *L) {
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   lua_setglobal(L, "arg");
+  lua_getglobal(L, "os");
+  lua_pushcfunction(L, pl_os_exit);
+  lua_setfield(L, -2, "exit");
   return 0;
 }
 
 static bool prepare(pl_script *s, const char *const *args, size_t count) {
   lua_State *L = pl_vm_state(s->vm);
   setup set = {.script = s, .args = args, .count = count};
-  lua_pushcfunction(L, set_arg);
+  lua_pushcfunction(L, set_globals);
   lua_pushlightuserdata(L, &set);
   bool ok = lua_pcall(L, 1, 0, 0) == LUA_OK;
   if (!ok) lua_pop(L, 1);

@@ -16,6 +16,11 @@ void pl_action_drop(pl_action *a) {
   if (--a->refs == 0) pl_loop_defer(a->service->loop, &a->gone, tell_gone);
 }
 
+void pl_action_free(pl_action *a) {
+  pl_work_cancel(&a->gone);
+  tell_gone(&a->gone);
+}
+
 pl_action *pl_action_find(const pl_service *sv, pl_bytes name) {
   return pl_map_find_bytes(&sv->actions, name.data, name.len);
 }

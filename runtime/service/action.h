@@ -22,7 +22,10 @@ static inline pl_action *pl_action_hold(pl_action *a) {
   a->refs++;
   return a;
 }
+// The last drop tells on_gone from the loop.
 void pl_action_drop(pl_action *a);
+// Tells on_gone now; for the end of the service, when nothing refers to it.
+void pl_action_free(pl_action *a);
 
 pl_action *pl_action_find(const pl_service *sv, pl_bytes name);
 // A handler may start now.

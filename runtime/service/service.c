@@ -110,8 +110,7 @@ void pl_service_free(pl_service *sv) {
   assert(pl_list_empty(&sv->neighbours));
   size_t at = 0;
   for (pl_map_entry *e; (e = pl_map_next(&sv->actions, &at)) != NULL;)
-    pl_action_drop(e->value);
-  pl_loop_turn(sv->loop);  // on_gone of those
+    pl_action_free(e->value);
   pl_map_fini(&sv->actions);
   pl_directory_withdraw_all(&sv->directory, &sv->local);
   pl_directory_fini(&sv->directory);
