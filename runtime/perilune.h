@@ -23,6 +23,9 @@ typedef struct pl_texts {
   size_t count;
 } pl_texts;
 
+void pl_texts_add(pl_texts *t, const char *text);  // a copy
+void pl_texts_free(pl_texts *t);                   // leaves it empty
+
 // Where a value comes from; the higher one wins whatever the order of setting.
 typedef enum pl_source {
   PL_SOURCE_DEFAULT,
@@ -94,6 +97,8 @@ void pl_options_copy(pl_options *out, const pl_options *in);  // into an uniniti
 // "request_timeout: -1 is below 0".
 pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *option,
                      const pl_option_value *value, char *why);
+// Back to its default, whoever set it.
+void pl_option_reset(pl_options *o, const pl_option *option);
 // All of PERILUNE_*; `get` is getenv or a twin of it.
 pl_err pl_options_from_environment(pl_options *o, char *(*get)(const char *name), char *why);
 // A JSON object of options. `path` is read and named in `why`.
@@ -135,6 +140,8 @@ const char *pl_node_name(const pl_node *n);
 uint64_t pl_node_started_wall_us(const pl_node *n);
 // Addresses others can dial, never wildcard ones. Walk with i from 0; NULL ends.
 const char *pl_node_address(const pl_node *n, size_t i);
+// What its listeners are bound to, with the ports they got. NULL ends.
+const char *pl_node_listener(const pl_node *n, size_t i);
 
 // One known node, for walks. Texts are borrowed.
 typedef struct pl_node_info {

@@ -41,6 +41,7 @@ static void add_interfaces(pl_node *n, const pl_url *wild) {
 void pl_addresses_add(pl_node *n, const char *bound) {
   pl_url u;
   const char *why;
+  pl_texts_add(&n->listeners, bound);
   if (pl_url_parse(&u, bound, &why) != PL_OK) return;
   if (!is_wildcard(&u)) {
     add(n, bound);

@@ -294,6 +294,7 @@ void pl_node_free(pl_node *n) {
   pl_peers_free(n->peers);
   pl_service_free(n->service);
   pl_texts_free(&n->addresses);
+  pl_texts_free(&n->listeners);
   pl_buf_fini(&n->identity.addresses);
   pl_options_free(&n->options);
   pl_free(n);
@@ -323,4 +324,8 @@ uint64_t pl_node_started_wall_us(const pl_node *n) {
 
 const char *pl_node_address(const pl_node *n, size_t i) {
   return i < n->addresses.count ? n->addresses.items[i] : NULL;
+}
+
+const char *pl_node_listener(const pl_node *n, size_t i) {
+  return i < n->listeners.count ? n->listeners.items[i] : NULL;
 }

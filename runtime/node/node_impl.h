@@ -28,7 +28,8 @@ struct pl_node {
   pl_service *service;
   pl_local_mesh *mesh;
   pl_list contacts;
-  pl_texts addresses;
+  pl_texts addresses;  // that others can dial
+  pl_texts listeners;  // as bound
   uint64_t started_wall_us;
   bool started, promoted, stopping, closing;
   pl_work change;  // on_change, once a turn
@@ -54,6 +55,3 @@ void pl_contacts_check_join(pl_node *n);
 void pl_addresses_add(pl_node *n, const char *bound);
 void pl_addresses_publish(pl_node *n);
 
-// options.c
-void pl_texts_add(pl_texts *t, const char *text);
-void pl_texts_free(pl_texts *t);

@@ -88,20 +88,31 @@ static void *field(const pl_options *o, const pl_option *opt) {
   return (char *)(uintptr_t)o + opt->offset;
 }
 
+void pl_option_reset(pl_options *o, const pl_option *opt) {
+  switch (opt->kind) {
+    case PL_OPTION_TEXT: {
+      char **text = field(o, opt);
+      pl_free(*text);
+      *text = NULL;
+      break;
+    }
+    case PL_OPTION_TEXTS: pl_texts_free(field(o, opt)); break;
+    case PL_OPTION_BOOLEAN: *(bool *)field(o, opt) = opt->standard != 0; break;
+    case PL_OPTION_SECONDS: *(double *)field(o, opt) = opt->standard; break;
+    case PL_OPTION_INTEGER: *(int64_t *)field(o, opt) = (int64_t)opt->standard; break;
+  }
+  o->source[opt - pl_option_list] = PL_SOURCE_DEFAULT;
+}
+
 void pl_options_init(pl_options *o) {
   *o = (pl_options){0};
-  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
-    if (opt->kind == PL_OPTION_SECONDS) *(double *)field(o, opt) = opt->standard;
-    if (opt->kind == PL_OPTION_INTEGER) *(int64_t *)field(o, opt) = (int64_t)opt->standard;
-  }
+  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++)
+    pl_option_reset(o, opt);
 }
 
 void pl_options_free(pl_options *o) {
-  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
-    if (opt->kind == PL_OPTION_TEXT) pl_free(*(char **)field(o, opt));
-    if (opt->kind == PL_OPTION_TEXTS) pl_texts_free(field(o, opt));
-  }
-  *o = (pl_options){0};
+  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++)
+    pl_option_reset(o, opt);
 }
 
 void pl_options_copy(pl_options *out, const pl_options *in) {

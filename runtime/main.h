@@ -1,0 +1,93 @@
+// What the files of the executable share: its commands, and one invocation of one of them. All run
+// on the main thread; an invocation lives as long as the process.
+#pragma once
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "perilune.h"
+
+// Exit codes, for scripts around the program.
+enum {
+  PL_EXIT_OK = 0,
+  PL_EXIT_FAILED = 1,       // the call or the script
+  PL_EXIT_USAGE = 2,        // what was typed
+  PL_EXIT_NOT_REACHED = 3,  // no other node
+};
+
+// An option of one command, besides those of the node.
+typedef struct pl_flag {
+  const char *name;   // "json": --json
+  const char *value;  // what stands for its value in the help; NULL: it takes none
+  bool text;          // the value may be any text; else it is a number, 0 or more
+  const char *help;
+} pl_flag;
+
+// Which options of a node a command takes.
+typedef enum pl_options_use {
+  PL_USE_NONE,
+  PL_USE_CLIENT,  // those that matter to a leaf that calls and goes
+  PL_USE_NODE,
+} pl_options_use;
+
+typedef struct pl_invocation pl_invocation;
+
+typedef struct pl_command {
+  const char *name;
+  const char *arguments;  // "ACTION [JSON-ARG]..."
+  const char *summary;    // one line
+  const char *text;       // the rest of its help, or NULL
+  const char *first;      // the argument that must be there: "ACTION", or NULL
+  bool more;              // others may follow
+  bool passes_rest;       // what stands behind `--` is not its own
+  pl_options_use use;
+  const pl_flag *flags;  // end with a NULL name; NULL: none
+  // Returns the exit code. NULL: the script perilune.cli.<name> of the standard library.
+  int (*act)(pl_invocation *inv);
+} pl_command;
+
+// Ends with a NULL name.
+extern const pl_command pl_command_list[];
+const pl_command *pl_command_find(const char *name);
+// Of a later version: known, so that it can be said.
+bool pl_command_is_later(const char *name);
+// The command that somebody may have meant, or NULL.
+const char *pl_command_guess(const char *name);
+
+struct pl_invocation {
+  const pl_command *command;
+  pl_options options;
+  bool help;           // asked for, nothing else matters
+  const char *config;  // --config, borrowed
+  const char **words;  // arguments, borrowed
+  size_t word_count;
+  const char **rest;  // behind `--`, borrowed
+  size_t rest_count;
+  pl_texts flags;  // its own, as "--json" and "--timeout=5"
+};
+
+// Reads the arguments behind the command's name and then the environment and the configuration
+// file. Returns PL_EXIT_OK, or PL_EXIT_USAGE when it has said on standard error what is wrong.
+int pl_invocation_read(pl_invocation *inv, const pl_command *command, int argc, char **argv);
+void pl_invocation_free(pl_invocation *inv);
+// Whether the command takes this option of the node.
+bool pl_command_takes(const pl_command *command, const pl_option *option);
+
+// Prints "CODE: message" and where to read on. Returns PL_EXIT_USAGE. `command` may be NULL.
+int pl_usage_fail(const pl_command *command, pl_err code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// The candidate nearest to `word`, when it is near enough to be what somebody meant; NULL if not.
+const char *pl_guess(const char *word, const char *const *candidates, size_t count);
+
+void pl_help_print(FILE *out);
+void pl_help_print_command(FILE *out, const pl_command *command);
+
+// Runs the files as scripts of one node, until it ends.
+int pl_run_files(pl_invocation *inv);
+// Runs the command's own script as a client of the mesh.
+int pl_run_client(pl_invocation *inv);
+// Prints the options that a node would have, and where each comes from.
+int pl_options_print(pl_invocation *inv);
+// Writes the line that says that the node is ready.
+void pl_ready_print(const pl_node *node);

@@ -1,0 +1,147 @@
+// The table of commands.
+
+#include <string.h>
+
+#include "main.h"
+
+static const pl_flag options_flags[] = {
+    {"json", NULL, false, "one line of JSON"},
+    {0},
+};
+
+static const pl_flag call_flags[] = {
+    {"timeout", "S", false, "longest call in seconds, 0 = for ever [request_timeout]"},
+    {0},
+};
+
+static const pl_flag stream_flags[] = {
+    {"raw", NULL, false, "write strings as they are, without quotes and line ends"},
+    {"timeout", "S", false, "longest wait for the first chunk, 0 = for ever [request_timeout]"},
+    {0},
+};
+
+static const pl_flag list_flags[] = {
+    {"json", NULL, false, "one line of JSON"},
+    {0},
+};
+
+static const pl_flag ping_flags[] = {
+    {"count", "N", false, "round trips to make [4]"},
+    {"timeout", "S", false, "longest round trip in seconds [request_timeout]"},
+    {"json", NULL, false, "one line of JSON at the end"},
+    {0},
+};
+
+static const char run_text[] =
+    "Runs the scripts in one node. Without --listen and --peer the node joins the local mesh of\n"
+    "this user on this machine; with them it does only what it is told, unless --mesh is given\n"
+    "too. What follows -- is in the scripts' `arg`.\n"
+    "\n"
+    "When it is ready to serve, one line says so on standard error: ready name=... id=... "
+    "listen=...\n"
+    "SIGTERM and SIGINT let running calls finish and end it with 0; a second one does not wait.\n";
+
+static const char call_text[] =
+    "Prints each result as one line of JSON. Arguments are JSON: '\"text\"', 5, true, '[1,2]'.\n";
+
+static const char stream_text[] =
+    "Prints each chunk as one line of JSON, an array when it has several values; the results of\n"
+    "the stream go to standard error. Ends the stream when its output is closed.\n";
+
+static const char options_text[] =
+    "Prints the options that 'perilune run' would have with the same options, environment and\n"
+    "configuration file, and where each comes from. What a script sets by mesh.node is not known\n"
+    "here; it counts for what is 'default'.\n";
+
+const pl_command pl_command_list[] = {
+    {.name = "run",
+     .arguments = "FILE... [-- ARG...]",
+     .summary = "run scripts in a node",
+     .text = run_text,
+     .first = "FILE",
+     .more = true,
+     .passes_rest = true,
+     .use = PL_USE_NODE,
+     .act = pl_run_files},
+    {.name = "call",
+     .arguments = "ACTION [JSON-ARG]...",
+     .summary = "call an action and print its results",
+     .text = call_text,
+     .first = "ACTION",
+     .more = true,
+     .use = PL_USE_CLIENT,
+     .flags = call_flags},
+    {.name = "stream",
+     .arguments = "ACTION [JSON-ARG]...",
+     .summary = "call an action and print its chunks as they come",
+     .text = stream_text,
+     .first = "ACTION",
+     .more = true,
+     .use = PL_USE_CLIENT,
+     .flags = stream_flags},
+    {.name = "nodes",
+     .arguments = "",
+     .summary = "list the nodes of the mesh",
+     .use = PL_USE_CLIENT,
+     .flags = list_flags},
+    {.name = "actions",
+     .arguments = "",
+     .summary = "list the actions of the mesh and who provides them",
+     .use = PL_USE_CLIENT,
+     .flags = list_flags},
+    {.name = "ping",
+     .arguments = "NODE",
+     .summary = "measure the round trip to a node, given by name or id",
+     .first = "NODE",
+     .use = PL_USE_CLIENT,
+     .flags = ping_flags},
+    {.name = "options",
+     .arguments = "",
+     .summary = "show the options of a node and where each comes from",
+     .text = options_text,
+     .use = PL_USE_NODE,
+     .flags = options_flags,
+     .act = pl_options_print},
+    {.name = "version", .arguments = "", .summary = "print the version", .use = PL_USE_NONE},
+    {.name = "help", .arguments = "[COMMAND]", .summary = "print help", .use = PL_USE_NONE},
+    {0},
+};
+
+static const char *const later[] = {
+    "emit",   "routes",   "explain", "ps",    "kill", "mem",   "top", "log",  "trace",
+    "reload", "describe", "types",   "check", "repl", "bench", "sim", "test", "new",
+};
+
+const pl_command *pl_command_find(const char *name) {
+  for (const pl_command *c = pl_command_list; c->name != NULL; c++) {
+    if (strcmp(c->name, name) == 0) return c;
+  }
+  return NULL;
+}
+
+bool pl_command_is_later(const char *name) {
+  for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+    if (strcmp(later[i], name) == 0) return true;
+  }
+  return false;
+}
+
+const char *pl_command_guess(const char *name) {
+  const char *names[sizeof pl_command_list / sizeof *pl_command_list];
+  size_t count = 0;
+  for (const pl_command *c = pl_command_list; c->name != NULL; c++)
+    names[count++] = c->name;
+  return pl_guess(name, names, count);
+}
+
+// A client comes and goes: it does not listen, serves nothing and needs no identity of its own.
+bool pl_command_takes(const pl_command *command, const pl_option *option) {
+  static const char *const of_nodes[] = {"name",      "id",    "listen",          "advertise",
+                                         "insecure",  "drain", "max_concurrency", "max_queue",
+                                         "load_limit"};
+  if (command->use != PL_USE_CLIENT) return command->use == PL_USE_NODE;
+  for (size_t i = 0; i < sizeof of_nodes / sizeof *of_nodes; i++) {
+    if (strcmp(of_nodes[i], option->name) == 0) return false;
+  }
+  return true;
+}

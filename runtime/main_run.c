@@ -1,0 +1,194 @@
+// Scripts in a node: the loop, the signals, the line that says ready, and the end.
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "lua/host.h"
+#include "lua/stdlib.h"
+#include "main.h"
+#include "wire/json.h"
+
+enum { SIGNALS = 3 };
+
+typedef struct session {
+  pl_loop *loop;
+  pl_host *host;
+  bool client;  // runs a command of the program, not a script of the user
+  uv_signal_t signals[SIGNALS];
+  unsigned stops;  // signals to stop so far
+  int code;
+} session;
+
+// Waits for a reader that is slow: the line must not be lost.
+static void write_all(int fd, const uint8_t *data, size_t len) {
+  while (len > 0) {
+    ssize_t n = write(fd, data, len);
+    if (n <= 0) return;  // closed; who does not listen misses it
+    data += n;
+    len -= (size_t)n;
+  }
+}
+
+static void put_text(pl_buf *out, const char *text) {
+  pl_buf_append(out, text, strlen(text));
+}
+
+// A name with spaces and the like is quoted, so that the fields can be told apart.
+static void put_name(pl_buf *out, const char *name) {
+  bool plain = strpbrk(name, " \"=\\") == NULL;
+  if (plain || pl_json_put_string(out, name, strlen(name)) != PL_OK) put_text(out, name);
+}
+
+void pl_ready_print(const pl_node *node) {
+  pl_buf line = {0};
+  char id[PL_ID_HEX];
+  pl_id_format(pl_node_id(node), id);
+  put_text(&line, "ready name=");
+  put_name(&line, pl_node_name(node));
+  put_text(&line, " id=");
+  put_text(&line, id);
+  put_text(&line, " listen=");
+  const char *address;
+  for (size_t i = 0; (address = pl_node_listener(node, i)) != NULL; i++) {
+    if (i > 0) put_text(&line, ",");
+    put_text(&line, address);
+  }
+  put_text(&line, "\n");
+  write_all(STDERR_FILENO, pl_buf_data(&line), pl_buf_len(&line));
+  pl_buf_fini(&line);
+}
+
+static void on_ready(pl_host *h, void *user) {
+  session *s = user;
+  if (!s->client) pl_ready_print(pl_host_node(h));
+}
+
+static void on_over(pl_host *h, int code, void *user) {
+  (void)h;
+  session *s = user;
+  s->code = code;
+  // Nothing else is left: the loop ends when these are closed.
+  for (int i = 0; i < SIGNALS; i++)
+    uv_close((uv_handle_t *)&s->signals[i], NULL);
+}
+
+static const pl_host_ops host_ops = {.on_ready = on_ready, .on_over = on_over};
+
+// The first signal drains, the second does not wait for running calls, the third for nothing.
+static void on_stop(uv_signal_t *handle, int number) {
+  session *s = handle->data;
+  int interrupted = 128 + number;  // as shells tell it
+  s->stops++;
+  if (s->stops > 2 || (s->client && s->stops > 1)) _exit(interrupted);
+  if (s->client) {
+    pl_host_stop_within(s->host, interrupted, 0);
+  } else {
+    pl_host_stop(s->host, PL_EXIT_OK);
+  }
+}
+
+static void on_hangup(uv_signal_t *handle, int number) {
+  (void)number;
+  session *s = handle->data;
+  pl_log_info(s->loop->log, "hangup: goes on, reload is not available in this version",
+              pl_f_int("signal", SIGHUP));
+}
+
+// A node outlives its terminal; a command does not.
+static void watch_signals(session *s) {
+  static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+  for (int i = 0; i < SIGNALS; i++) {
+    uv_signal_init(s->loop->uv, &s->signals[i]);
+    s->signals[i].data = s;
+    bool hangup = numbers[i] == SIGHUP;
+    if (hangup && s->client) continue;
+    uv_signal_start(&s->signals[i], hangup ? on_hangup : on_stop, numbers[i]);
+  }
+}
+
+static void open_session(session *s, const pl_options *options, bool client) {
+  *s = (session){.client = client};
+  s->loop = pl_loop_new(pl_log_new());
+  s->host = pl_host_new(s->loop, options, &host_ops, s);
+  watch_signals(s);
+}
+
+static int close_session(session *s) {
+  pl_loop_run(s->loop);
+  pl_host_free(s->host);
+  pl_loop_free(s->loop);
+  return s->code;
+}
+
+// When it did not come to running.
+static int abandon_session(session *s, pl_err err, const char *detail) {
+  fprintf(stderr, "%s: %s\n", pl_err_name(err), detail[0] != '\0' ? detail : pl_err_text(err));
+  pl_host_stop(s->host, PL_EXIT_FAILED);
+  return close_session(s);
+}
+
+// Each connection is a descriptor: all that the system grants.
+static void raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int pl_run_files(pl_invocation *inv) {
+  raise_descriptor_limit();
+  session s;
+  open_session(&s, &inv->options, false);
+  for (size_t i = 0; i < inv->word_count; i++) {
+    char detail[PL_URL_MAX] = "";
+    pl_err err = pl_host_add(s.host, inv->words[i], (pl_bytes){0}, inv->rest, inv->rest_count,
+                             false, detail);
+    if (err != PL_OK) return abandon_session(&s, err, detail);
+  }
+  pl_host_run(s.host);
+  return close_session(&s);
+}
+
+static pl_bytes find_script(const char *name) {
+  for (const pl_stdlib_module *m = pl_stdlib_modules; m->name != NULL; m++) {
+    if (strcmp(m->name, name) == 0) return pl_bytes_of(m->source, m->len);
+  }
+  return (pl_bytes){0};
+}
+
+// Options first, then `--`, then what the user wants.
+static const char **client_arguments(const pl_invocation *inv, size_t *count) {
+  const char **args = pl_alloc((inv->flags.count + 1 + inv->word_count) * sizeof *args);
+  *count = 0;
+  for (size_t i = 0; i < inv->flags.count; i++)
+    args[(*count)++] = inv->flags.items[i];
+  args[(*count)++] = "--";
+  for (size_t i = 0; i < inv->word_count; i++)
+    args[(*count)++] = inv->words[i];
+  return args;
+}
+
+int pl_run_client(pl_invocation *inv) {
+  // That a client comes and goes is no news to who typed it.
+  const pl_option *level = pl_option_find("log_level");
+  const pl_option_value quiet = {.given = PL_GIVEN_TEXT, .text = "error"};
+  char detail[PL_URL_MAX] = "";
+  pl_option_set(&inv->options, PL_SOURCE_DEFAULT, level, &quiet, detail);
+
+  char name[64];
+  snprintf(name, sizeof name, "perilune.cli.%s", inv->command->name);
+  session s;
+  open_session(&s, &inv->options, true);
+  size_t count;
+  const char **args = client_arguments(inv, &count);
+  pl_err err = pl_host_add(s.host, name, find_script(name), args, count, true, detail);
+  pl_free(args);
+  if (err != PL_OK) return abandon_session(&s, err, detail);
+  pl_host_run(s.host);
+  return close_session(&s);
+}
