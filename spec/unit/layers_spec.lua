@@ -4,6 +4,7 @@ local LAYERS = {
   'base', 'perilune.h', 'wire', 'link', 'peer', 'route', 'service', 'edge', 'node', 'lua', 'main',
 }
 local LINES_MAX = 500
+local FUNCTION_LINES_MAX = 70
 
 --- Of `runtime/` the embedding sees base, the public header and the value codecs.
 local LUA_MAY_USE = { ['perilune.h'] = true, ['wire/msgpack.h'] = true, ['wire/json.h'] = true }
@@ -40,6 +41,21 @@ local function read(path)
   return own, system, lines
 end
 
+--- The longest function: its length, and the line where it ends. The formatter puts its
+--- last brace, and its name, at the beginning of a line.
+local function longest_function(path)
+  local longest, ends, opened, number = 0, 0, nil, 0
+  for line in io.lines(path) do
+    number = number + 1
+    if line:match '^%a.*%(' then opened = number end
+    if line == '}' and opened then
+      if number - opened >= longest then longest, ends = number - opened + 1, number end
+      opened = nil
+    end
+  end
+  return longest, ends
+end
+
 local function list(command)
   local names <close> = assert(io.popen(command))
   local paths = {}
@@ -53,6 +69,8 @@ describe('the source tree', function()
       local layer = layer_of(path)
       local own, system, lines = read(path)
       assert.is_true(lines <= LINES_MAX, lines .. ' lines')
+      local longest, ends = longest_function(path)
+      assert.is_true(longest <= FUNCTION_LINES_MAX, ('the function that ends at line %d has %d'):format(ends, longest))
       assert.is_truthy(rank[layer], 'no such layer: ' .. layer)
 
       for _, header in ipairs(own) do
