@@ -311,6 +311,34 @@ for _, kind in ipairs(kinds) do
       assert.equal('go away', client:text())
     end)
 
+    it('ends cleanly wherever memory runs out', function()
+      local mem = require('perilune.testing').base.mem
+      local text = pattern(100000)
+      local failed = 0
+      for n = 1, 12 do
+        local got = {}
+        local client, server = connect(nil, { bytes = framed(got) })
+        mem.fail_at(n)
+        client.link:put(string.pack('<s4', text):sub(1, 100))
+        net:run(0.001)
+        if client.link:is_open() then client.link:write(string.pack('<s4', text):sub(101)) end
+        if client.link:is_open() then client.link:put(string.pack('<s4', 'end')) end
+        net:wait(function() return #got == 2 or server.closed end, 'the frames or an end')
+        mem.fail_at(0)
+        if server.closed then
+          failed = failed + 1
+          net:wait(function() return client.closed end, 'the other end')
+          assert.is_true(client.closed == 'NO_MEMORY' or server.closed == 'NO_MEMORY')
+        else
+          assert.is_true(got[1] == text)
+        end
+        for _, e in ipairs { client, server } do
+          if e.link:is_open() then e.link:abort() end
+        end
+      end
+      assert.is_true(failed > 0)
+    end)
+
     it('sends what was written before the connection was there', function()
       local url = kind.url()
       if url == 'pair' then return end
