@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "lua/core.h"
+#include "lua/io.h"
 #include "lua/modules.h"
 
 // Only an unprotected call of the host can end here, with no memory left in the system.
@@ -42,6 +43,7 @@ static int set_up(lua_State *L) {
   open_libraries(L);
   pl_open_base(L);
   pl_open_require(L);
+  pl_io_install(L);
   return 0;
 }
 

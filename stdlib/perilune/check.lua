@@ -1,0 +1,66 @@
+--- Checks of arguments: misuse raises at the line that called the checked function and names what is wrong.
+
+local M = {}
+
+local kinds = {
+  integer = function(value) return math.type(value) == 'integer' end,
+  path = function(value) return type(value) == 'string' and not value:find('\0', 1, true) end,
+  text = function(value) return type(value) == 'string' and not value:find('\0', 1, true) end,
+  bytes = function(value) return type(value) == 'string' end,
+  any = function(value) return value ~= nil end,
+}
+
+local shown = { path = 'string without NUL', text = 'string without NUL', bytes = 'string', any = 'value' }
+
+--- Whether `value` is of `kind`: a type of Lua or one of the above, `?` before it allows nil.
+local function is(value, kind)
+  local optional = kind:sub(1, 1) == '?'
+  if optional then
+    if value == nil then return true end
+    kind = kind:sub(2)
+  end
+  local test = kinds[kind]
+  if test then return test(value) end
+  return type(value) == kind
+end
+
+local function wanted(kind)
+  kind = kind:gsub('^%?', '')
+  return shown[kind] or kind
+end
+
+--- Raises at the caller's caller unless argument `position` of function `name` is of `kind`.
+---
+---@param value any
+---@param kind string
+---@param position integer
+---@param name string
+function M.arg(value, kind, position, name)
+  if is(value, kind) then return end
+  error(("bad argument #%d to '%s' (%s expected, got %s)")
+    :format(position, name, wanted(kind), type(value)), 3)
+end
+
+--- Checks a table of options against a table of kinds and returns it, an empty one for nil.
+---
+---@param options table?
+---@param schema table<string, string>
+---@param position integer
+---@param name string
+---@return table
+function M.options(options, schema, position, name)
+  if options == nil then return {} end
+  if type(options) ~= 'table' then
+    error(("bad argument #%d to '%s' (table expected, got %s)"):format(position, name, type(options)), 3)
+  end
+  for key, value in pairs(options) do
+    local kind = schema[key]
+    if not kind then error(("unknown option '%s' of %s"):format(tostring(key), name), 3) end
+    if not is(value, kind) then
+      error(("option '%s' of %s: %s expected, got %s"):format(key, name, wanted(kind), type(value)), 3)
+    end
+  end
+  return options
+end
+
+return M
