@@ -246,7 +246,8 @@ static void main_end(pl_task *t, pl_task_state state, lua_State *L, int n, const
   if (state == PL_TASK_DONE && start_listening(s, L)) {
     s->state = PL_SCRIPT_LOADED;
     pl_vm_hold_spawns(s->vm, false);
-    pl_vm_on_idle(s->vm, on_idle, s);
+    s->idle = pl_task_count(s->vm) == 0;
+    if (!s->idle) pl_vm_on_idle(s->vm, on_idle, s);
   } else {
     s->state = PL_SCRIPT_FAILED;
     if (state == PL_TASK_FAILED) print_error(L, traceback);
