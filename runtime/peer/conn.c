@@ -184,8 +184,9 @@ static void tell_down(pl_conn *c, pl_err why, const char *detail, const pl_msg_g
   ps->loop->metrics.links_closed++;
   ps->loop->metrics.links_now--;
   if (why == PL_PEER_LOST) ps->loop->metrics.peers_lost++;
+  if (was_active) pl_peer_promote(p);
   ps->ops->on_session_down(p, c->session, why, detail, ps->user);
-  pl_peer_left(p, was_active, goodbye);
+  if (p->active == NULL) pl_peer_lost(p, goodbye);
   pl_peer_settle(p, why, detail);
   pl_peer_drop(p);
 }

@@ -16,6 +16,7 @@ void pl_heartbeat_start(pl_heartbeat *h, uint64_t interval_us, unsigned misses, 
       .patience_us = interval_us * misses,
       .heard_us = now_us,
       .ping_us = now_us + interval_us,
+      .silent = true,
   };
   plan(h);
 }
@@ -31,8 +32,9 @@ pl_heartbeat_decision pl_heartbeat_tick(pl_heartbeat *h, uint64_t now_us) {
   }
   h->ping_us = now_us + h->interval_us;
   plan(h);
-  bool silent = now_us - h->heard_us >= h->interval_us;
-  return silent ? PL_HEARTBEAT_MISSED : PL_HEARTBEAT_PING;
+  bool missed = h->silent;
+  h->silent = true;
+  return missed ? PL_HEARTBEAT_MISSED : PL_HEARTBEAT_PING;
 }
 
 void pl_heartbeat_measured(pl_heartbeat *h, uint64_t rtt_us) {

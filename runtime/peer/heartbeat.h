@@ -15,6 +15,7 @@ typedef struct pl_heartbeat {
   uint64_t ping_us;      // when the next ping is due
   uint64_t due_us;       // when the next tick is
   uint64_t rtt_us;       // smoothed; 0: none yet
+  bool silent;           // nothing was heard since the last ping
 } pl_heartbeat;
 
 typedef enum pl_heartbeat_decision {
@@ -24,10 +25,12 @@ typedef enum pl_heartbeat_decision {
   PL_HEARTBEAT_LOST,
 } pl_heartbeat_decision;
 
+// The owner sends the first ping by itself.
 void pl_heartbeat_start(pl_heartbeat *h, uint64_t interval_us, unsigned misses, uint64_t now_us);
 
 static inline void pl_heartbeat_heard(pl_heartbeat *h, uint64_t now_us) {
   h->heard_us = now_us;
+  h->silent = false;
 }
 
 // To be called at h->due_us, or as soon after it as possible; sets the next.

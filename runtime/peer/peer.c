@@ -185,13 +185,12 @@ static pl_conn *best_contender(const pl_peer *p) {
   return best;
 }
 
-void pl_peer_left(pl_peer *p, bool was_active, const pl_msg_goodbye *goodbye) {
-  if (!was_active || p->active != NULL) return;
+void pl_peer_promote(pl_peer *p) {
   pl_conn *next = best_contender(p);
-  if (next != NULL) {
-    activate(p, next);
-    return;
-  }
+  if (next != NULL) activate(p, next);
+}
+
+void pl_peer_lost(pl_peer *p, const pl_msg_goodbye *goodbye) {
   for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
     pl_conn_close_idle(pl_container(n, pl_conn, of_peer));
   }

@@ -22,10 +22,11 @@ typedef enum pl_peer_state {
 } pl_peer_state;
 
 typedef struct pl_peers_ops {
-  // The session that calls are to use from now on; an older one of this peer may still be finishing
-  // (retired).
+  // The session that calls are to use from now on. An older one of this peer may still be finishing
+  // (retired), or is about to be told as down.
   void (*on_session)(pl_peer *p, pl_session *s, void *user);
-  // As pl_session_ops. `s` may be a retired one.
+  // As pl_session_ops. `s` may be a retired one, and one that on_session never told: the other end
+  // may have preferred it for a moment.
   pl_err (*on_frame)(pl_peer *p, pl_session *s, const pl_frame *f, void *user);
   void (*on_batch)(pl_peer *p, pl_session *s, void *user);
   void (*on_drained)(pl_peer *p, pl_session *s, void *user);
@@ -60,12 +61,14 @@ void pl_peers_unlisten_all(pl_peers *ps);
 // included. With `keep` the dial goes on after a failure; without, it ends with its first link or
 // its failure.
 typedef void pl_dial_fn(pl_dial *d, pl_err err, const char *detail, pl_peer *p, void *user);
-// PL_INVALID with `detail` set. `done` may be NULL. Dialling an address that is already kept shares
-// that dial.
+// PL_INVALID, PL_UNSUPPORTED, PL_DRAINING with `detail` (PL_URL_MAX bytes) set. `done` may be NULL.
+// Dialling an address that is already kept shares the attempts, and begins one at once when that
+// was waiting, or had been told not to come back.
 pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl_dial_fn *done,
                      void *user, char *detail);
 // Ends the dial; its `done` is called with CANCELLED from the loop if it was still due. Links stay
-// up.
+// up. The handle is gone with this call, or that of `done`; one without `keep` is gone after `done`
+// anyway, and all are after pl_peers_shutdown.
 void pl_dial_stop(pl_dial *d);
 
 // The peer of that id; NULL when there is none.

@@ -142,9 +142,12 @@ void pl_peer_identify(pl_peer *p, const pl_id *id);
 // Brings its state up to date: now, from the loop, or later.
 void pl_peer_settle(pl_peer *p, pl_err why, const char *detail);
 void pl_peer_unsettle(pl_peer *p);
-// The session of `c`, a conn of `p`, came up; went down and the layer above was told.
+// The session of `c`, a conn of `p`, came up.
 void pl_peer_joined(pl_peer *p, pl_conn *c);
-void pl_peer_left(pl_peer *p, bool was_active, const pl_msg_goodbye *goodbye);
+// The active one is gone: the best of those that contend takes its place.
+void pl_peer_promote(pl_peer *p);
+// There was none.
+void pl_peer_lost(pl_peer *p, const pl_msg_goodbye *goodbye);
 // `c` has to go in favour of another link to its peer, and closes when nothing is left to do on it.
 void pl_conn_retire(pl_conn *c);
 void pl_conn_close_idle(pl_conn *c);

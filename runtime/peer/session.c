@@ -225,9 +225,9 @@ static size_t on_link_bytes(pl_link *link, pl_bytes in, void *user) {
   (void)link;
   pl_session *s = user;
   size_t used = 0;
+  if (s->state == PL_SESSION_UP) pl_heartbeat_heard(&s->heartbeat, pl_now_us(s->loop));
   if (s->state == PL_SESSION_GREETING) used = read_greeting(s, in);
   if (s->state == PL_SESSION_UP) {
-    pl_heartbeat_heard(&s->heartbeat, pl_now_us(s->loop));
     pl_bytes rest = {.data = in.data + used, .len = in.len - used, .owner = in.owner};
     used += pl_session_read(s, rest);
     if (s->state == PL_SESSION_UP) s->ops->on_batch(s, s->user);
