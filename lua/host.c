@@ -104,6 +104,10 @@ bool pl_host_joined(const pl_host *h) {
   return h->joined;
 }
 
+pl_vm *pl_host_vm(const pl_host *h) {
+  return pl_list_empty(&h->scripts) ? NULL : pl_script_vm(pl_script_from(h->scripts.next));
+}
+
 pl_host *pl_host_of(lua_State *L) {
   return pl_script_host(pl_script_of(L));
 }

@@ -40,7 +40,8 @@ void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us);
 // os.exit: as pl_host_stop, and the process ends with `code` although a script goes on.
 void pl_host_exit(pl_host *h, int code);
 
-pl_node *pl_host_node(pl_host *h);  // NULL while no script needed it
+pl_node *pl_host_node(pl_host *h);    // NULL while no script needed it
+pl_vm *pl_host_vm(const pl_host *h);  // of the first script; NULL when it is over
 
 // For the bindings.
 

@@ -7,9 +7,12 @@
 // clang-format off
 #define TESTING_AREAS(X) \
   X(base) \
+  X(cluster) \
   X(link) \
+  X(lua) \
   X(peer) \
   X(process) \
+  X(stdlib) \
   X(wire)
 // clang-format on
 
