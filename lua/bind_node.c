@@ -7,68 +7,11 @@
 
 #include "base/mem.h"
 #include "lua/bind_call.h"
+#include "lua/bind_options.h"
 #include "lua/error.h"
 #include "lua/script.h"
 #include "lua/task.h"
 #include "lua/value.h"
-
-// Options.
-
-enum { TEXTS_MAX = PL_LISTENERS_MAX + 1 };
-
-// Fills `texts` from the list at the top. The strings stay alive in the table.
-static size_t read_texts(lua_State *L, const char *name, const char **texts) {
-  lua_Integer n = luaL_len(L, -1);
-  if (n > PL_LISTENERS_MAX) luaL_error(L, "mesh.node: %s: more than 64 addresses", name);
-  for (lua_Integer i = 1; i <= n; i++) {
-    if (lua_rawgeti(L, -1, i) != LUA_TSTRING) {
-      luaL_error(L, "mesh.node: %s[%d]: a string is expected, got %s", name, (int)i,
-                 luaL_typename(L, -1));
-    }
-    texts[i - 1] = lua_tostring(L, -1);
-    lua_pop(L, 1);
-  }
-  return (size_t)n;
-}
-
-static void set_option(lua_State *L, pl_options *o, const char *name) {
-  const pl_option *opt = pl_option_find(name);
-  if (opt == NULL || strcmp(opt->name, name) != 0)
-    luaL_error(L, "mesh.node: unknown option '%s'", name);
-  const char *texts[TEXTS_MAX];
-  pl_option_value v = {.texts = texts};
-  switch (lua_type(L, -1)) {
-    case LUA_TSTRING: {
-      bool number = opt->kind == PL_OPTION_SECONDS || opt->kind == PL_OPTION_INTEGER;
-      if (number || opt->kind == PL_OPTION_BOOLEAN) {
-        luaL_error(L, "mesh.node: %s: a %s is expected, got a string", name,
-                   number ? "number" : "boolean");
-      }
-      v.given = PL_GIVEN_TEXT;
-      v.text = lua_tostring(L, -1);
-      if (strlen(v.text) != lua_rawlen(L, -1))
-        luaL_error(L, "mesh.node: %s: a NUL byte is not allowed", name);
-      break;
-    }
-    case LUA_TNUMBER:
-      v.given = PL_GIVEN_NUMBER;
-      v.number = lua_tonumber(L, -1);
-      break;
-    case LUA_TBOOLEAN:
-      v.given = PL_GIVEN_BOOLEAN;
-      v.boolean = lua_toboolean(L, -1);
-      break;
-    case LUA_TTABLE:
-      v.given = PL_GIVEN_TEXTS;
-      v.count = read_texts(L, name, texts);
-      break;
-    default:
-      luaL_error(L, "mesh.node: %s: a %s cannot be a value of it", name, luaL_typename(L, -1));
-  }
-  char why[PL_URL_MAX];
-  if (pl_option_set(o, PL_SOURCE_SCRIPT, opt, &v, why) != PL_OK)
-    luaL_error(L, "mesh.node: %s", why);
-}
 
 static int joined(lua_State *L) {
   (void)L;
@@ -78,14 +21,7 @@ static int joined(lua_State *L) {
 // configure(options): sets them, starts the node, waits until it has joined.
 static int l_configure(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
-  pl_options *o = pl_host_options(L);
-  lua_pushnil(L);
-  while (lua_next(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING)
-      return luaL_error(L, "mesh.node: options have names, got a %s", luaL_typename(L, -2));
-    set_option(L, o, lua_tostring(L, -2));
-    lua_pop(L, 1);
-  }
+  pl_options_read(L, 1, pl_host_options(L));
   pl_host_start(L);
   return pl_host_joined(pl_host_of(L)) ? 0 : pl_wait_joined(L, joined);
 }
@@ -222,6 +158,40 @@ static int l_offers(lua_State *L) {
   lua_createtable(L, (int)count, 0);
   for (size_t i = 0; i < count; i++) {
     push_action(L, &infos[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+// options() -> name = {value, source}
+static int l_options(lua_State *L) {
+  pl_options_push(L, pl_node_options(pl_host_start(L)));
+  return 1;
+}
+
+static void keep_contact(const pl_contact_info *info, void *user) {
+  rows *r = user;
+  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+}
+
+// contacts() -> list of {url, code, message}, one an address to keep connected; the last two when
+// the first attempt failed.
+static int l_contacts(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  rows *r = new_rows(L);
+  pl_node_each_contact(n, keep_contact, r);
+  if (r->failed)
+    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of addresses");
+  const pl_contact_info *infos = (const void *)pl_buf_data(&r->infos);
+  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
+  lua_createtable(L, (int)count, 0);
+  for (size_t i = 0; i < count; i++) {
+    lua_createtable(L, 0, 3);
+    set_text(L, "url", infos[i].url);
+    if (infos[i].err != PL_OK) {
+      set_text(L, "code", pl_err_name(infos[i].err));
+      set_text(L, "message", infos[i].why[0] != '\0' ? infos[i].why : pl_err_text(infos[i].err));
+    }
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;
@@ -425,10 +395,19 @@ int pl_os_exit(lua_State *L) {
 
 int pl_open_node(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"configure", l_configure}, {"start", l_start},     {"self", l_self},
-      {"nodes", l_nodes},         {"offers", l_offers},   {"changed", l_changed},
-      {"ping", l_ping},           {"connect", l_connect}, {"disconnect", l_disconnect},
-      {"stop", l_stop},           {NULL, NULL},
+      {"configure", l_configure},
+      {"start", l_start},
+      {"self", l_self},
+      {"nodes", l_nodes},
+      {"offers", l_offers},
+      {"changed", l_changed},
+      {"ping", l_ping},
+      {"connect", l_connect},
+      {"disconnect", l_disconnect},
+      {"stop", l_stop},
+      {"options", l_options},
+      {"contacts", l_contacts},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

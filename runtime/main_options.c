@@ -6,12 +6,6 @@
 #include "main.h"
 #include "wire/json.h"
 
-static const char *const source_names[] = {
-    [PL_SOURCE_DEFAULT] = "default",        [PL_SOURCE_SCRIPT] = "script",
-    [PL_SOURCE_FILE] = "config file",       [PL_SOURCE_ENVIRONMENT] = "environment",
-    [PL_SOURCE_ARGUMENTS] = "command line",
-};
-
 static void put_text(pl_buf *out, const char *text) {
   pl_buf_append(out, text, strlen(text));
 }
@@ -60,7 +54,7 @@ static void put_json(pl_buf *out, const pl_options *options, const pl_option *o,
   put_text(out, ":{\"value\":");
   put_value(out, options, o, true);
   put_text(out, ",\"source\":");
-  put_string(out, source_names[options->source[o - pl_option_list]], true);
+  put_string(out, pl_source_name(options->source[o - pl_option_list]), true);
   put_text(out, "}");
 }
 
@@ -69,7 +63,7 @@ static void print_row(const pl_options *options, const pl_option *o) {
   put_value(&value, options, o, false);
   pl_buf_append(&value, "", 1);
   printf("%-18s  %-20s  %s\n", o->name, (const char *)pl_buf_data(&value),
-         source_names[options->source[o - pl_option_list]]);
+         pl_source_name(options->source[o - pl_option_list]));
   pl_buf_fini(&value);
 }
 

@@ -35,6 +35,9 @@ typedef enum pl_source {
   PL_SOURCE_ARGUMENTS,
 } pl_source;
 
+// "default", "script", "config file", "environment", "command line".
+const char *pl_source_name(pl_source source);
+
 enum { PL_OPTION_COUNT = 27 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
@@ -155,6 +158,15 @@ typedef struct pl_node_info {
 } pl_node_info;
 typedef void pl_node_fn(const pl_node_info *info, void *user);
 void pl_node_each(pl_node *n, pl_node_fn *fn, void *user);
+
+// An address that the node was told to keep connected, and how the first attempt to do so ended.
+typedef struct pl_contact_info {
+  const char *url;
+  pl_err err;       // PL_OK: well, or not yet
+  const char *why;  // "" when PL_OK
+} pl_contact_info;
+typedef void pl_contact_fn(const pl_contact_info *info, void *user);
+void pl_node_each_contact(pl_node *n, pl_contact_fn *fn, void *user);
 
 typedef struct pl_action_info {
   pl_bytes name;

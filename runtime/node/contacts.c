@@ -17,6 +17,8 @@ static void on_first_attempt(pl_dial *d, pl_err err, const char *detail, pl_peer
   (void)d;
   pl_contact *c = user;
   if (err == PL_CANCELLED) return;  // the contact is gone
+  c->err = err;
+  snprintf(c->why, sizeof c->why, "%s", err != PL_OK && detail != NULL ? detail : "");
   if (err != PL_OK) {
     pl_log *log = c->owner->loop->log;
     pl_log_at(log, c->local ? PL_LOG_DEBUG : PL_LOG_WARN, "peer not reached yet",
@@ -87,6 +89,14 @@ void pl_contacts_set_local(pl_node *n, const char *const *urls, size_t count, bo
     if (err == PL_OK) continue;
     pl_log_warn(n->loop->log, "cannot dial a node of the local mesh", pl_f_text("url", urls[i]),
                 pl_f_text("detail", detail));
+  }
+}
+
+void pl_node_each_contact(pl_node *n, pl_contact_fn *fn, void *user) {
+  for (pl_list *at = n->contacts.next; at != &n->contacts; at = at->next) {
+    const pl_contact *c = pl_container(at, pl_contact, node);
+    const pl_contact_info info = {.url = c->url, .err = c->err, .why = c->why};
+    if (!c->local) fn(&info, user);
   }
 }
 

@@ -15,6 +15,8 @@ typedef struct pl_contact {
   pl_peer *peer;  // held, once its first attempt succeeded and while its directory is awaited
   bool awaited;   // the join waits for it
   bool local;     // found in the local mesh, not given
+  pl_err err;     // of the first attempt
+  char why[128];
   char url[PL_URL_MAX];
 } pl_contact;
 

@@ -51,6 +51,15 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     LATER(http, "address of the HTTP gateway"),
 };
 
+const char *pl_source_name(pl_source source) {
+  static const char *const names[] = {
+      [PL_SOURCE_DEFAULT] = "default",        [PL_SOURCE_SCRIPT] = "script",
+      [PL_SOURCE_FILE] = "config file",       [PL_SOURCE_ENVIRONMENT] = "environment",
+      [PL_SOURCE_ARGUMENTS] = "command line",
+  };
+  return names[source];
+}
+
 const pl_option *pl_option_find(const char *name) {
   for (const pl_option *o = pl_option_list; o < pl_option_list + PL_OPTION_COUNT; o++) {
     const char *names[] = {o->name, o->singular};

@@ -1,0 +1,158 @@
+#include "lua/bind_options.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+// Reading.
+
+enum { TEXTS_MAX = PL_LISTENERS_MAX + 1 };
+
+// Fills `texts` from the list at the top. The strings stay alive in the table.
+static size_t read_texts(lua_State *L, const char *name, const char **texts) {
+  lua_Integer n = luaL_len(L, -1);
+  if (n > PL_LISTENERS_MAX) luaL_error(L, "mesh.node: %s: more than 64 addresses", name);
+  for (lua_Integer i = 1; i <= n; i++) {
+    size_t len;
+    if (lua_rawgeti(L, -1, i) != LUA_TSTRING) {
+      luaL_error(L, "mesh.node: %s[%d]: a string is expected, got %s", name, (int)i,
+                 luaL_typename(L, -1));
+    }
+    texts[i - 1] = lua_tolstring(L, -1, &len);
+    if (strlen(texts[i - 1]) != len)
+      luaL_error(L, "mesh.node: %s[%d]: a NUL byte is not allowed", name, (int)i);
+    lua_pop(L, 1);
+  }
+  return (size_t)n;
+}
+
+static const char *kind_name(const pl_option *opt) {
+  switch (opt->kind) {
+    case PL_OPTION_TEXT: return "string";
+    case PL_OPTION_TEXTS: return "list of strings";
+    case PL_OPTION_BOOLEAN: return "boolean";
+    case PL_OPTION_SECONDS:
+    case PL_OPTION_INTEGER: break;
+  }
+  return "number";
+}
+
+static bool fits(const pl_option *opt, int type) {
+  switch (opt->kind) {
+    case PL_OPTION_TEXT: return type == LUA_TSTRING;
+    case PL_OPTION_TEXTS: return type == LUA_TTABLE || type == LUA_TSTRING;
+    case PL_OPTION_BOOLEAN: return type == LUA_TBOOLEAN;
+    case PL_OPTION_SECONDS:
+    case PL_OPTION_INTEGER: break;
+  }
+  return type == LUA_TNUMBER;
+}
+
+// Converts the value at the top. `texts` is where a list goes.
+static pl_option_value to_value(lua_State *L, const pl_option *opt, const char **texts) {
+  pl_option_value v = {.texts = texts};
+  if (!opt->later && !fits(opt, lua_type(L, -1))) {
+    luaL_error(L, "mesh.node: %s: a %s is expected, got %s", opt->name, kind_name(opt),
+               luaL_typename(L, -1));
+  }
+  size_t len;
+  switch (lua_type(L, -1)) {
+    case LUA_TSTRING:
+      v.given = PL_GIVEN_TEXT;
+      v.text = lua_tolstring(L, -1, &len);
+      if (strlen(v.text) != len)
+        luaL_error(L, "mesh.node: %s: a NUL byte is not allowed", opt->name);
+      break;
+    case LUA_TNUMBER:
+      v.given = PL_GIVEN_NUMBER;
+      v.number = lua_tonumber(L, -1);
+      break;
+    case LUA_TBOOLEAN:
+      v.given = PL_GIVEN_BOOLEAN;
+      v.boolean = lua_toboolean(L, -1);
+      break;
+    default: v.given = PL_GIVEN_TEXTS; v.count = opt->later ? 0 : read_texts(L, opt->name, texts);
+  }
+  return v;
+}
+
+// Sets the option whose name and value are at the top.
+static void set_option(lua_State *L, pl_options *o) {
+  if (lua_type(L, -2) != LUA_TSTRING)
+    luaL_error(L, "mesh.node: options have names, got a %s", luaL_typename(L, -2));
+  const char *name = lua_tostring(L, -2);
+  const pl_option *opt = pl_option_find(name);
+  if (opt == NULL || strcmp(opt->name, name) != 0)
+    luaL_error(L, "mesh.node: unknown option '%s'", name);
+  const char *texts[TEXTS_MAX];
+  pl_option_value v = to_value(L, opt, texts);
+  char why[PL_URL_MAX];
+  if (pl_option_set(o, PL_SOURCE_SCRIPT, opt, &v, why) != PL_OK)
+    luaL_error(L, "mesh.node: %s", why);
+}
+
+static int draft_free(lua_State *L) {
+  pl_options_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+// A copy of `o` that the collector frees. [-0, +1]
+static pl_options *push_draft(lua_State *L, const pl_options *o) {
+  pl_options *draft = lua_newuserdatauv(L, sizeof *draft, 0);
+  pl_options_init(draft);
+  if (luaL_newmetatable(L, "perilune.Options")) {
+    lua_pushcfunction(L, draft_free);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  pl_options_copy(draft, o);
+  return draft;
+}
+
+void pl_options_read(lua_State *L, int index, pl_options *o) {
+  index = lua_absindex(L, index);
+  pl_options *draft = push_draft(L, o);
+  for (lua_pushnil(L); lua_next(L, index);) {
+    set_option(L, draft);
+    lua_pop(L, 1);
+  }
+  pl_options all = *draft;
+  *draft = *o;
+  *o = all;
+  lua_pop(L, 1);
+}
+
+// Showing.
+
+// [-0, +1]
+static void push_value(lua_State *L, const pl_options *o, const pl_option *opt) {
+  const void *at = (const char *)o + opt->offset;
+  switch (opt->kind) {
+    case PL_OPTION_TEXT: lua_pushstring(L, *(char *const *)at); break;
+    case PL_OPTION_BOOLEAN: lua_pushboolean(L, *(const bool *)at); break;
+    case PL_OPTION_SECONDS: lua_pushnumber(L, *(const double *)at); break;
+    case PL_OPTION_INTEGER: lua_pushinteger(L, *(const int64_t *)at); break;
+    case PL_OPTION_TEXTS: {
+      const pl_texts *list = at;
+      lua_createtable(L, (int)list->count, 0);
+      for (size_t i = 0; i < list->count; i++) {
+        lua_pushstring(L, list->items[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+      }
+      break;
+    }
+  }
+}
+
+void pl_options_push(lua_State *L, const pl_options *o) {
+  lua_createtable(L, 0, PL_OPTION_COUNT);
+  for (int i = 0; i < PL_OPTION_COUNT; i++) {
+    const pl_option *opt = &pl_option_list[i];
+    if (opt->later) continue;
+    lua_createtable(L, 0, 2);
+    push_value(L, o, opt);
+    lua_setfield(L, -2, "value");
+    lua_pushstring(L, pl_source_name((pl_source)o->source[i]));
+    lua_setfield(L, -2, "source");
+    lua_setfield(L, -2, opt->name);
+  }
+}

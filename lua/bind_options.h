@@ -1,0 +1,13 @@
+// The options of the node, as scripts give and see them.
+#pragma once
+
+#include <lua.h>
+
+#include "perilune.h"
+
+// Sets the options in the table at `index` of the stack, as a script's. Raises on the first that is
+// wrong, and then none of them is set.
+void pl_options_read(lua_State *L, int index, pl_options *o);
+
+// Pushes name = {value, source} of every option this version has. [-0, +1]
+void pl_options_push(lua_State *L, const pl_options *o);
