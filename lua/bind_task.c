@@ -45,45 +45,57 @@ static void on_spawn_end(pl_task *t, pl_task_state state, lua_State *L, int n,
 
 static const pl_task_type spawn_type = {.name = "spawn", .on_end = on_spawn_end};
 
-// spawn(child, fn, ...) -> task. A child is cancelled with the running task and inherits its
-// deadline.
-static int task_spawn(lua_State *L) {
+// Moves the function at 2 and its arguments, on the stack up to its top, to the task's coroutine.
+static void load_task(lua_State *L, pl_task *t) {
+  int n = lua_gettop(L) - 1;
+  // What cannot be prepared for lack of memory fails when it is run.
+  if (!pl_task_get_thread(t) || !lua_checkstack(t->co, n + 4)) {
+    t->kill = true;
+    return;
+  }
+  pl_task_prepare(t);
+  lua_xmove(L, t->co, n);
+  t->prepared = n;
+}
+
+static int spawn(lua_State *L, bool child) {
+  luaL_argexpected(L, lua_isfunction(L, 1) || luaL_getmetafield(L, 1, "__call") != LUA_TNIL, 1,
+                   "function");
   pl_vm *vm = pl_vm_of(L);
   pl_task *current = vm->current;
-  bool child = lua_toboolean(L, 1);
-  luaL_argexpected(L, lua_isfunction(L, 2) || luaL_getmetafield(L, 2, "__call") != LUA_TNIL, 2,
-                   "function");
   handle *h = lua_newuserdatauv(L, sizeof *h, 0);
   h->task = NULL;
   luaL_setmetatable(L, TASK_TYPE);
-  lua_replace(L, 1);
+  lua_insert(L, 1);
 
-  int n = lua_gettop(L) - 1;
   pl_task *t = pl_task_new(vm, &spawn_type, NULL, child ? current : NULL);
   if (t == NULL) return pl_raise_code(L, PL_BUSY, PL_NOT_EXECUTED, "too many tasks");
   h->task = t;
   t->keep_results = true;
-  if (child) t->deadline_us = pl_task_deadline(current);
-  // What cannot be prepared for lack of memory fails when it is run.
-  if (pl_task_get_thread(t) && lua_checkstack(t->co, n + 4)) {
-    pl_task_prepare(t);
-    lua_xmove(L, t->co, n);
-    t->prepared = n;
-  } else {
-    t->kill = true;
-  }
+  if (child && current != NULL) t->deadline_us = pl_task_deadline(current);
+  load_task(L, t);
   if (vm->hold && !child) {
     t->held = true;
     pl_list_push(&vm->held, &t->node);
   } else {
     pl_task_make_ready(t);
   }
+  lua_settop(L, 1);
   if (current != NULL && current->has_context) {
     pl_task_push_context(L, current);
     pl_task_set_context(L, t);
   }
-  lua_settop(L, 1);
   return 1;
+}
+
+// spawn(fn, ...) -> task
+static int task_spawn(lua_State *L) {
+  return spawn(L, false);
+}
+
+// spawn_child(fn, ...) -> task, cancelled with the running task; inherits its deadline
+static int task_spawn_child(lua_State *L) {
+  return spawn(L, true);
 }
 
 // Awaiting.
@@ -261,12 +273,14 @@ static int task_now(lua_State *L) {
   return 1;
 }
 
-// log_failure(error, traceback): counts and logs what nobody will see
+// log_failure(error, traceback): counts and logs what nobody will see, unless it is the cancel of
+// the task
 static int task_log_failure(lua_State *L) {
   pl_vm *vm = pl_vm_of(L);
   const char *traceback = luaL_optstring(L, 2, NULL);
   lua_settop(L, 2);
   lua_pushvalue(L, 1);
+  if (vm->current != NULL && pl_is_interrupt(L, 1, &vm->current->cancel)) return 0;
   vm->options.loop->metrics.tasks_failed++;
   pl_task_log_failure(vm, L, traceback);
   return 0;
@@ -290,11 +304,9 @@ static void make_types(lua_State *L) {
 
 int pl_open_task(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"spawn", task_spawn},
-      {"sleep", task_sleep},
-      {"timeout", task_timeout},
-      {"now", task_now},
-      {"log_failure", task_log_failure},
+      {"spawn", task_spawn}, {"spawn_child", task_spawn_child},
+      {"sleep", task_sleep}, {"timeout", task_timeout},
+      {"now", task_now},     {"log_failure", task_log_failure},
       {NULL, NULL},
   };
   make_types(L);

@@ -8,6 +8,7 @@
 #define PL_LUA_MODULES(X)     \
   X(value, pl_open_value)     \
   X(task, pl_open_task)       \
+  X(group, pl_open_group)     \
   X(error, pl_open_error)     \
   X(fs, pl_open_fs)           \
   X(process, pl_open_process) \
