@@ -18,8 +18,7 @@ enum {
 // An option of one command, besides those of the node.
 typedef struct pl_flag {
   const char *name;   // "json": --json
-  const char *value;  // what stands for its value in the help; NULL: it takes none
-  bool text;          // the value may be any text; else it is a number, 0 or more
+  const char *value;  // what stands for its value, a number from 0 on, in the help; NULL: none
   const char *help;
 } pl_flag;
 

@@ -121,7 +121,7 @@ static int read_flag(reader *r, const given *g, const pl_flag *flag) {
   if (value == NULL) return needs_value(r, g, flag->value);
   char *end;
   double number = strtod(value, &end);
-  if (!flag->text && (end == value || *end != '\0' || !isfinite(number) || number < 0))
+  if (end == value || *end != '\0' || !isfinite(number) || number < 0)
     return pl_usage_fail(inv->command, PL_INVALID, "--%s: '%.64s' is not a number of 0 or more",
                          flag->name, value);
   char text[PL_URL_MAX];

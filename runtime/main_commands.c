@@ -5,30 +5,31 @@
 #include "main.h"
 
 static const pl_flag options_flags[] = {
-    {"json", NULL, false, "one line of JSON"},
+    {"json", NULL, "one line of JSON"},
     {0},
 };
 
 static const pl_flag call_flags[] = {
-    {"timeout", "S", false, "longest call in seconds, 0 = for ever [request_timeout]"},
+    {"timeout", "S", "longest call in seconds, 0 = for ever [request_timeout]"},
     {0},
 };
 
 static const pl_flag stream_flags[] = {
-    {"raw", NULL, false, "write strings as they are, without quotes and line ends"},
-    {"timeout", "S", false, "longest wait for the first chunk, 0 = for ever [request_timeout]"},
+    {"raw", NULL, "write strings as they are, without quotes and line ends"},
+    {"timeout", "S", "longest wait for the first chunk, 0 = for ever [request_timeout]"},
+    {"idle", "S", "longest wait for the next chunk, 0 = for ever [60]"},
     {0},
 };
 
 static const pl_flag list_flags[] = {
-    {"json", NULL, false, "one line of JSON"},
+    {"json", NULL, "one line of JSON"},
     {0},
 };
 
 static const pl_flag ping_flags[] = {
-    {"count", "N", false, "round trips to make [4]"},
-    {"timeout", "S", false, "longest round trip in seconds [request_timeout]"},
-    {"json", NULL, false, "one line of JSON at the end"},
+    {"count", "N", "round trips to make [4]"},
+    {"timeout", "S", "longest round trip in seconds [request_timeout]"},
+    {"json", NULL, "one line of JSON at the end"},
     {0},
 };
 

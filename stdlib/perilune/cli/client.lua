@@ -1,0 +1,150 @@
+--- What the commands share: arguments, joining the mesh, output, failing.
+---
+--- A command is a script that the executable runs in a leaf node. Its arguments are `--name` and
+--- `--name=value` of its own options, `--`, and what the user wants.
+
+local json = require 'perilune.json'
+local mesh = require 'perilune'
+local node = require 'perilune.core.node'
+local stdio = require 'perilune.stdio'
+
+local M = {}
+
+local FAILED, USAGE, NOT_REACHED = 1, 2, 3
+
+--- An end of the command that is told to the user: an exit code, a line, and further lines.
+local Failure = {}
+
+local function fail(exit, text, lines)
+  error(setmetatable({ exit = exit, text = text, lines = lines or {} }, Failure))
+end
+
+--- The options and words of the command line.
+---
+---@return table<string, string|true> options
+---@return string[] words
+function M.arguments()
+  local options, words = {}, {}
+  local at = 1
+  while arg[at] ~= '--' do
+    local name, value = arg[at]:match '^%-%-([^=]+)=?(.*)$'
+    options[name] = arg[at]:find('=', 1, true) and value or true
+    at = at + 1
+  end
+  table.move(arg, at + 1, #arg, 1, words)
+  return options, words
+end
+
+local function quoted_for_shell(text)
+  return "'" .. text:gsub("'", [['\'']]) .. "'"
+end
+
+--- Ends the command: an argument is not JSON.
+local function refuse(text, reason)
+  local lines = {}
+  if text:find '^%s*["%[{]' then lines[1] = reason end
+  local quotable, as_string = pcall(json.encode, text)
+  local hint = quotable and not as_string:find '^{' and '; quote a string as ' .. quoted_for_shell(as_string) or ''
+  fail(USAGE, ("INVALID: '%s' is not JSON%s"):format(text, hint), lines)
+end
+
+--- Values of JSON arguments, packed: a null among them is nil.
+---
+---@param words string[]
+---@return table
+function M.values(words)
+  local values = { n = #words }
+  for i, text in ipairs(words) do
+    local ok, value = pcall(json.decode, text)
+    if not ok then refuse(text, value.message) end
+    if value ~= json.null then values[i] = value end
+  end
+  return values
+end
+
+--- One value as JSON.
+---
+---@param value any
+---@return string
+function M.json(value)
+  return value == nil and 'null' or json.encode(value)
+end
+
+--- Ends the command: there is nobody to ask.
+local function refuse_alone()
+  local lines = {}
+  for _, contact in ipairs(node.contacts()) do
+    lines[#lines + 1] = ('%s: %s'):format(contact.url, contact.message or 'no answer')
+  end
+  if #lines > 0 then
+    lines[#lines + 1] = "start a node there with 'perilune run FILE --listen URL', or name another with --peer"
+    return fail(NOT_REACHED, 'CONNECT_FAILED: no node was reached', lines)
+  end
+  local name = node.options().mesh.value or 'default'
+  fail(NOT_REACHED, ("CONNECT_FAILED: no node runs in the local mesh '%s' of this user"):format(name), {
+    "start one with 'perilune run FILE', or name one elsewhere with --peer URL",
+  })
+end
+
+--- Joins the mesh and returns the other nodes of it.
+---
+---@return table[]
+function M.join()
+  local others, reached = {}, false
+  for _, other in ipairs(mesh.nodes()) do
+    if other.hops > 0 then
+      others[#others + 1] = other
+      reached = reached or other.state == 'up'
+    end
+  end
+  if not reached then refuse_alone() end
+  return others
+end
+
+--- Writes to standard output, as fast as its reader takes it.
+---
+---@param text string
+function M.write(text)
+  if text ~= '' then stdio.write(text) end
+end
+
+local function has_left(err)
+  local details = type(err) == 'table' and err.details
+  return type(details) == 'table' and details.errno == 'EPIPE'
+end
+
+local function describe(err)
+  local lines = { tostring(err) }
+  if type(err) ~= 'table' then return lines end
+  for _, field in ipairs { 'action', 'outcome', 'node', 'retry_after' } do
+    if err[field] then lines[#lines + 1] = ('  %s: %s'):format(field, err[field]) end
+  end
+  if err.details ~= nil then
+    local ok, details = pcall(json.encode, err.details)
+    lines[#lines + 1] = '  details: ' .. (ok and details or tostring(err.details))
+  end
+  if err.code == 'STREAM_EXPECTED' then lines[#lines + 1] = "  it streams: use 'perilune stream'" end
+  lines[#lines + 1] = err.traceback
+  return lines
+end
+
+local function report(err)
+  if getmetatable(err) == Failure then
+    io.stderr:write(err.text, '\n')
+    for _, line in ipairs(err.lines) do io.stderr:write('  ', line, '\n') end
+    return err.exit
+  end
+  if has_left(err) then return 0 end -- whoever read the output had enough
+  io.stderr:write(table.concat(describe(err), '\n'), '\n')
+  return FAILED
+end
+
+--- Runs the body of a command. What it raises is told to the user and makes the exit code.
+---
+---@param body fun()
+function M.run(body)
+  local ok, err = pcall(body)
+  if not ok then os.exit(report(err)) end
+end
+
+return M

@@ -1,0 +1,25 @@
+--- perilune nodes [--json]
+
+local client = require 'perilune.cli.client'
+local columns = require 'perilune.cli.columns'
+local mesh = require 'perilune'
+
+local function row(node)
+  local state = node.draining and 'draining' or node.state
+  local time = node.cost > 0 and ('%.3f ms'):format(node.cost * 1e3) or '-'
+  return { node.name, node.id, tostring(node.hops), time, state, tostring(#node.actions) }
+end
+
+client.run(function()
+  local options = client.arguments()
+  local nodes = client.join()
+  table.sort(nodes, function(a, b) return a.name ~= b.name and a.name < b.name or a.name == b.name and a.id < b.id end)
+  if options.json then
+    for _, node in ipairs(nodes) do mesh.array(node.actions) end
+    client.write(client.json(mesh.array(nodes)) .. '\n')
+  else
+    local rows = {}
+    for i, node in ipairs(nodes) do rows[i] = row(node) end
+    client.write(columns.format({ 'NAME', 'ID', 'HOPS', 'ROUND TRIP', 'STATE', 'ACTIONS' }, rows))
+  end
+end)
