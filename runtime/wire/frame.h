@@ -27,8 +27,8 @@ typedef enum pl_frame_type {
   PL_FRAME_ADVERT = 7,
   PL_FRAME_ACK = 8,  // position received, for session resume
   PL_FRAME_RESUME = 9,
-  PL_FRAME_ROUTE = 10,  // link-state adverts
-  PL_FRAME_EVENT = 11,  // events and messages
+  PL_FRAME_ROUTE = 10,   // link-state adverts
+  PL_FRAME_EVENT = 11,   // events and messages
   PL_FRAME_RETIRE = 12,  // the sender opens no more circuits on this link
   PL_FRAME_LINK_LAST = PL_FRAME_RETIRE,
 

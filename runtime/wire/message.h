@@ -1,9 +1,12 @@
-// Bodies of the frames (docs/protocol.md, "Messages"): MessagePack maps with small integer
-// keys. Unknown keys are skipped, so that a newer minor version may add some.
+// Bodies of the frames (docs/protocol.md): MessagePack maps with small integer keys. Unknown keys
+// are skipped, so that a newer minor version may add some.
 //
-// Views in a decoded message borrow from the decoded bytes. A decoder writes its output only on
-// success and refuses (PL_PROTOCOL) wrong types, names over PL_NAME_MAX, missing required keys and trailing bytes
-// (CALL apart, whose arguments follow). Encoders append to `out`; PL_NO_MEMORY is their only error.
+// Views in a decoded message borrow from the decoded bytes and have no owner. A decoder writes its
+// output only on success and refuses (PL_PROTOCOL) wrong types, names over PL_NAME_MAX, missing
+// required keys, keys that come twice, malformed raw values and trailing bytes (CALL apart, whose
+// arguments follow). Encoders append to `out` and leave out what is zero, false or empty;
+// PL_NO_MEMORY is their only error, and then `out` is as it was. Text that is not UTF-8 travels as
+// binary, so that a name of any bytes arrives as it was.
 #pragma once
 
 #include <stdbool.h>
@@ -19,34 +22,34 @@
 typedef enum pl_role { PL_ROLE_NODE = 0, PL_ROLE_LEAF = 1 } pl_role;
 
 typedef struct pl_msg_hello {
-  pl_id id;                // 1, required
-  uint64_t epoch;          // 2, required: boot epoch, microseconds since 1970 at start
-  pl_bytes name;           // 3
-  uint64_t role;           // 4: pl_role
-  pl_id nonce;             // 5, required: random, of this link
-  pl_bytes methods;        // 6: authentication methods offered, one raw MessagePack array of strings
-  pl_bytes addresses;      // 7: where to dial this node, one raw MessagePack array of strings
-  uint64_t features;       // 8: bits, none defined yet
-  uint64_t body_window;    // 9: bytes of a body the sender may send before a grant; 0: PL_BODY_WINDOW
-  uint64_t message_max;    // 10: largest value accepted, bytes
-  uint64_t heartbeat_ms;   // 11
-  pl_bytes payload;        // 12: initial payload for the accept hook, raw MessagePack value
-  pl_bytes resume;         // 13: session to resume, raw MessagePack value
-  pl_bytes version;        // 14: of the product, for people
-  pl_bytes compressions;   // 15: raw MessagePack array of ids
-  pl_bytes mesh;           // 16: name of the local mesh, "" for none
-  bool draining;           // 17
+  pl_id id;              // 1, required
+  uint64_t epoch;        // 2, required: boot epoch, microseconds since 1970 at start
+  pl_bytes name;         // 3
+  uint64_t role;         // 4: pl_role
+  pl_id nonce;           // 5, required: random, of this link
+  pl_bytes methods;      // 6: authentication methods offered, one raw MessagePack array of strings
+  pl_bytes addresses;    // 7: where to dial this node, one raw MessagePack array of strings
+  uint64_t features;     // 8: bits, none defined yet
+  uint64_t body_window;  // 9: bytes of a body the sender may send before a grant; 0: PL_BODY_WINDOW
+  uint64_t message_max;  // 10: largest value accepted, bytes
+  uint64_t heartbeat_ms;  // 11
+  pl_bytes payload;       // 12: initial payload for the accept hook, raw MessagePack value
+  pl_bytes resume;        // 13: session to resume, raw MessagePack value
+  pl_bytes version;       // 14: of the product, for people
+  pl_bytes compressions;  // 15: raw MessagePack array of ids
+  pl_bytes mesh;          // 16: name of the local mesh, "" for none
+  bool draining;          // 17
 } pl_msg_hello;
 
 typedef struct pl_msg_goodbye {
-  int64_t code;            // 1, required: pl_err, 0 for a plain close
-  pl_bytes reason;         // 2
-  bool allow_reconnect;    // 3, default true
-  uint64_t retry_after_ms; // 4
+  int64_t code;             // 1, required: pl_err, 0 for a plain close
+  pl_bytes reason;          // 2
+  bool allow_reconnect;     // 3, default true
+  uint64_t retry_after_ms;  // 4
 } pl_msg_goodbye;
 
-// One thing a node tells of itself. Kinds: "action"; "node" (attributes role, name, addresses, draining).
-// Unknown kinds are kept and forwarded.
+// One thing a node tells of itself. Kinds: "action"; "node" (attributes role, name, addresses,
+// draining). Unknown kinds are kept and forwarded.
 typedef struct pl_msg_advert_item {
   pl_bytes kind;
   pl_bytes name;
@@ -62,27 +65,27 @@ typedef struct pl_msg_advert {
 } pl_msg_advert;
 
 typedef struct pl_msg_call {
-  uint64_t call_id;         // 1, required
-  pl_bytes action;          // 2, required
-  uint64_t timeout_ms;      // 3: remaining; 0 = none
-  bool stream;              // 4: chunks are welcome
-  uint64_t window_items;    // 5: first credit for the callee
-  uint64_t window_bytes;    // 6
-  pl_bytes source;          // 7: node id of the caller (16 bytes); empty: the neighbour
-  pl_bytes destination;     // 8: raw MessagePack: bin of 16, or an array of them; empty: the neighbour
-  uint64_t hops_left;       // 9: 0 = not given (direct)
-  uint64_t priority;        // 10: lane 1-3; 0 = normal
-  uint64_t attempt;         // 11
-  uint64_t first_call_id;   // 12: of the first attempt
-  pl_bytes trace;           // 13: trace id 16, span id 8, flags 1
-  pl_bytes meta;            // 14: raw MessagePack map
-  pl_bytes identity;        // 15: caller identity stamped by the node that authenticated it, raw
-  pl_bytes ancestors;       // 16: raw MessagePack array of call ids
-  uint64_t codec;           // 17: 0 msgpack, 1 json
-  uint64_t compression;     // 18: 0 none
-  uint64_t body_len;        // 19: bytes of the arguments when they go on in BODY frames (MORE)
-  uint64_t idle_ms;         // 20: longest gap of the stream; 0 = none
-  bool input;               // 21: the caller sends a stream, too
+  uint64_t call_id;       // 1, required
+  pl_bytes action;        // 2, required
+  uint64_t timeout_ms;    // 3: remaining; 0 = none
+  bool stream;            // 4: chunks are welcome
+  uint64_t window_items;  // 5: first credit for the callee
+  uint64_t window_bytes;  // 6
+  pl_bytes source;        // 7: node id of the caller (16 bytes); empty: the neighbour
+  pl_bytes destination;  // 8: raw MessagePack: bin of 16, or an array of them; empty: the neighbour
+  uint64_t hops_left;    // 9: 0 = not given (direct)
+  uint64_t priority;     // 10: lane 1-3; 0 = normal
+  uint64_t attempt;      // 11
+  uint64_t first_call_id;  // 12: of the first attempt
+  pl_bytes trace;          // 13: trace id 16, span id 8, flags 1
+  pl_bytes meta;           // 14: raw MessagePack map
+  pl_bytes identity;       // 15: caller identity stamped by the node that authenticated it, raw
+  pl_bytes ancestors;      // 16: raw MessagePack array of call ids
+  uint64_t codec;          // 17: 0 msgpack, 1 json
+  uint64_t compression;    // 18: 0 none
+  uint64_t body_len;       // 19: bytes of the arguments when they go on in BODY frames (MORE)
+  uint64_t idle_ms;        // 20: longest gap of the stream; 0 = none
+  bool input;              // 21: the caller sends a stream, too
 } pl_msg_call;
 
 typedef struct pl_msg_credit {
@@ -113,14 +116,13 @@ pl_err pl_msg_cancel_decode(pl_msg_cancel *out, pl_bytes src);
 pl_err pl_msg_path_lost_encode(pl_buf *out, const pl_msg_path_lost *m);
 pl_err pl_msg_path_lost_decode(pl_msg_path_lost *out, pl_bytes src);
 
-// The fields of pl_failure: 1 code (number, required), 2 outcome, 3 message, 4 name, 5 action, 6 node,
-// 7 traceback, 8 cause (raw), 9 details (raw), 10 retry_after_ms. Texts longer than their bounds in limits.h are cut.
-// The encoding always fits one frame: traceback, then details and cause are left out when it would not.
+// The fields of pl_failure: 1 code (number, required), 2 outcome, 3 message, 4 name, 5 action, 6
+// node, 7 traceback, 8 cause (raw), 9 details (raw), 10 retry_after_ms. Texts longer than their
+// bounds in limits.h are cut. The encoding always fits one frame: traceback, then details and cause
+// are left out when it would not.
 pl_err pl_msg_error_encode(pl_buf *out, const pl_failure *f);
 pl_err pl_msg_error_decode(pl_failure *out, pl_bytes src);
 
-// The hot one: encodes to at most PL_MSG_CALL_HOT bytes when only action, timeout, window and ids are set.
-enum { PL_MSG_CALL_HOT = 64 + PL_NAME_MAX };
 pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m);
 // Bytes of the map (> 0), the arguments follow; or a negative pl_err.
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src);
@@ -129,8 +131,8 @@ ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src);
 pl_err pl_msg_advert_item_encode(pl_buf *items, const pl_msg_advert_item *item);
 // Wraps `count` concatenated items as the raw array for pl_msg_advert.items.
 pl_err pl_msg_advert_items_wrap(pl_buf *out, pl_bytes items, uint32_t count);
-// Walks them: start with *at = 0; 1 with *out set, 0 at the end, negative pl_err. The array was checked for shape by
-// pl_msg_advert_decode.
+// Walks them: start with *at = 0; 1 with *out set, 0 at the end, negative pl_err. The array was
+// checked for shape by pl_msg_advert_decode.
 int pl_msg_advert_next(const pl_msg_advert *m, size_t *at, pl_msg_advert_item *out);
 
 // Items of a DATA frame: a length (unsigned LEB128, at most 5 bytes) and so many bytes each.

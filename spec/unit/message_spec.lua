@@ -1,4 +1,5 @@
-local wire = require('perilune.testing').wire
+local testing = require 'perilune.testing'
+local wire, mem = testing.wire, testing.base.mem
 local message, put = wire.message, wire.msgpack.put
 
 local ID, NONCE = ('i'):rep(16), ('n'):rep(16)
@@ -136,6 +137,11 @@ for name, full in pairs(FULL) do
         assert.same(without_zeros(case[1]), got)
         if name == 'call' then assert.equal(#case[2], took) end
       end
+    end)
+
+    it('says so when there is no memory to write it', function()
+      mem.fail_at(1)
+      assert.same({ nil, 'NO_MEMORY' }, { message.encode(name, full[1]) })
     end)
 
     it('is refused in every proper prefix', function()
