@@ -72,8 +72,9 @@ static const pl_fileop_type stat_type = {
 
 // stat(path, follow) -> table
 static int fs_stat(lua_State *L) {
+  bool follow = lua_toboolean(L, 2);
   pl_fileop *o = pl_fileop_new(L, &stat_type, luaL_checkstring(L, 1), NULL);
-  o->flags = lua_toboolean(L, 2);
+  o->flags = follow;
   return pl_fileop_run(L, o);
 }
 
@@ -181,9 +182,10 @@ static const pl_fileop_type mkdir_type = {
 static int fs_mkdir(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   unsigned mode = (unsigned)luaL_checkinteger(L, 2);
+  bool may_exist = lua_toboolean(L, 3);
   pl_fileop *o = pl_fileop_new(L, &mkdir_type, path, NULL);
   o->mode = mode;
-  o->flags = lua_toboolean(L, 3);
+  o->flags = may_exist;
   return pl_fileop_run(L, o);
 }
 

@@ -83,13 +83,14 @@ static bool polls(const pl_fileop *o) {
 
 // Starts the work. False: it is over already, with `refused` or an error.
 static bool begin(pl_fileop *o) {
-  if (!polls(o)) {
-    o->refused = pl_filework_submit(o->port, &o->job) != PL_OK;
-  } else {
+  if (polls(o)) {
     o->error = watch(o);
+    if (o->error != 0) return false;
+  } else if (pl_filework_submit(o->port, &o->job) != PL_OK) {
+    o->refused = true;
+    return false;
   }
-  if (o->refused || o->error != 0) return false;
-  if (o->file != NULL) o->file->busy = true;
+  if (o->file != NULL) o->file->busy = true;  // the rest is a thread's by now
   return true;
 }
 

@@ -19,7 +19,7 @@ local eventually_options = { timeout = 'number', interval = 'number' }
 function M.eventually(fn, options)
   check.arg(fn, 'function', 1, 'test.eventually')
   options = check.options(options, eventually_options, 2, 'test.eventually')
-  local sleep = require('perilune').sleep
+  local sleep = require('perilune.task').sleep
   local last = sys.monotonic() + (options.timeout or 2)
   while true do
     local ok, result = pcall(fn)
