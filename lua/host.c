@@ -89,6 +89,8 @@ pl_node *pl_host_start(lua_State *L) {
   if (h->stopping) pl_raise_code(L, PL_DRAINING, PL_NOT_SENT, "the node is stopping");
   char detail[PL_URL_MAX] = "";
   apply_log_options(h);
+  for (pl_list *at = h->scripts.next; at != &h->scripts; at = at->next)
+    pl_script_set_limits(pl_script_from(at), &h->options);
   pl_err err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
   if (err == PL_OK) err = pl_node_start(h->node, on_joined, h, detail);
   if (err != PL_OK)

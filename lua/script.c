@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/value.h"
 
 enum { SOURCE_MAX = 16 * 1024 * 1024 };  // of a script file
 
@@ -170,6 +171,11 @@ pl_err pl_script_new(pl_script **out, pl_host *h, pl_loop *loop, const pl_option
   return PL_OK;
 }
 
+void pl_script_set_limits(pl_script *s, const pl_options *o) {
+  pl_vm_set_limits(s->vm, (size_t)o->memory_limit, (uint64_t)(o->cpu_limit * 1e6),
+                   (uint64_t)(o->cleanup_grace * 1e6));
+}
+
 void pl_script_free(pl_script *s) {
   pl_list_remove(&s->node);
   if (s->vm != NULL) pl_vm_free(s->vm);
@@ -205,11 +211,32 @@ static int main_begin(lua_State *L, void *user) {
   return 0;
 }
 
-// An error as it is shown to a person: CODE: message, details, traceback.
+// Prints the field of the error at index 1 that is a text. [-0, +0]
+static void print_text(lua_State *L, const char *field) {
+  lua_getfield(L, 1, field);
+  if (lua_isstring(L, -1)) fprintf(stderr, "%s\n", lua_tostring(L, -1));
+  lua_pop(L, 1);
+}
+
+static void print_details(lua_State *L) {
+  lua_getfield(L, 1, "details");
+  if (!lua_isnil(L, -1)) {
+    pl_buf *json = pl_vm_scratch(pl_vm_of(L));
+    pl_value_encode(L, PL_CODEC_JSON, -1, "details", PL_FRAGMENT_MAX, json);
+    fprintf(stderr, "  details: %.*s\n", (int)pl_buf_len(json), (const char *)pl_buf_data(json));
+  }
+  lua_pop(L, 1);
+}
+
+// An error as it is shown to a person: CODE: message, details, the traceback of where it arose,
+// then that of where it came up here.
 static int describe(lua_State *L) {
   const char *traceback = lua_touserdata(L, 2);
-  const char *text = luaL_tolstring(L, 1, NULL);
-  fprintf(stderr, "%s\n", text);
+  fprintf(stderr, "%s\n", luaL_tolstring(L, 1, NULL));
+  if (pl_error_is(L, 1)) {
+    print_details(L);
+    print_text(L, "traceback");
+  }
   if (traceback != NULL && traceback[0] != '\0') fprintf(stderr, "%s\n", traceback);
   return 0;
 }

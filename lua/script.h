@@ -19,6 +19,9 @@ void pl_script_free(pl_script *s);
 // line.
 void pl_script_start(pl_script *s);
 
+// The options may have changed: the limits of scripts among them now hold.
+void pl_script_set_limits(pl_script *s, const pl_options *o);
+
 pl_script_state pl_script_status(const pl_script *s);
 // It has an action, or a task that has not ended.
 bool pl_script_is_alive(const pl_script *s);

@@ -135,6 +135,17 @@ const pl_vm_options *pl_vm_settings(const pl_vm *vm) {
   return &vm->options;
 }
 
+void pl_vm_set_limits(pl_vm *vm, size_t memory_limit, uint64_t cpu_limit_us,
+                      uint64_t cleanup_grace_us) {
+  for (pl_list *n = vm->tasks.next; n != &vm->tasks; n = n->next) {
+    pl_task *t = pl_container(n, pl_task, living);
+    if (t->cpu_limit_us == vm->options.cpu_limit_us) t->cpu_limit_us = cpu_limit_us;
+  }
+  vm->alloc.limit = vm->options.memory_limit = memory_limit;
+  vm->options.cpu_limit_us = cpu_limit_us;
+  vm->options.cleanup_grace_us = cleanup_grace_us;
+}
+
 void pl_vm_set_host(pl_vm *vm, void *host) {
   vm->host = host;
 }

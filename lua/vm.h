@@ -36,6 +36,10 @@ lua_State *pl_vm_state(pl_vm *vm);  // the main thread: for setting up, not for 
 pl_loop *pl_vm_loop(const pl_vm *vm);
 const pl_vm_options *pl_vm_settings(const pl_vm *vm);
 
+// Replaces the limits the VM was made with, also for the tasks that run under them now.
+void pl_vm_set_limits(pl_vm *vm, size_t memory_limit, uint64_t cpu_limit_us,
+                      uint64_t cleanup_grace_us);
+
 // What the bindings of the mesh hang on their VM; NULL at first.
 void pl_vm_set_host(pl_vm *vm, void *host);
 void *pl_vm_host(const pl_vm *vm);

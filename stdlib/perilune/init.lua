@@ -50,6 +50,15 @@ function M.node(options)
   core.configure(options)
 end
 
+--- The options of the node, and where each comes from: `default`, `script`, `config file`, `environment` or
+--- `command line`.
+---
+---@return table<string, { value: any, source: string }>
+function M.options()
+  core.start()
+  return core.options()
+end
+
 --- Every action known in the mesh, by name, with its providers.
 ---
 ---@return { name: string, providers: { id: string, name: string, hops: integer }[], description: string? }[]
