@@ -101,6 +101,41 @@ static void on_return(lua_State *L, int n, void *user) {
   h->returned = true;
 }
 
+// Context.
+
+static void set_text(lua_State *L, const char *key, const char *text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, key);
+}
+
+// The request as a table.
+static void push_context(lua_State *L, void *user) {
+  const handling *h = user;
+  pl_request_info info;
+  char hex[PL_ID_HEX];
+  pl_request_info_get(h->request, &info);
+  lua_createtable(L, 0, 6);
+  lua_pushlstring(L, (const char *)info.action.data, info.action.len);
+  lua_setfield(L, -2, "action");
+  lua_createtable(L, 0, 3);
+  pl_id_format(&info.caller, hex);
+  set_text(L, "id", hex);
+  set_text(L, "name", info.caller_name);
+  lua_setfield(L, -2, "caller");
+  if (info.deadline_us != PL_NEVER) {
+    lua_pushnumber(L, (double)info.deadline_us / 1e6);
+    lua_setfield(L, -2, "deadline");
+  }
+  if (info.meta.len > 0) {
+    pl_value_decode(L, PL_CODEC_MSGPACK, info.meta);
+  } else {
+    lua_newtable(L);
+  }
+  lua_setfield(L, -2, "meta");
+  lua_pushboolean(L, info.stream);
+  lua_setfield(L, -2, "stream");
+}
+
 // The end.
 
 typedef struct conversion {
@@ -173,6 +208,7 @@ static const pl_task_type handler_type = {
     .on_yield = on_yield,
     .on_end = on_end,
     .on_return = on_return,
+    .context = push_context,
 };
 
 // Requests.
@@ -308,50 +344,11 @@ static int l_remove(lua_State *L) {
   return 1;
 }
 
-// Context.
-
-static void set_text(lua_State *L, const char *key, const char *text) {
-  lua_pushstring(L, text);
-  lua_setfield(L, -2, key);
-}
-
-// Pushes the context of a handler as a table. [-0, +1]
-static void push_context(lua_State *L, const pl_request *r) {
-  pl_request_info info;
-  char hex[PL_ID_HEX];
-  pl_request_info_get(r, &info);
-  lua_createtable(L, 0, 6);
-  lua_pushlstring(L, (const char *)info.action.data, info.action.len);
-  lua_setfield(L, -2, "action");
-  lua_createtable(L, 0, 3);
-  pl_id_format(&info.caller, hex);
-  set_text(L, "id", hex);
-  set_text(L, "name", info.caller_name);
-  lua_setfield(L, -2, "caller");
-  if (info.deadline_us != PL_NEVER) {
-    lua_pushnumber(L, (double)info.deadline_us / 1e6);
-    lua_setfield(L, -2, "deadline");
-  }
-  if (info.meta.len > 0) {
-    pl_value_decode(L, PL_CODEC_MSGPACK, info.meta);
-  } else {
-    lua_newtable(L);
-  }
-  lua_setfield(L, -2, "meta");
-  lua_pushboolean(L, info.stream);
-  lua_setfield(L, -2, "stream");
-}
-
 // context() -> the table of the request that the task serves, or inherited; nil outside.
 static int l_context(lua_State *L) {
   pl_task *t = pl_task_current(L);
   if (t == NULL) return 0;
   pl_task_push_context(L, t);
-  handling *h = current_handling(L);
-  if (!lua_isnil(L, -1) || h == NULL) return 1;
-  push_context(L, h->request);
-  lua_pushvalue(L, -1);
-  pl_task_set_context(L, t);
   return 1;
 }
 

@@ -81,10 +81,11 @@ static int spawn(lua_State *L, bool child) {
     pl_task_make_ready(t);
   }
   lua_settop(L, 1);
-  if (current != NULL && current->has_context) {
+  if (current != NULL) {
     pl_task_push_context(L, current);
-    pl_task_set_context(L, t);
+    if (!lua_isnil(L, -1)) pl_task_set_context(L, t);
   }
+  lua_settop(L, 1);
   return 1;
 }
 

@@ -169,7 +169,13 @@ void pl_task_forget_context(pl_task *t) {
   t->has_context = false;
 }
 
-void pl_task_push_context(lua_State *L, const pl_task *t) {
+void pl_task_push_context(lua_State *L, pl_task *t) {
+  if (!t->has_context && t->type->context != NULL) {
+    t->type->context(L, t->user);
+    lua_pushvalue(L, -1);
+    pl_task_set_context(L, t);
+    return;
+  }
   if (!t->has_context) {
     lua_pushnil(L);
     return;

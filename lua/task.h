@@ -86,6 +86,8 @@ typedef struct pl_task_type {
   // Optional. The function returned `n` values, on top of L: encode them here. May raise, which
   // fails the task with that error.
   void (*on_return)(lua_State *L, int n, void *user);
+  // Optional. Pushes the context of the task (below), the first time that somebody asks. May raise.
+  void (*context)(lua_State *L, void *user);
 } pl_task_type;
 
 // Starts a task: it is ready, and runs from the loop's work queue. One reference is the caller's.
@@ -119,7 +121,7 @@ void pl_task_set_cpu_limit(pl_task *t, uint64_t us);
 // Context that spawned tasks inherit (the request a handler serves, metadata): a registry-like slot
 // of the task's own, kept alive with it. [-1, +0] / [-0, +1]
 void pl_task_set_context(lua_State *L, pl_task *t);
-void pl_task_push_context(lua_State *L, const pl_task *t);  // nil without one
+void pl_task_push_context(lua_State *L, pl_task *t);  // nil without one
 
 // Number of tasks not ended.
 size_t pl_task_count(const pl_vm *vm);

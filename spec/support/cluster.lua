@@ -197,10 +197,33 @@ function Cluster:metrics() return self.native:metrics() end
 
 function Cluster:log() return self.native:log() end
 
+--- A group of specs for each kind of link: `over.net` is a cluster, ended after each.
+---
+---@param text string
+---@param kinds string[]
+---@param body fun(over: { net: spec.Cluster, kind: string })
+function M.describe(text, kinds, body)
+  local busted = require 'busted'
+  for _, kind in ipairs(kinds) do
+    busted.describe(('%s over %s'):format(text, kind), function()
+      local over = { kind = kind }
+      busted.before_each(function() over.net = M.new(kind) end)
+      busted.after_each(function()
+        local net = over.net
+        over.net = nil
+        local ok, message = pcall(net.finish, net)
+        if not ok then error(tostring(message) .. '\n' .. net.last_log, 0) end
+      end)
+      body(over)
+    end)
+  end
+end
+
 local GAUGES = { 'calls_now', 'requests_now', 'requests_queued_now', 'tasks_now', 'links_now' }
 
 --- Ends everything. Memory, tasks, calls and links must be gone.
 function Cluster:finish()
+  self.last_log = self:log()
   for _, raw in ipairs(self.raws) do raw:abort() end
   for _, node in ipairs(self.nodes) do
     if not node:over() then node.host:stop(0) end
@@ -218,6 +241,7 @@ function Cluster:finish()
   for _, raw in ipairs(self.raws) do raw:clear() end
   for _, node in ipairs(self.nodes) do node.host:free() end
   local metrics = self:metrics()
+  self.last_log = self:log()
   self.native:free()
   if self.temporary then os.execute(('rm -rf %q'):format(self.temporary)) end
   for _, gauge in ipairs(GAUGES) do
