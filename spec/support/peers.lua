@@ -54,7 +54,7 @@ Net.__index = Net
 
 function M.new(seed)
   local live = mem.live()
-  return setmetatable({ world = testing.peer.world(seed), live = live, nodes = {}, ends = {} }, Net)
+  return setmetatable({ world = testing.peer.world(seed), live = live, nodes = {}, ends = {}, raws = {} }, Net)
 end
 
 function Net:advance(seconds)
@@ -117,6 +117,13 @@ function Net:up(identity, hooks)
   assert(e:state() == 'up', 'the session is up')
   e.raw:take()
   return e
+end
+
+--- A link to `url` that is only bytes.
+function Net:raw(url)
+  local raw = self.world:raw(url)
+  self.raws[#self.raws + 1] = raw
+  return raw
 end
 
 ---@class spec.PeerNode
@@ -189,7 +196,12 @@ function Net:finish()
     if e:state() then e.session:abort() end
     if e.raw then e.raw:close() end
   end
+  for _, raw in ipairs(self.raws) do raw:close() end
   self:advance(5)
+  for _, raw in ipairs(self.raws) do
+    assert(not raw:is_open(), 'a link did not end')
+    raw:free()
+  end
   for _, n in ipairs(self.nodes) do assert(n.raw:is_free(), 'a node did not stop') end
   for _, e in ipairs(self.ends) do
     assert(e:state() == nil, 'a session did not end')

@@ -272,10 +272,13 @@ static int node_disconnect(lua_State *L) {
   return 0;
 }
 
-// node:send(body): a frame of a circuit to its first peer
+// node:send(body): a frame of a circuit to the first peer that is up -> whether there was one
 static int node_send(lua_State *L) {
   node *n = check_node(L);
-  pl_session *s = pl_peer_session(first_peer(L, n));
+  pl_session *s = NULL;
+  for (pl_peer *p = NULL; s == NULL && (p = pl_peers_next(n->peers, p)) != NULL;) {
+    s = pl_peer_session(p);
+  }
   size_t len;
   const char *body = luaL_checklstring(L, 2, &len);
   if (s != NULL) pl_session_send(s, PL_FRAME_CALL, 0, 0, 1, pl_bytes_of(body, len));

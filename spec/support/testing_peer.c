@@ -180,6 +180,40 @@ static int world_advance(lua_State *L) {
   return lua_error(L);
 }
 
+static pl_list *node_at(pl_list *queue, size_t at) {
+  pl_list *n = queue->next;
+  while (at-- > 0)
+    n = n->next;
+  return n;
+}
+
+static size_t length(const pl_list *queue) {
+  size_t count = 0;
+  for (const pl_list *n = queue->next; n != queue; n = n->next)
+    count++;
+  return count;
+}
+
+// world:shake(n): runs up to n pieces of work or flushes, in an order from the seed: links are as
+// fast or slow as chance wants. Returns whether any is left.
+static int world_shake(lua_State *L) {
+  testing_world *w = testing_check_world(L, 1);
+  pl_loop *l = w->loop;
+  for (lua_Integer left = luaL_checkinteger(L, 2); left > 0; left--) {
+    size_t works = length(&l->work);
+    size_t all = works + length(&l->flushes);
+    if (all == 0) break;
+    size_t at = (size_t)pl_random_below(&l->random, all);
+    pl_list *queue = at < works ? &l->work : &l->flushes;
+    pl_list *node = node_at(queue, at < works ? at : at - works);
+    pl_list_remove(node);
+    pl_work *work = pl_container(node, pl_work, node);
+    work->run(work);
+  }
+  lua_pushboolean(L, !pl_list_empty(&l->work) || !pl_list_empty(&l->flushes));
+  return 1;
+}
+
 // world:stall(seconds): the process was stopped for so long; timers fire late.
 static int world_stall(lua_State *L) {
   testing_world *w = testing_check_world(L, 1);
@@ -222,6 +256,7 @@ static int world_free(lua_State *L) {
 void testing_open_peer(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"advance", world_advance},
+      {"shake", world_shake},
       {"stall", world_stall},
       {"now", world_now},
       {"metrics", world_metrics},
@@ -230,6 +265,8 @@ void testing_open_peer(lua_State *L) {
       {"sessions", testing_new_session_pair},
       {"session", testing_new_session},
       {"node", testing_new_node},
+      {"raw", testing_dial_raw},
+      {"deaf", testing_listen_deaf},
       {NULL, NULL},
   };
   static const luaL_Reg functions[] = {{"world", new_world}, {NULL, NULL}};

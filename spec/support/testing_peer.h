@@ -40,3 +40,5 @@ void testing_add_nodes(lua_State *L);
 int testing_new_session_pair(lua_State *L);
 int testing_new_session(lua_State *L);
 int testing_new_node(lua_State *L);
+int testing_dial_raw(lua_State *L);
+int testing_listen_deaf(lua_State *L);

@@ -187,6 +187,60 @@ int testing_new_session(lua_State *L) {
   return 2;
 }
 
+// world:raw(url) -> raw link, that has dialled
+int testing_dial_raw(lua_State *L) {
+  testing_world *w = testing_check_world(L, 1);
+  pl_url url;
+  const char *why;
+  if (pl_url_parse(&url, luaL_checkstring(L, 2), &why) != PL_OK) luaL_argerror(L, 2, why);
+  raw *r = push_raw(L);
+  pl_err err = pl_link_dial(&r->link, w->loop, &url, &raw_ops, r);
+  return err == PL_OK ? 1 : luaL_error(L, "%s", pl_err_name(err));
+}
+
+static size_t deaf_bytes(pl_link *l, pl_bytes bytes, void *user) {
+  (void)l, (void)user;
+  return bytes.len;
+}
+
+static void deaf_close(pl_link *l, pl_err why, const char *detail, void *user) {
+  (void)l, (void)why, (void)detail, (void)user;
+}
+
+static const pl_link_ops deaf_ops = {
+    .on_open = raw_open,
+    .on_bytes = deaf_bytes,
+    .on_drained = raw_drained,
+    .on_close = deaf_close,
+};
+
+static void deaf_accept(pl_listener *s, pl_link *l, void *user) {
+  (void)s, (void)user;
+  pl_link_start(l, &deaf_ops, NULL);
+}
+
+static const pl_listener_ops deaf_listener_ops = {.on_accept = deaf_accept};
+
+static int deaf_stop(lua_State *L) {
+  pl_listener_close(lua_touserdata(L, lua_upvalueindex(1)));
+  return 0;
+}
+
+// world:deaf(url) -> a function that ends it: accepts, reads, and never says a word
+int testing_listen_deaf(lua_State *L) {
+  testing_world *w = testing_check_world(L, 1);
+  pl_url url;
+  const char *why;
+  if (pl_url_parse(&url, luaL_checkstring(L, 2), &why) != PL_OK) luaL_argerror(L, 2, why);
+  char detail[PL_URL_MAX];
+  pl_listener *s;
+  pl_err err = pl_listener_open(&s, w->loop, &url, &deaf_listener_ops, NULL, detail);
+  if (err != PL_OK) return luaL_error(L, "%s", detail);
+  lua_pushlightuserdata(L, s);
+  lua_pushcclosure(L, deaf_stop, 1);
+  return 1;
+}
+
 static session *check_session(lua_State *L) {
   session *s = luaL_checkudata(L, 1, SESSION);
   luaL_argcheck(L, s->session != NULL, 1, "down");
