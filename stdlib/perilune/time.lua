@@ -35,16 +35,15 @@ function M.format(time, format, options)
   local zone = options.zone or 'utc'
   if zone ~= 'utc' and zone ~= 'local' then error("option 'zone' of time.format: 'utc' or 'local' expected", 2) end
   time = time or sys.now()
-  local seconds, milliseconds = math.tointeger(time // 1), nil
+  local whole = time == math.floor(time)
+  local milliseconds = not format and not whole and math.floor(time % 1 * 1000 + 0.5) or 0
+  local seconds = math.tointeger(time // 1)
   if not seconds then error("bad argument #1 to 'time.format' (out of range)", 2) end
-  if not format then
-    milliseconds = math.floor((time - seconds) * 1000)
-    format = ISO
-  end
-  local ok, text = pcall(os.date, (zone == 'utc' and '!' or '') .. format, seconds)
+  if milliseconds == 1000 then seconds, milliseconds = seconds + 1, 0 end
+  local ok, text = pcall(os.date, (zone == 'utc' and '!' or '') .. (format or ISO), seconds)
   if not ok then error(("bad argument #2 to 'time.format' (%s)"):format(text:match '%((.*)%)' or text), 2) end
-  if not milliseconds then return text end
-  if time ~= seconds then text = ('%s.%03d'):format(text, milliseconds) end
+  if format then return text end
+  if not whole then text = ('%s.%03d'):format(text, milliseconds) end
   if zone == 'utc' then return text .. 'Z' end
   return text .. os.date('%z', seconds):gsub('(%d%d)$', ':%1')
 end
