@@ -20,7 +20,8 @@ static int joined(lua_State *L) {
 
 // configure(options): sets them, starts the node, waits until it has joined.
 static int l_configure(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  if (!lua_istable(L, 1))
+    return luaL_error(L, "mesh.node: a table of options is expected, got %s", luaL_typename(L, 1));
   pl_options_read(L, 1, pl_host_options(L));
   pl_host_start(L);
   return pl_host_joined(pl_host_of(L)) ? 0 : pl_wait_joined(L, joined);

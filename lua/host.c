@@ -76,8 +76,8 @@ static void apply_log_options(pl_host *h) {
 pl_options *pl_host_options(lua_State *L) {
   pl_host *h = pl_host_of(L);
   if (h->node != NULL) {
-    pl_raise_code(
-        L, PL_INVALID, PL_NOT_SENT,
+    luaL_error(
+        L,
         "mesh.node: the node has already started; call it once, before anything else of the mesh");
   }
   return &h->options;

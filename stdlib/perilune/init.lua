@@ -42,13 +42,8 @@ M.now = sys.monotonic
 --- Starts the node with these options and waits until every given peer has connected, or failed once.
 --- Optional; at most once, before anything else of the mesh.
 ---
----@param options table
-function M.node(options)
-  if type(options) ~= 'table' then
-    error(('mesh.node: a table of options is expected, got %s'):format(type(options)), 2)
-  end
-  core.configure(options)
-end
+---@type fun(options: table)
+M.node = core.configure
 
 --- The options of the node, and where each comes from: `default`, `script`, `config file`, `environment` or
 --- `command line`.
