@@ -8,6 +8,7 @@
 #define TESTING_AREAS(X) \
   X(base) \
   X(cluster) \
+  X(filework) \
   X(link) \
   X(lua) \
   X(peer) \

@@ -332,22 +332,6 @@ describe('perilune.fs', function()
     assert.is_true(descriptors() <= before)
   end)
 
-  it('refuses more work than its queue holds with BUSY', function()
-    assert.same({ true, true }, { run([[
-      local path = ...
-      local crypto = require 'perilune.crypto'
-      local bytes = ('x'):rep(8 * 1024 * 1024)
-      for _ = 1, 16 do task.spawn(crypto.sha256, bytes) end
-      local tasks, busy, good = {}, 0, 0
-      for i = 1, 2000 do tasks[i] = task.spawn(fs.stat, path) end
-      for _, t in ipairs(tasks) do
-        local code = catch(t.await, t)
-        if code == 'BUSY' then busy = busy + 1 else good = good + 1 end
-      end
-      return busy > 0, good >= 1024
-    ]], dir) })
-  end)
-
   it('uses a bounded number of threads', function()
     run([[
       local path = ...
