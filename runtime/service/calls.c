@@ -8,6 +8,7 @@
 // answer, so that a request still queued there is reported as not executed.
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -268,22 +269,31 @@ static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const cha
   return code;
 }
 
+// Neighbours are few; this is asked only after a call has failed.
+static bool is_connected(const pl_service *sv, const pl_id *id) {
+  for (const pl_list *n = sv->neighbours.next; n != &sv->neighbours; n = n->next) {
+    const pl_neighbour *nb = pl_container(n, pl_neighbour, node);
+    if (nb->channel != NULL && pl_id_equal(pl_peer_id(nb->peer), id)) return true;
+  }
+  return pl_id_equal(id, &sv->config.identity->id);
+}
+
+static pl_err nobody_there(pl_service *sv, const pl_call_options *o, pl_failure *why) {
+  if (o->node != NULL && !is_connected(sv, o->node)) {
+    return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, "no path to the given node", o->action);
+  }
+  int len = (int)(o->action.len < PL_NAME_MAX ? o->action.len : PL_NAME_MAX);
+  const char *who =
+      o->node == NULL ? "no reachable node provides" : "the given node does not provide";
+  snprintf(sv->why_text, sizeof sv->why_text, "%s the action '%.*s'", who, len,
+           (const char *)o->action.data);
+  return refuse(why, PL_NOT_FOUND, PL_NOT_SENT, sv->why_text, o->action);
+}
+
 static pl_err choose(pl_service *sv, const pl_call_options *o, pl_offer **out, pl_failure *why) {
   pl_entry *e = pl_directory_find(&sv->directory, o->action);
   *out = e == NULL ? NULL : pl_directory_choose(e, o->node, &sv->config.identity->id);
-  if (*out != NULL) return PL_OK;
-  if (o->node != NULL && !pl_id_equal(o->node, &sv->config.identity->id)) {
-    bool known = false;
-    for (pl_list *n = sv->neighbours.next; n != &sv->neighbours; n = n->next) {
-      pl_neighbour *nb = pl_container(n, pl_neighbour, node);
-      known |= nb->peer != NULL && pl_id_equal(pl_peer_id(nb->peer), o->node);
-    }
-    if (!known)
-      return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, "no path to the given node", o->action);
-    return refuse(why, PL_NOT_FOUND, PL_NOT_SENT, "the given node does not provide the action",
-                  o->action);
-  }
-  return refuse(why, PL_NOT_FOUND, PL_NOT_SENT, NULL, o->action);
+  return *out != NULL ? PL_OK : nobody_there(sv, o, why);
 }
 
 static pl_err admit(const pl_channel *ch, const pl_call_options *o, pl_bytes args,

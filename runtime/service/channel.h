@@ -41,6 +41,7 @@ struct pl_service {
   size_t waiting;
   size_t requests;  // all that have not ended
   uint64_t run_us;  // smoothed time of a handler, for retry_after
+  char why_text[PL_NAME_MAX + 64];  // of the last refusal: borrowed by its failure
   bool draining;
   pl_list free_calls;  // recycled objects
   pl_list free_requests;
