@@ -1,8 +1,10 @@
 --- mesh.with: calls and streams with options of their own.
 
 local core = require 'perilune.core.call'
+local errors = require 'perilune.core.error'
 local node = require 'perilune.core.node'
 local task = require 'perilune.task'
+local tasks = require 'perilune.core.task'
 
 local M = {}
 
@@ -58,12 +60,21 @@ function M.wait_for(name, timeout)
     while not is_offered(name) do
       node.changed()
     end
+    return true
   end
-  if timeout then
-    task.timeout(timeout, wait)
-  else
-    wait()
-  end
+  if not timeout then return wait() end
+
+  local deadline = tasks.now() + timeout
+  local ok, err = pcall(task.timeout, timeout, wait)
+  if ok then return end
+  local mine = type(err) == 'table' and err.code == 'TIMEOUT' and tasks.now() >= deadline
+  if not mine then error(err, 0) end
+  error(errors.new {
+    code = 'TIMEOUT',
+    outcome = 'not_sent',
+    action = name,
+    message = ("no node has offered '%s' within %g s"):format(name, timeout),
+  }, 0)
 end
 
 --- The pair of functions behind mesh.call and mesh.stream.
