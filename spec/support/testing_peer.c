@@ -152,9 +152,10 @@ static bool keep_line(const char *line, size_t len, void *user) {
   return pl_buf_append(&w->log, line, len);
 }
 
-// peer.world([seed])
+// peer.world([seed]), peer.world 'real'
 static int new_world(lua_State *L) {
-  uint64_t seed = (uint64_t)luaL_optinteger(L, 1, 1);
+  bool real = lua_type(L, 1) == LUA_TSTRING;
+  uint64_t seed = real ? 0 : (uint64_t)luaL_optinteger(L, 1, 1);
   testing_world *w = lua_newuserdatauv(L, sizeof *w, 0);
   memset(w, 0, sizeof *w);
   w->error = LUA_NOREF;
@@ -164,15 +165,26 @@ static int new_world(lua_State *L) {
   pl_log *log = pl_log_new();
   pl_log_set_level(log, PL_LOG_INFO);
   pl_log_set_sink(log, keep_line, w);
-  w->loop = pl_loop_new_virtual(log, seed);
+  w->loop = real ? pl_loop_new(log) : pl_loop_new_virtual(log, seed);
+  w->start_us = pl_now_us(w->loop);
   luaL_setmetatable(L, WORLD);
   return 1;
+}
+
+static void on_advanced(pl_timer *t) {
+  pl_loop_stop(pl_container(t, testing_world, timer)->loop);
 }
 
 // world:advance(seconds)
 static int world_advance(lua_State *L) {
   testing_world *w = testing_check_world(L, 1);
-  pl_loop_advance(w->loop, (uint64_t)(luaL_checknumber(L, 2) * 1e6 + 0.5));
+  uint64_t us = (uint64_t)(luaL_checknumber(L, 2) * 1e6 + 0.5);
+  if (w->loop->uv == NULL) {
+    pl_loop_advance(w->loop, us);
+  } else {
+    pl_timer_start(&w->loop->clock, &w->timer, us, on_advanced);
+    pl_loop_run(w->loop);
+  }
   if (w->error == LUA_NOREF) return 0;
   lua_rawgeti(L, LUA_REGISTRYINDEX, w->error);
   luaL_unref(L, LUA_REGISTRYINDEX, w->error);
@@ -225,7 +237,7 @@ static int world_stall(lua_State *L) {
 // Seconds since the start of the world.
 static int world_now(lua_State *L) {
   testing_world *w = testing_check_world(L, 1);
-  lua_pushnumber(L, (double)(pl_now_us(w->loop) - 1000000) / 1e6);
+  lua_pushnumber(L, (double)(pl_now_us(w->loop) - w->start_us) / 1e6);
   return 1;
 }
 

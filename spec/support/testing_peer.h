@@ -1,6 +1,6 @@
-// Parts of `perilune.testing`.peer: a world is a loop in virtual time, on which sessions and nodes
-// live. Their callbacks call one Lua function each, with the name of the callback first; an error
-// in it is kept and raised by world:advance.
+// Parts of `perilune.testing`.peer: a world is a loop, in virtual time or in real, on which
+// sessions and nodes live. Their callbacks call one Lua function each, with the name of the
+// callback first; an error in it is kept and raised by world:advance.
 #pragma once
 
 #include <lauxlib.h>
@@ -12,6 +12,8 @@
 typedef struct testing_world {
   pl_loop *loop;  // NULL once freed
   lua_State *L;
+  pl_timer timer;
+  uint64_t start_us;
   int error;   // reference to the first error of a callback, or LUA_NOREF
   pl_buf log;  // what was logged
 } testing_world;
