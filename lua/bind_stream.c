@@ -22,7 +22,9 @@ typedef struct stream {
   pl_bytes args;     // kept until it is opened
   uint64_t deadline_us;
   int codec;
+  pl_failure refusal;  // owned, while `refused`
   bool opened, closed, waiting;
+  bool refused;  // it could not be opened: every question gets this answer
 } stream;
 
 static stream *check_stream(lua_State *L) {
@@ -34,6 +36,8 @@ static void release(stream *s) {
   pl_bytes_drop(&s->args);
   if (s->call != NULL) pl_call_free(s->call, PL_CANCELLED);
   s->call = NULL;
+  if (s->refused) pl_failure_drop(&s->refusal);
+  s->refused = false;
   s->closed = true;
 }
 
@@ -83,8 +87,8 @@ static void open_call(lua_State *L, stream *s) {
   pl_err err = pl_node_call(&s->call, n, &o, s->args, &call_ops, s, &why);
   pl_bytes_drop(&s->args);
   if (err != PL_OK) {
-    s->closed = true;
-    pl_raise(L, &why);
+    s->refusal = pl_failure_keep(&why);
+    s->refused = true;
   }
   lua_settop(L, top);
 }
@@ -158,6 +162,7 @@ static int step(lua_State *L) {
     return 1;
   }
   if (!s->opened) open_call(L, s);
+  if (s->refused) return pl_raise(L, &s->refusal);
   pl_bytes item;
   int more;
   while ((more = pl_call_next(s->call, &item)) == 1) {
