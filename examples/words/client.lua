@@ -5,8 +5,8 @@ local mesh = require 'perilune'
 local stdio = require 'perilune.stdio'
 
 local path = assert(arg[1], 'which file? perilune run client.lua --peer URL -- FILE')
-local MIB = 1024 * 1024
-local live = stdio.is_tty(1) -- on a terminal the running count is drawn over itself
+local MB = 1000 * 1000
+local live = stdio.is_tty() -- on a terminal the running count is drawn over itself
 
 local function show(report)
   local words = {}
@@ -15,7 +15,7 @@ local function show(report)
   end
   local line = ('%3d %%  %s'):format(100 * report.bytes // report.total, table.concat(words, '  '))
   if live then
-    io.write('\r\27[K', line:sub(1, (stdio.columns(1) or 80) - 1))
+    io.write('\r\27[K', line:sub(1, (stdio.columns() or 80) - 1))
   else
     print(line)
   end
@@ -61,5 +61,5 @@ mesh.all(callers)
 local called_in = mesh.now() - started
 
 print()
-print(('words   %6.1f MB read and counted in %.1f s: %.1f MB/s'):format(bytes / MIB, counted_in, bytes / MIB / counted_in))
+print(('words   %6.1f MB read and counted in %.1f s: %.1f MB/s'):format(bytes / MB, counted_in, bytes / MB / counted_in))
 print(('calls   %d in %.1f s: %.0f calls/s'):format(calls, called_in, calls / called_in))
