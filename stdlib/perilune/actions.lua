@@ -1,15 +1,15 @@
 --- mesh.action: what this node offers.
 
-local callers = require 'perilune.callers'
+local check = require 'perilune.check'
 local core = require 'perilune.core.action'
 
 local M = {}
 
 local OPTIONS = {
-  concurrency = 'number',
-  queue = 'number',
-  timeout = 'number',
-  cpu_limit = 'number',
+  concurrency = 'count',
+  queue = 'count',
+  timeout = 'seconds',
+  cpu_limit = 'seconds',
   idempotent = 'boolean',
   serializer = 'string',
   description = 'string',
@@ -18,34 +18,29 @@ local OPTIONS = {
   returns = 'later',
 }
 
-local function check(name, handler, options)
-  if type(name) ~= 'string' then
-    error(('mesh.action: a name is expected, got %s'):format(type(name)), 3)
-  end
-  if type(handler) ~= 'function' then
-    error(('mesh.action: %q needs a function as its handler, got %s'):format(name, type(handler)), 3)
-  end
-  callers.check_options('mesh.action', options, OPTIONS)
-  for _, field in ipairs { 'concurrency', 'queue' } do
-    if options[field] and math.type(options[field]) ~= 'integer' then
-      error(('mesh.action: %s: %s is not a whole number'):format(field, options[field]), 3)
-    end
-  end
-  local serializer = options.serializer
-  if serializer and serializer ~= 'msgpack' and serializer ~= 'json' then
-    error(('mesh.action: serializer: %q is neither "msgpack" nor "json"'):format(serializer), 3)
-  end
-end
+---@class perilune.ActionOptions
+---@field concurrency integer? Handlers at once; 0 = no bound of its own.
+---@field queue integer? Calls that wait for one; the node's `max_queue` unless given.
+---@field timeout number? Seconds that a call may run.
+---@field cpu_limit number? Seconds of CPU time between two waits.
+---@field idempotent boolean? A repeated call does no harm.
+---@field serializer 'msgpack'|'json'|nil
+---@field description string?
 
 --- Offers an action. Its return values are the result; every `coroutine.yield` at its own level is a streamed chunk.
 --- Registering an existing name replaces it for new calls.
 ---
 ---@param name string 1 to 255 bytes; names beginning with `_` cannot be called from other nodes.
 ---@param handler fun(...: any): ...: any
----@param options { concurrency: integer?, queue: integer?, timeout: number?, cpu_limit: number?, idempotent: boolean?, serializer: string?, description: string? }?
+---@param options perilune.ActionOptions?
 function M.action(name, handler, options)
-  options = options or {}
-  check(name, handler, options)
+  check.arg(name, 'bytes', 1, 'mesh.action')
+  check.arg(handler, 'function', 2, 'mesh.action')
+  options = check.options(options, OPTIONS, 3, 'mesh.action')
+  local serializer = options.serializer
+  if serializer and serializer ~= 'msgpack' and serializer ~= 'json' then
+    error(([[option 'serializer' of mesh.action: %q is neither "msgpack" nor "json"]]):format(serializer), 2)
+  end
   core.action(name, handler, {
     concurrency = options.concurrency,
     queue = options.queue,
@@ -64,9 +59,7 @@ end
 ---@param name string
 ---@return boolean
 function M.remove(name)
-  if type(name) ~= 'string' then
-    error(('mesh.remove: a name is expected, got %s'):format(type(name)), 2)
-  end
+  check.arg(name, 'bytes', 1, 'mesh.remove')
   return core.remove(name)
 end
 

@@ -1,5 +1,6 @@
 --- mesh.with: calls and streams with options of their own.
 
+local check = require 'perilune.check'
 local core = require 'perilune.core.call'
 local errors = require 'perilune.core.error'
 local node = require 'perilune.core.node'
@@ -10,35 +11,12 @@ local M = {}
 
 local IDLE = 60 -- seconds: the longest gap of a stream unless told otherwise
 
---- Checks a table of options against a table of their types; raises at the caller's caller.
----
----@param what string The function, for the message.
----@param options table
----@param types table<string, string>
-function M.check_options(what, options, types)
-  if type(options) ~= 'table' then
-    error(('%s: a table of options is expected, got %s'):format(what, type(options)), 3)
-  end
-  for name, given in pairs(options) do
-    local expected = types[name]
-    if expected == nil then
-      error(('%s: unknown option %q'):format(what, tostring(name)), 3)
-    elseif expected == 'later' then
-      error(('%s: the option %q is not available in this version'):format(what, name), 3)
-    elseif type(given) ~= expected then
-      error(('%s: %s: a %s is expected, got %s'):format(what, name, expected, type(given)), 3)
-    elseif expected == 'number' and not (given >= 0 and given < math.huge) then
-      error(('%s: %s: %s is not a number from 0 on'):format(what, name, given), 3)
-    end
-  end
-end
-
 local OPTIONS = {
-  timeout = 'number',
-  idle = 'number',
-  node = 'string',
+  timeout = 'seconds',
+  idle = 'seconds',
+  node = 'bytes',
   meta = 'table',
-  wait = 'number',
+  wait = 'seconds',
   strategy = 'later',
   retries = 'later',
   input = 'later',
@@ -90,7 +68,8 @@ end
 ---@param options { timeout: number?, idle: number?, node: string?, meta: table?, wait: number? }
 ---@return { call: function, stream: function }
 function M.with(options)
-  M.check_options('mesh.with', options, OPTIONS)
+  check.arg(options, 'table', 1, 'mesh.with')
+  check.options(options, OPTIONS, 1, 'mesh.with')
   local call, stream = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE)
   local patience = options.wait
   if not patience then return { call = call, stream = stream } end

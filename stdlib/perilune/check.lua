@@ -8,9 +8,12 @@ local kinds = {
   text = function(value) return type(value) == 'string' and not value:find('\0', 1, true) end,
   bytes = function(value) return type(value) == 'string' end,
   any = function(value) return value ~= nil end,
+  seconds = function(value) return type(value) == 'number' and value >= 0 and value < math.huge end,
+  count = function(value) return math.type(value) == 'integer' and value >= 0 end,
 }
 
-local shown = { path = 'string without NUL', text = 'string without NUL', bytes = 'string', any = 'value' }
+local shown = { path = 'string without NUL', text = 'string without NUL', bytes = 'string', any = 'value',
+  seconds = 'number of seconds from 0 on', count = 'whole number from 0 on' }
 
 --- Whether `value` is of `kind`: a type of Lua or one of the above, `?` before it allows nil.
 local function is(value, kind)
@@ -56,6 +59,9 @@ function M.options(options, schema, position, name)
   for key, value in pairs(options) do
     local kind = schema[key]
     if not kind then error(("unknown option '%s' of %s"):format(tostring(key), name), 3) end
+    if kind == 'later' then
+      error(("option '%s' of %s is not available in this version"):format(key, name), 3)
+    end
     if not is(value, kind) then
       error(("option '%s' of %s: %s expected, got %s"):format(key, name, wanted(kind), type(value)), 3)
     end

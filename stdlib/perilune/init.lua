@@ -4,6 +4,7 @@
 
 local actions = require 'perilune.actions'
 local callers = require 'perilune.callers'
+local check = require 'perilune.check'
 local core = require 'perilune.core.node'
 local requests = require 'perilune.core.action'
 local sys = require 'perilune.core.sys'
@@ -38,6 +39,12 @@ M.call, M.stream = callers.default()
 ---
 ---@return number
 M.now = sys.monotonic
+
+--- What the process has counted since it started, by name: `calls_ok`, `links_now`, `requests_busy`, … Names that
+--- end in `_now` go up and down, all others only grow.
+---
+---@type fun(): table<string, integer>
+M.metrics = sys.metrics
 
 --- Starts the node with these options and waits until every given peer has connected, or failed once.
 --- Optional; at most once, before anything else of the mesh.
@@ -109,9 +116,8 @@ end
 ---@param name string
 ---@param timeout number?
 function M.wait(name, timeout)
-  if type(name) ~= 'string' then
-    error(('mesh.wait: a name is expected, got %s'):format(type(name)), 2)
-  end
+  check.arg(name, 'bytes', 1, 'mesh.wait')
+  check.arg(timeout, '?seconds', 2, 'mesh.wait')
   core.start()
   callers.wait_for(name, timeout)
 end
@@ -142,8 +148,7 @@ local DISCONNECT = { reason = 'string', allow_reconnect = 'boolean', abort = 'bo
 ---@param node string Id or unique name.
 ---@param options { reason: string?, allow_reconnect: boolean?, abort: boolean? }?
 function M.disconnect(node, options)
-  options = options or {}
-  callers.check_options('mesh.disconnect', options, DISCONNECT)
+  options = check.options(options, DISCONNECT, 2, 'mesh.disconnect')
   core.start()
   core.disconnect(node, options.reason, options.allow_reconnect, options.abort)
 end
@@ -152,8 +157,7 @@ end
 ---
 ---@param options { drain: number? }?
 function M.stop(options)
-  options = options or {}
-  callers.check_options('mesh.stop', options, { drain = 'number' })
+  options = check.options(options, { drain = 'seconds' }, 1, 'mesh.stop')
   core.stop(options.drain)
 end
 
