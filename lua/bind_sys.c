@@ -1,4 +1,4 @@
-// perilune.core.sys: clocks, the log, the terminal.
+// perilune.core.sys: clocks, the log, counters, the terminal.
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -38,8 +38,11 @@ static int sys_is_tty(lua_State *L) {
 // columns(name) -> width of that terminal, nil when it is none
 static int sys_columns(lua_State *L) {
   struct winsize size;
-  if (ioctl(check_fd(L), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 0;
-  lua_pushinteger(L, size.ws_col);
+  if (ioctl(check_fd(L), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+    lua_pushnil(L);
+  } else {
+    lua_pushinteger(L, size.ws_col);
+  }
   return 1;
 }
 
@@ -110,11 +113,23 @@ static int sys_box(lua_State *L) {
   return 1;
 }
 
+// metrics() -> name = value, of everything that the process counts
+static int sys_metrics(lua_State *L) {
+  const pl_metrics *metrics = &loop_of(L)->metrics;
+  lua_newtable(L);
+  for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
+    lua_pushinteger(L, (lua_Integer)pl_metric_get(metrics, m));
+    lua_setfield(L, -2, m->name);
+  }
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"now", sys_now},       {"monotonic", sys_monotonic},
     {"is_tty", sys_is_tty}, {"columns", sys_columns},
     {"log", sys_log},       {"log_enabled", sys_log_enabled},
-    {"box", sys_box},       {NULL, NULL},
+    {"box", sys_box},       {"metrics", sys_metrics},
+    {NULL, NULL},
 };
 
 int pl_open_sys(lua_State *L) {
