@@ -227,4 +227,16 @@ function Net:finish()
   assert(self.inner or mem.live() == self.live, 'memory was not given back')
 end
 
+--- Two nodes of `net`, the second one listening at mem://b.
+function M.two(net, options_a, options_b)
+  local function options(id, more)
+    local o = { id = id, name = 'node ' .. id, epoch = 1 }
+    for k, v in pairs(more or {}) do o[k] = v end
+    return o
+  end
+  local a, b = net:node(options(1, options_a)), net:node(options(2, options_b))
+  assert(b:listen 'mem://b' == 'mem://b')
+  return a, b
+end
+
 return M

@@ -7,7 +7,8 @@ local LINES_MAX = 500
 local FUNCTION_LINES_MAX = 70
 
 --- Of `runtime/` the embedding sees base, the public header and the value codecs.
-local LUA_MAY_USE = { ['perilune.h'] = true, ['wire/msgpack.h'] = true, ['wire/json.h'] = true }
+local LUA_MAY_USE = { ['perilune.h'] = true, ['wire/msgpack.h'] = true, ['wire/json.h'] = true,
+  ['wire/utf8.h'] = true }
 
 --- What only some layers may mention: system headers by the layers that may include them.
 local RESTRICTED = {
