@@ -107,6 +107,7 @@ struct pl_vm {
   unsigned yields_left;               // chunks before others get their turn
   volatile sig_atomic_t slice_ticks;  // counted by the governor
   bool in_work;
+  bool collect;  // a task failed for lack of memory
 
   // tasks
   pl_list ready, held, tasks;

@@ -185,7 +185,10 @@ static pl_bytes encode_top(lua_State *L) {
 static void read_table(lua_State *L, int index, pl_failure *f) {
   luaL_checkstack(L, 24, NULL);
   bool escaped = pl_error_is(L, index);
-  pl_bytes name = push_text(L, index, "code");
+  lua_pushliteral(L, "code");
+  bool has_code = lua_rawget(L, index) == LUA_TSTRING;
+  lua_pop(L, 1);
+  pl_bytes name = has_code ? push_text(L, index, "code") : (pl_bytes){0};
   if (name.len > 0) {
     pl_err code = pl_err_find((const char *)name.data);
     f->code = code != PL_OK ? code : PL_HANDLER_ERROR;

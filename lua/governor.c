@@ -57,6 +57,7 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
     lua_sethook(L, NULL, 0, 0);  // until the next tick
     return;
   }
+  if (vm->current != NULL && !vm->current->trace_live) pl_task_on_error(L);
   lua_newuserdatauv(L, (size_t)1 << 60, 0);  // raises; the hook stays armed for what catches it
 }
 

@@ -38,7 +38,7 @@ static bool is_boundary(lua_State *L, lua_Debug *ar) {
   } else if (ar->name != NULL) {
     lua_pushfstring(L, "%s%s", strcmp(ar->namewhat, "metamethod") == 0 ? "__" : "", ar->name);
   } else {
-    lua_pushliteral(L, "a C function");
+    return false;  // called by another C function, which has a name
   }
   // A finalizer is called by no function at all.
   return c || (strcmp(ar->namewhat, "metamethod") == 0 && strcmp(ar->name, "__gc") == 0);

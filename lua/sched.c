@@ -15,15 +15,23 @@ enum {
 
 // The body of every task.
 
+// A lack of memory may be the governor's doing.
+static void push_limit(lua_State *L, pl_task *t) {
+  pl_failure f = pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, "not enough memory");
+  t->vm->collect = true;
+  if (pl_task_over_cpu(t)) {
+    f = pl_failure_of(PL_CPU_LIMIT, PL_EXECUTED, NULL);
+    t->vm->options.loop->metrics.tasks_killed++;
+  }
+  pl_error_push(L, &f);
+}
+
 static int end_body(lua_State *L, int status, lua_KContext ctx) {
   (void)ctx;
   pl_task *t = pl_vm_of(L)->current;
   if (status != LUA_OK && status != LUA_YIELD) {
     t->failed = true;
-    if (status == LUA_ERRMEM) {
-      pl_failure f = pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, "not enough memory");
-      pl_error_push(L, &f);
-    }
+    if (status == LUA_ERRMEM) push_limit(L, t);
     return 1;
   }
   int n = lua_gettop(L) - 1;
@@ -86,6 +94,7 @@ static int push_text(lua_State *L) {
 void pl_push_message(lua_State *L, int index) {
   pl_vm *vm = pl_vm_of(L);
   lua_pushvalue(L, index);
+  if (lua_type(L, -1) == LUA_TSTRING) return;
   lua_pushcfunction(L, push_text);
   lua_insert(L, -2);
   pl_entry e;
@@ -167,6 +176,7 @@ static void finish(pl_task *t, int status, int n) {
   if (status != LUA_OK) {  // begin or on_return raised: nothing of the script is open
     lua_resetthread(co);
     lua_settop(co, 1);
+    if (status == LUA_ERRMEM) t->vm->collect = true;
     t->failed = true;
     n = 1;
   }
@@ -239,11 +249,13 @@ static bool run_slice(pl_task *t) {
 
 // True when the task was preempted and goes on first.
 static bool run_task(pl_task *t) {
+  pl_vm *vm = t->vm;
   if (t->kill || (!t->started && t->cancel.why != NULL)) {
     pl_task_end_hard(t, PL_CANCELLED, NULL);
     return false;
   }
   if (t->co == NULL && !pl_task_get_thread(t)) {
+    vm->collect = true;
     pl_task_end_hard(t, PL_MEMORY_LIMIT, NULL);
     return false;
   }
@@ -261,6 +273,16 @@ static void put_before(pl_list *to, pl_list *from) {
   pl_list_init(from);
 }
 
+// Objects with finalizers survive the collection that a failing allocation starts, and the next
+// one is due when the memory has doubled: never. So the tasks after this one would fail too.
+static void collect(pl_vm *vm) {
+  vm->collect = false;
+  pl_entry e;
+  pl_vm_enter(vm, &e, vm->L, NULL);
+  lua_gc(vm->L, LUA_GCCOLLECT);
+  pl_vm_leave(vm, &e);
+}
+
 static void run_ready(pl_work *work) {
   pl_vm *vm = pl_container(work, pl_vm, work);
   pl_loop *loop = vm->options.loop;
@@ -272,8 +294,10 @@ static void run_ready(pl_work *work) {
     pl_task *t = pl_container(pl_list_pop(&batch), pl_task, node);
     if (run_task(t)) {
       pl_list_push_front(&batch, &t->node);
+      pl_loop_end_turn(loop);
       break;
     }
+    if (vm->collect) collect(vm);
     if (n % TASKS_PER_LOOK != 0) continue;
     uint64_t now = pl_now_precise_us(loop);
     if (until == 0) until = now + PL_TURN_US / 2;

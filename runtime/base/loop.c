@@ -72,7 +72,8 @@ static bool run_next(pl_list *queue) {
 
 bool pl_loop_turn(pl_loop *l) {
   uint64_t end_us = l->clock.now_us + PL_TURN_US;
-  for (unsigned runs = 1; run_next(&l->work); runs++) {
+  l->turn_over = false;
+  for (unsigned runs = 1; !l->turn_over && run_next(&l->work); runs++) {
     if (runs % RUNS_PER_LOOK == 0 && pl_now_precise_us(l) >= end_us) break;
   }
   while (run_next(&l->flushes)) {

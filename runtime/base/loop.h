@@ -29,6 +29,7 @@ typedef struct pl_loop {
   pl_list flushes;  // of pl_work
   uv_loop_t *uv;    // NULL when time is virtual
   struct pl_loop_uv *driver;
+  bool turn_over;  // the running work has used up the turn
 } pl_loop;
 
 // A loop on its own uv_loop_t, with `log` handed over.
@@ -51,6 +52,11 @@ static inline bool pl_work_queued(const pl_work *w) {
 // libuv: runs until `pl_loop_stop`, or until nothing keeps the loop alive.
 void pl_loop_run(pl_loop *l);
 void pl_loop_stop(pl_loop *l);
+
+// The running work has lasted as long as a turn may: the network comes next.
+static inline void pl_loop_end_turn(pl_loop *l) {
+  l->turn_over = true;
+}
 
 // One turn: queued work, for at most PL_TURN_US of real time, then flushes. True when work is left.
 bool pl_loop_turn(pl_loop *l);

@@ -249,7 +249,8 @@ static void put_values(lua_State *L, int first, int n, pl_buf *out) {
   for (int i = 0; i < n; i++) {
     if (i > 0) pl_buf_append(out, " ", 1);
     size_t len;
-    const char *text = luaL_tolstring(L, first + i, &len);
+    pl_push_message(L, first + i);
+    const char *text = lua_tolstring(L, -1, &len);
     pl_buf_append(out, text, len);
     lua_pop(L, 1);
   }

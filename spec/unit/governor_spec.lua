@@ -1,0 +1,131 @@
+local script = require 'spec.support.script'
+
+-- The thread sanitizer delivers signals at system calls only, so every loop makes one now and then.
+local SPIN = 'for _ = 1, 1000 do end os.clock()'
+
+local function spinning(source)
+  return (source:gsub('SPIN', SPIN))
+end
+
+--- Runs turns of the loop until the task has ended, and says how much CPU time that took.
+local function finish(vm, run)
+  local start = os.clock()
+  while os.clock() - start < 20 do
+    vm:turn()
+    local state = run:state()
+    if state == 'done' or state == 'failed' or state == 'cancelled' then return os.clock() - start end
+  end
+  error('the task went on for 20 seconds')
+end
+
+local function killed(source, options)
+  local vm = script.vm(options or { cpu_limit_us = 100000 })
+  local run = script.start(vm, spinning(source))
+  local seconds = finish(vm, run)
+  return vm, run, seconds
+end
+
+describe('the governor', function()
+  after_each(script.close_all)
+
+  it('makes a task that computes give way to the loop, and lets it go on first', function()
+    local vm = script.vm()
+    local first = script.start(vm, spinning [[
+      local n, t0 = 0, spec.cpu()
+      while spec.cpu() - t0 < 0.1 do SPIN n = n + 1 end
+      log 'first'
+      return n > 0
+    ]])
+    script.start(vm, "log 'second'")
+    local turns = 0
+    while first:state() ~= 'done' do
+      vm:turn()
+      turns = turns + 1
+    end
+    assert.is_true(turns >= 3, turns .. ' turns')
+    local check = script.start(vm, 'return logged()')
+    vm:turn()
+    assert.equal('first,second', select(2, check:state()))
+  end)
+
+  for name, source in pairs {
+    ['a loop'] = 'while true do SPIN end',
+    ['a loop of pcalls'] = 'while true do pcall(function() while true do SPIN end end) end',
+    ['recursive pcalls'] = 'local function f() pcall(f) SPIN return f() end f()',
+    ['a message handler'] = "xpcall(error, function() while true do SPIN end end)",
+    ['a <close> variable'] = [[
+      local _ <close> = setmetatable({}, { __close = function() while true do SPIN end end }) error 'x']],
+    ['a nested coroutine'] = 'while true do coroutine.wrap(function() while true do SPIN end end)() end',
+    ['a resumed coroutine'] = [[
+      while true do coroutine.resume(coroutine.create(function() while true do SPIN end end)) end]],
+    ['a comparator'] = 'while true do pcall(table.sort, { 3, 2, 1 }, function() while true do SPIN end end) end',
+    ['a metamethod called from C'] = [[
+      local t = setmetatable({}, { __tostring = function() while true do SPIN end end })
+      while true do pcall(tostring, t) end]],
+    ['a replacement of gsub with pcalls'] = [[
+      string.gsub('a', 'a', function() while true do pcall(function() while true do SPIN end end) end end)]],
+    ['a body that is closed'] = [[
+      local co = coroutine.create(function()
+        local _ <close> = setmetatable({}, { __close = function() while true do SPIN end end })
+        coroutine.yield()
+      end)
+      coroutine.resume(co)
+      coroutine.close(co)
+      while true do SPIN end]],
+  } do
+    it('ends hard at the CPU limit ' .. name, function()
+      local vm, run, seconds = killed(source)
+      local state, result, trace = run:state()
+      assert.equal('failed', state)
+      assert.equal('CPU_LIMIT: used more CPU time than allowed between two waits', result)
+      assert.truthy(trace:find('stack traceback', 1, true))
+      assert.is_true(seconds < 2, seconds .. ' s')
+      assert.equal(1, select(3, vm:counts()))
+      assert.equal(0, (vm:counts()))
+    end)
+  end
+
+  it('counts between two waits only', function()
+    local vm = script.vm { cpu_limit_us = 100000 }
+    local run = script.start(vm, spinning [[
+      for _ = 1, 4 do
+        local t0 = spec.cpu()
+        while spec.cpu() - t0 < 0.05 do SPIN end
+        mesh.sleep(0)
+      end
+      return 'done'
+    ]])
+    finish(vm, run)
+    assert.equal('done', (run:state()))
+  end)
+
+  it('takes the limit of one task for another', function()
+    local vm = script.vm { cpu_limit_us = 60 * 1000000 }
+    local run = script.start(vm, spinning 'while true do SPIN end')
+    run:cpu_limit(50000)
+    finish(vm, run)
+    assert.equal('failed', (run:state()))
+  end)
+
+  it('ends hard a cancelled task that computes and does not wait, whatever it catches', function()
+    local vm = script.vm { cpu_limit_us = 60 * 1000000 }
+    local run = script.start(vm, spinning 'while true do pcall(function() SPIN end) end')
+    vm:turn()
+    run:cancel()
+    local seconds = finish(vm, run)
+    assert.equal('cancelled', (run:state()))
+    assert.is_true(seconds < 1.5, seconds .. ' s')
+  end)
+
+  it('leaves the VM usable after a hard end', function()
+    local vm = killed 'while true do SPIN end'
+    local run = script.start(vm, 'mesh.sleep(1) return 7')
+    vm:advance(2000000)
+    assert.equal('done 7', table.concat({ run:state() }, ' ', 1, 2))
+  end)
+
+  it('bounds the text of an error value', function()
+    local _, run = killed "error(setmetatable({}, { __tostring = function() while true do SPIN end end }))"
+    assert.equal('failed (an error value that has no text)', table.concat({ run:state() }, ' ', 1, 2))
+  end)
+end)
