@@ -373,6 +373,13 @@ static int l_stop(lua_State *L) {
   return 0;
 }
 
+// stopping(): whether the node has begun to stop.
+static int l_stopping(lua_State *L) {
+  const pl_node *n = pl_host_node(pl_host_of(L));
+  lua_pushboolean(L, n != NULL && pl_node_stopping(n));
+  return 1;
+}
+
 static int exit_finish(lua_State *L, pl_op *op) {
   (void)L, (void)op;
   return 0;
@@ -406,6 +413,7 @@ int pl_open_node(lua_State *L) {
       {"connect", l_connect},
       {"disconnect", l_disconnect},
       {"stop", l_stop},
+      {"stopping", l_stopping},
       {"options", l_options},
       {"contacts", l_contacts},
       {NULL, NULL},

@@ -205,6 +205,8 @@ static int main_begin(lua_State *L, void *user) {
     text += skip;
     len -= skip;
   }
+  if (len > 0 && text[0] == LUA_SIGNATURE[0])
+    return luaL_error(L, "%s: bytecode is refused, a script is text", s->path);
   int status = luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t");
   if (status != LUA_OK) lua_error(L);
   lua_remove(L, -2);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lua.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,11 +85,18 @@ static int begin(int argc, char **argv) {
   return command == NULL ? refuse(argv[1]) : act(command, argc - 2, argv + 2);
 }
 
-// What a full disk swallowed is a failure; a reader that went away had enough.
+// A reader that went away had enough, and who closed the descriptor wants no output.
+static bool is_wanted(int fd) {
+  struct pollfd p = {.fd = fd};
+  bool has_reader = poll(&p, 1, 0) != 1 || (p.revents & POLLERR) == 0;
+  return has_reader && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
+// What a full disk swallowed is a failure.
 static int end(int code) {
   errno = 0;
   bool failed = fflush(stdout) != 0 || ferror(stdout);
-  if (!failed || errno == EPIPE) return code;
+  if (!failed || !is_wanted(STDOUT_FILENO)) return code;
   fprintf(stderr, "IO_ERROR: cannot write to standard output%s%s\n", errno != 0 ? ": " : "",
           errno != 0 ? strerror(errno) : "");
   return code == PL_EXIT_OK ? PL_EXIT_FAILED : code;

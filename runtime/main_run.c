@@ -20,7 +20,8 @@ typedef struct session {
   pl_host *host;
   bool client;  // runs a command of the program, not a script of the user
   uv_signal_t signals[SIGNALS];
-  unsigned stops;  // signals to stop so far
+  unsigned stops;   // signals to stop so far
+  int interrupted;  // exit code of a client that was stopped by one; 0: it was not
   int code;
 } session;
 
@@ -71,7 +72,7 @@ static void on_ready(pl_host *h, void *user) {
 static void on_over(pl_host *h, int code, void *user) {
   (void)h;
   session *s = user;
-  s->code = code;
+  s->code = s->interrupted != 0 ? s->interrupted : code;
   // Nothing else is left: the loop ends when these are closed.
   for (int i = 0; i < SIGNALS; i++)
     uv_close((uv_handle_t *)&s->signals[i], NULL);
@@ -82,11 +83,12 @@ static const pl_host_ops host_ops = {.on_ready = on_ready, .on_over = on_over};
 // The first signal drains, the second does not wait for running calls, the third for nothing.
 static void on_stop(uv_signal_t *handle, int number) {
   session *s = handle->data;
-  int interrupted = 128 + number;  // as shells tell it
+  int as_shells_tell = 128 + number;
   s->stops++;
-  if (s->stops > 2 || (s->client && s->stops > 1)) _exit(interrupted);
+  if (s->stops > 2 || (s->client && s->stops > 1)) _exit(as_shells_tell);
   if (s->client) {
-    pl_host_stop_within(s->host, interrupted, 0);
+    s->interrupted = as_shells_tell;
+    pl_host_stop_within(s->host, as_shells_tell, 0);
   } else {
     pl_host_stop(s->host, PL_EXIT_OK);
   }

@@ -81,6 +81,7 @@ local function refuse_alone()
     return fail(NOT_REACHED, 'CONNECT_FAILED: no node was reached', lines)
   end
   local name = node.options().mesh.value or 'default'
+  if name == '' then fail(NOT_REACHED, 'CONNECT_FAILED: neither a local mesh nor a --peer to ask') end
   fail(NOT_REACHED, ("CONNECT_FAILED: no node runs in the local mesh '%s' of this user"):format(name), {
     "start one with 'perilune run FILE', or name one elsewhere with --peer URL",
   })
@@ -135,6 +136,7 @@ local function report(err)
     return err.exit
   end
   if has_left(err) then return 0 end -- whoever read the output had enough
+  if node.stopping() then return FAILED end -- interrupted, which is no news to who did it
   io.stderr:write(table.concat(describe(err), '\n'), '\n')
   return FAILED
 end
