@@ -27,6 +27,7 @@ local STOP_TIMEOUT = 12 -- a node may drain for 5 s, and finalizers run under sa
 
 --- Multiplies every timeout, for builds that are slow.
 local patience = tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1
+M.patience = patience
 
 local function own_folder()
   local link <close> = assert(io.popen 'readlink /proc/$PPID/exe')
@@ -60,6 +61,9 @@ end
 
 M.free_port = native.free_port
 M.now = native.now
+
+--- Does nothing for so many seconds: for what has no other sign of being over.
+function M.sleep(seconds) native.poll({}, {}, seconds) end
 
 --- The environment of a child: ours without PERILUNE_*, an own folder for local meshes, and `changes`.
 local function environment(changes)
