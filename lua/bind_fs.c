@@ -234,12 +234,13 @@ static void set_flags(lua_State *L) {
   }
 }
 
-// A script writes to FIFOs whose reader may be gone: an error, not the end of the process.
-static void ignore_sigpipe(void) {
+// A pipe without a reader and a file at the limit of the system are errors of one write, not the
+// end of the process.
+static void ignore_signal(int number) {
   struct sigaction now;
-  if (sigaction(SIGPIPE, NULL, &now) != 0 || now.sa_handler != SIG_DFL) return;
+  if (sigaction(number, NULL, &now) != 0 || now.sa_handler != SIG_DFL) return;
   now.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &now, NULL);
+  sigaction(number, &now, NULL);
 }
 
 static const luaL_Reg functions[] = {
@@ -252,7 +253,8 @@ static const luaL_Reg functions[] = {
 };
 
 int pl_open_fs(lua_State *L) {
-  ignore_sigpipe();
+  ignore_signal(SIGPIPE);
+  ignore_signal(SIGXFSZ);
   pl_file_register(L);
   pl_filewatch_register(L);
   luaL_newlib(L, functions);

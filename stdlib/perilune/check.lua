@@ -69,4 +69,21 @@ function M.options(options, schema, position, name)
   return options
 end
 
+--- The strings and numbers that a function writes as one string; one string alone is not copied.
+---
+---@param name string
+---@param ... string|number
+---@return string
+function M.join(name, ...)
+  local count = select('#', ...)
+  for i = 1, count do
+    local kind = type((select(i, ...)))
+    if kind ~= 'string' and kind ~= 'number' then
+      error(("bad argument #%d to '%s' (string expected, got %s)"):format(i, name, kind), 3)
+    end
+  end
+  if count == 1 then return tostring((...)) end
+  return table.concat { ... }
+end
+
 return M

@@ -40,8 +40,7 @@ end
 ---@return fun(): string|number|nil ...
 function File:lines(...)
   readers.check('lines', 2, ...)
-  local formats = table.pack(...)
-  return function() return self.reader:read(table.unpack(formats, 1, formats.n)) end
+  return self.reader:lines(...)
 end
 
 --- Bytes that were read ahead are given back, so that the position is the one the script believes in.
@@ -55,17 +54,9 @@ end
 ---@param ... string|number
 ---@return perilune.File self
 function File:write(...)
-  local parts = { ... }
-  for i = 1, select('#', ...) do
-    local value = parts[i]
-    if type(value) == 'number' then
-      parts[i] = tostring(value)
-    elseif type(value) ~= 'string' then
-      error(("bad argument #%d to 'write' (string expected, got %s)"):format(i, type(value)), 2)
-    end
-  end
+  local bytes = check.join('write', ...)
   rewind(self)
-  self.handle:write(table.concat(parts))
+  self.handle:write(bytes)
   return self
 end
 
@@ -201,8 +192,7 @@ function M.lines(path, options)
   check.arg(path, 'path', 1, 'fs.lines')
   options = check.options(options, { keep = 'boolean' }, 2, 'fs.lines')
   local file = wrap(core.open(path, core.RDONLY), path)
-  local reader, format = file.reader, options.keep and 'L' or 'l'
-  return function() return reader:read(format) end, nil, nil, file
+  return file.reader:lines(options.keep and 'L' or 'l'), nil, nil, file
 end
 
 --- Iterates over a file in pieces of at most `size` bytes (64 KiB). Leaving the loop closes the file.

@@ -1,6 +1,7 @@
 --- The waiting versions of Lua's own functions on standard input, processes and the shell (lua/io.c installs them).
 --- Each takes the original first, then the arguments of the original.
 
+local check = require 'perilune.check'
 local process = require 'perilune.core.process'
 local readers = require 'perilune.reader'
 local stdio = require 'perilune.stdio'
@@ -62,17 +63,17 @@ function Pipe:lines(...)
   local state = state_of(self, 2)
   readers.check('lines', 2, ...)
   if not state.reader then error('Bad file descriptor', 2) end
-  local formats = table.pack(...)
+  local next_line = state.reader:lines(...)
   return function()
     if state.closed then error('file is already closed', 2) end
-    return state.reader:read(table.unpack(formats, 1, formats.n))
+    return next_line()
   end
 end
 
 function Pipe:write(...)
   local state = state_of(self, 2)
   if state.reader then return nil, 'Bad file descriptor', 9 end
-  local bytes = table.concat { ... }
+  local bytes = check.join('write', ...)
   if bytes ~= '' then state.handle:write(bytes) end
   return self
 end

@@ -78,11 +78,7 @@ Input.__index = Input
 ---@param ... string|number
 ---@return perilune.process.Input self
 function Input:write(...)
-  local parts = { ... }
-  for i = 1, select('#', ...) do
-    if type(parts[i]) ~= 'number' then check.arg(parts[i], 'bytes', i, 'write') end
-  end
-  local bytes = table.concat(parts)
+  local bytes = check.join('write', ...)
   if bytes ~= '' then self.handle:write(bytes) end
   return self
 end
@@ -110,8 +106,7 @@ end
 ---@return fun(): string|number|nil ...
 function Output:lines(...)
   readers.check('lines', 2, ...)
-  local formats = table.pack(...)
-  return function() return self.reader:read(table.unpack(formats, 1, formats.n)) end
+  return self.reader:lines(...)
 end
 
 --- Iterates over the output in pieces as they come.

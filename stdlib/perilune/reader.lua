@@ -20,6 +20,8 @@ Reader.__index = Reader
 
 local CHUNK = 65536
 
+local find, sub = string.find, string.sub
+
 --- Fetches one more chunk; nil at the end. It may be empty when another task has read meanwhile.
 local function fill(self, n)
   local chunk = self.source:read(n or CHUNK)
@@ -64,7 +66,16 @@ local function find_newline(self)
   end
 end
 
+--- The next line. Most are whole in the buffer, and that way is short.
 local function read_line(self, keep)
+  local from = self.at
+  local newline = #self.more == 0 and find(self.buffer, '\n', from, true)
+  if newline then
+    self.turn = self.turn + 1
+    self.at = newline + 1
+    self.size = self.size - (newline + 1 - from)
+    return sub(self.buffer, from, keep and newline or newline - 1)
+  end
   local n = find_newline(self)
   merge(self)
   if n then
@@ -142,7 +153,7 @@ local function parse(format)
     return nil
   end
   if type(format) ~= 'string' then return nil end
-  return formats[format:gsub('^%*', ''):sub(1, 1)]
+  return formats[format] or formats[format:gsub('^%*', ''):sub(1, 1)]
 end
 
 --- Raises at `level` when a value is no format of `read`.
@@ -172,6 +183,20 @@ function Reader:read(...)
     if results[i] == nil then return table.unpack(results, 1, i) end
   end
   return table.unpack(results, 1, count)
+end
+
+--- An iterator that reads the formats each time.
+---
+---@param ... string|integer
+---@return fun(): string|number|nil ...
+function Reader:lines(...)
+  local format = ... or 'l'
+  if select('#', ...) < 2 and (format == 'l' or format == 'L') then
+    local keep = format == 'L'
+    return function() return read_line(self, keep) end
+  end
+  local all = table.pack(...)
+  return function() return self:read(table.unpack(all, 1, all.n)) end
 end
 
 --- The next bytes, whatever their number; nil at the end.

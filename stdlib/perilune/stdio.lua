@@ -30,21 +30,17 @@ end
 ---@return fun(): string|number|nil ...
 function M.lines(...)
   readers.check('lines', 2, ...)
-  local formats = table.pack(...)
-  return function() return stdin():read(table.unpack(formats, 1, formats.n)) end
+  return stdin():lines(...)
 end
 
 --- Writes to standard output and waits until whoever reads it has room. `print` does not wait.
 ---
 ---@param ... string|number
 function M.write(...)
-  local parts = { ... }
-  for i = 1, select('#', ...) do
-    if type(parts[i]) ~= 'number' then check.arg(parts[i], 'bytes', i, 'stdio.write') end
-  end
+  local bytes = check.join('stdio.write', ...)
   io.stdout:flush() -- what print has written before comes before
   output = output or core.standard(1)
-  output:write(table.concat(parts))
+  output:write(bytes)
 end
 
 local names = { stdin = true, stdout = true, stderr = true }
