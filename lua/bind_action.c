@@ -177,6 +177,11 @@ static void free_handling(handling *h) {
   pl_free(h);
 }
 
+// Not the handler's doing: nobody knows how far it came.
+static bool is_broken_off(pl_err code) {
+  return code == PL_TIMEOUT || code == PL_CANCELLED || code == PL_PEER_LOST;
+}
+
 static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback,
                    void *user) {
   (void)t, (void)n;
@@ -193,6 +198,7 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     pl_failure f = failure_of(L, name, traceback);
     if (state == PL_TASK_FAILED) log_failure(h, &f, name);
     pl_failure shown = f;
+    if (state == PL_TASK_CANCELLED && is_broken_off(f.code)) shown.outcome = PL_UNKNOWN;
     shown.node = *pl_node_id(pl_host_node(pl_script_host(pl_vm_host(h->action->vm))));
     if (!info.local_path) shown.traceback = (pl_bytes){0};
     pl_request_end(h->request, (pl_bytes){0}, &shown);

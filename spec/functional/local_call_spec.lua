@@ -1,6 +1,6 @@
 local cluster = require 'spec.support.cluster'
 
--- luacheck: globals mesh report
+-- luacheck: globals mesh report, ignore 211/guard 431
 
 cluster.describe('a call to the node itself', { 'mem', 'tcp' }, function(over)
   local function node()

@@ -1,6 +1,6 @@
 local cluster = require 'spec.support.cluster'
 
--- luacheck: globals mesh report
+-- luacheck: globals mesh report, ignore 211/guard 431
 
 local function producer()
   mesh.action('count', function(n)

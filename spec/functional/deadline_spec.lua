@@ -1,0 +1,140 @@
+local cluster = require 'spec.support.cluster'
+
+-- luacheck: globals mesh report, ignore 211/guard 431
+
+local function worker()
+  mesh.action('hold', function(seconds)
+    local guard <close> = setmetatable({}, { __close = function() report('closed', mesh.now()) end })
+    report('began', mesh.now())
+    mesh.sleep(seconds)
+    return 'held'
+  end)
+  mesh.action('one', function(seconds)
+    report 'one began'
+    mesh.sleep(seconds)
+    return 'one done'
+  end, { concurrency = 1 })
+  mesh.action('left', function()
+    local deadline = mesh.context().deadline
+    return deadline and deadline - mesh.now()
+  end)
+  mesh.action('nested', function(...)
+    local deadline = mesh.context().deadline
+    return mesh.with { timeout = 100 }.call('left'), deadline and deadline - mesh.now()
+  end)
+  mesh.action('quick', function(seconds)
+    mesh.sleep(seconds)
+    return 'quick'
+  end, { timeout = 0.1 })
+  mesh.action('late', function(seconds)
+    pcall(mesh.sleep, seconds)
+    return 'late'
+  end)
+end
+
+cluster.describe('the timeout of a call', cluster.kinds, function(over)
+  local a, b
+
+  before_each(function()
+    b = over.net:node('b', {}, worker)
+    a = over.net:node('a', { peers = { b } })
+    a:eval(function() mesh.wait 'hold' end)
+  end)
+
+  it('ends it in time and stops the handler', function()
+    for _, seconds in ipairs { 0.05, 0.3 } do
+      local err, took = a:eval(function(s)
+        local started = mesh.now()
+        local _, err = pcall(mesh.with { timeout = s }.call, 'hold', 100)
+        return err, mesh.now() - started
+      end, seconds)
+      assert.equal('TIMEOUT', err.code)
+      assert.equal('unknown', err.outcome)
+      assert.equal('hold', err.action)
+      assert.is_true(math.abs(took - seconds) <= 0.02, took)
+    end
+    over.net:settle()
+    local reports = b:reports()
+    assert.same({ 'began', 'closed', 'began', 'closed' }, b:reported())
+    assert.is_true(math.abs(reports[2][2] - reports[1][2] - 0.05) <= 0.02)
+    assert.is_true(math.abs(reports[4][2] - reports[3][2] - 0.3) <= 0.02)
+    assert.equal(0, over.net:metrics().requests_now)
+  end)
+
+  it('travels with the call and is inherited by calls in the handler', function()
+    local left, outer = a:eval(function() return mesh.with { timeout = 3 }.call 'nested' end)
+    assert.is_true(outer > 2.9 and outer <= 3, outer)
+    assert.is_true(left > 2.8 and left <= outer + 0.001, left)
+  end)
+
+  it('is never for 0, and else what the node says', function()
+    assert.is_nil((a:eval(function() return mesh.with { timeout = 0 }.call 'left' end)))
+    local standard = a:eval(function() return mesh.call 'left' end)
+    assert.is_true(standard > 9.9 and standard <= 10, standard)
+    local c = over.net:node('c', { peers = { b }, request_timeout = 0.1 })
+    assert.equal('TIMEOUT', c:fails(function() mesh.call('hold', 100) end).code)
+    local d = over.net:node('d', { peers = { b }, request_timeout = 0 })
+    assert.is_nil((d:eval(function() return mesh.call 'left' end)))
+  end)
+
+  it('of queued work is not_executed, and it never runs', function()
+    local first = a:start(function() return mesh.call('one', 0.3) end)
+    b:wait_reports(1)
+    local err = a:fails(function() mesh.with { timeout = 0.1 }.call('one', 0) end)
+    assert.equal('TIMEOUT', err.code)
+    assert.equal('not_executed', err.outcome)
+    assert.equal('one done', (first:wait()))
+    over.net:advance(0.05)
+    assert.same({ 'one began' }, b:reported())
+    assert.equal(1, over.net:metrics().requests_expired)
+  end)
+
+  it('that is over before it starts is not_sent', function()
+    local err = a:fails(function() mesh.with { timeout = 1e-7 }.call('hold', 1) end)
+    assert.equal('TIMEOUT', err.code)
+    assert.equal('not_sent', err.outcome)
+    over.net:settle()
+    assert.same({}, b:reported())
+  end)
+
+  it('discards and counts a reply that comes too late', function()
+    local err = a:fails(function() mesh.with { timeout = 0.05 }.call('late', 100) end)
+    assert.equal('TIMEOUT', err.code)
+    over.net:advance(0.05)
+    assert.equal(1, over.net:metrics().replies_late)
+    assert.equal('late', a:eval(function() return mesh.call('late', 0) end))
+  end)
+
+  it('can be the own one of an action', function()
+    assert.equal('quick', a:eval(function() return mesh.call('quick', 0.05) end))
+    local err, took = a:eval(function()
+      local started = mesh.now()
+      local _, err = pcall(mesh.call, 'quick', 5)
+      return err, mesh.now() - started
+    end)
+    assert.equal('TIMEOUT', err.code)
+    assert.equal('unknown', err.outcome)
+    assert.is_true(took < 0.15, took)
+  end)
+
+  it('leaves nothing behind for calls that end before it', function()
+    a:eval(function()
+      for i = 1, 200 do mesh.call('late', 0) end
+    end)
+    assert.equal(0, over.net:metrics().calls_now)
+  end)
+end)
+
+describe('a call without a timeout', function()
+  it('waits for ever', function()
+    local net = cluster.new 'mem'
+    local b = net:node('b', {}, worker)
+    local a = net:node('a', { peers = { b } })
+    local task = a:start(function() return mesh.with { timeout = 0 }.call('hold', 86400) end)
+    net:advance(86399)
+    assert.equal('running', task:state())
+    net:advance(2)
+    assert.equal('held', (task:wait()))
+    net:finish()
+  end)
+end)
