@@ -59,22 +59,29 @@ static pl_peer_state state_now(const pl_peer *p) {
   return p->was_up ? PL_PEER_RECONNECTING : PL_PEER_CONNECTING;
 }
 
+// Clients come and go all the time: that is no news.
+static pl_log_level level_of(const pl_peer *p) {
+  bool client = p->told.role == PL_ROLE_LEAF || p->peers->config.identity->role == PL_ROLE_LEAF;
+  return client ? PL_LOG_DEBUG : PL_LOG_INFO;
+}
+
 static void log_up(const pl_peer *p, pl_peer_state was) {
   char id[PL_ID_HEX];
   pl_id_format(&p->id, id);
-  pl_log_info(p->peers->loop->log, "link up", pl_f_bytes("peer", id, LOG_ID),
-              pl_f_text("name", pl_peer_name(p)),
-              pl_f_text("remote", pl_link_remote(pl_session_link(p->active->session))),
-              pl_f_bool("dialled", p->active->dialled), pl_f_text("was", state_names[was]));
+  pl_log_at(p->peers->loop->log, level_of(p), "link up", pl_f_bytes("peer", id, LOG_ID),
+            pl_f_text("name", pl_peer_name(p)),
+            pl_f_text("remote", pl_link_remote(pl_session_link(p->active->session))),
+            pl_f_bool("dialled", p->active->dialled), pl_f_text("was", state_names[was]));
 }
 
 static void log_lost(const pl_peer *p, pl_err why, const char *detail) {
   char id[PL_ID_HEX];
   pl_id_format(&p->id, id);
-  pl_log_info(p->peers->loop->log, why == PL_OK ? "link closed" : "link lost",
-              pl_f_bytes("peer", id, LOG_ID), pl_f_text("name", pl_peer_name(p)),
-              pl_f_text("why", pl_err_name(why)), pl_f_text("detail", detail),
-              pl_f_text("state", state_names[p->state]));
+  bool closed = why == PL_OK;
+  pl_log_at(p->peers->loop->log, closed ? level_of(p) : PL_LOG_INFO,
+            closed ? "link closed" : "link lost", pl_f_bytes("peer", id, LOG_ID),
+            pl_f_text("name", pl_peer_name(p)), pl_f_text("why", pl_err_name(why)),
+            pl_f_text("detail", detail), pl_f_text("state", state_names[p->state]));
 }
 
 static void forget(pl_peer *p) {
