@@ -293,7 +293,10 @@ static pl_err nobody_there(pl_service *sv, const pl_call_options *o, pl_failure 
 static pl_err choose(pl_service *sv, const pl_call_options *o, pl_offer **out, pl_failure *why) {
   pl_entry *e = pl_directory_find(&sv->directory, o->action);
   *out = e == NULL ? NULL : pl_directory_choose(e, o->node, &sv->config.identity->id);
-  return *out != NULL ? PL_OK : nobody_there(sv, o, why);
+  if (*out != NULL) return PL_OK;
+  if (e != NULL && pl_directory_drains(e, o->node, &sv->config.identity->id))
+    return refuse(why, PL_DRAINING, PL_NOT_EXECUTED, NULL, o->action);
+  return nobody_there(sv, o, why);
 }
 
 static pl_err admit(const pl_channel *ch, const pl_call_options *o, pl_bytes args,

@@ -130,3 +130,12 @@ pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only, const pl_id *self)
   }
   return best;
 }
+
+bool pl_directory_drains(const pl_entry *e, const pl_id *only, const pl_id *self) {
+  for (const pl_list *at = e->offers.next; at != &e->offers; at = at->next) {
+    const pl_offer *o = pl_container(at, const pl_offer, in_entry);
+    if (only != NULL && !pl_id_equal(pl_neighbour_id(o->neighbour, self), only)) continue;
+    if (o->neighbour->channel != NULL && o->neighbour->draining) return true;
+  }
+  return false;
+}

@@ -59,6 +59,8 @@ pl_entry *pl_directory_find(const pl_directory *d, pl_bytes name);
 // The offer with the fewest calls in flight from here among those that can be reached; equals take
 // turns. With `only`, of that node. NULL when there is none.
 pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only, const pl_id *self);
+// Whether there would be one if nobody were draining.
+bool pl_directory_drains(const pl_entry *e, const pl_id *only, const pl_id *self);
 
 // The id of a neighbour; `self` stands for this node.
 const pl_id *pl_neighbour_id(const pl_neighbour *n, const pl_id *self);
