@@ -18,6 +18,7 @@ static void push_object(lua_State *L, pl_interrupt *i) {
 int pl_interrupt_raise(lua_State *L, pl_task *t, pl_interrupt *i) {
   (void)t;
   i->raised = true;
+  i->caught = !pl_timer_active(&i->grace);  // on its way again: cleanup may wait until then
   luaL_checkstack(L, 10, NULL);
   push_object(L, i);
   return lua_error(L);

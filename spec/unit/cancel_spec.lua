@@ -97,6 +97,19 @@ describe('cancelling a task', function()
     end
   end)
 
+  it('lets cleanup wait also after it was caught', function()
+    local vm, r = cancelled [[
+      local _ <close> = closer(function() mesh.sleep(1) log 'cleaned' end)
+      pcall(mesh.sleep, 50)
+      mesh.sleep(50)
+    ]]
+    vm:advance(1500000)
+    assert.equal('cancelled', (r:state()))
+    local check = script.start(vm, 'return logged()')
+    vm:turn()
+    assert.equal('cleaned', select(2, check:state()))
+  end)
+
   it('reaches a yield that would not wait', function()
     local vm = script.vm()
     local r = script.start(vm, 'pcall(mesh.sleep, 50) coroutine.yield(1) return "went on"', { streams = true })
