@@ -208,6 +208,14 @@ static pl_id check_node(lua_State *L, pl_node *n, int arg) {
   return id;
 }
 
+// knows(id): everything that the node provides has been heard of, or will not be.
+static int l_knows(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  pl_id id = check_node(L, n, 1);
+  lua_pushboolean(L, pl_node_knows(n, &id));
+  return 1;
+}
+
 // Waiting for a change.
 
 typedef struct change_op {
@@ -403,20 +411,11 @@ int pl_os_exit(lua_State *L) {
 
 int pl_open_node(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"configure", l_configure},
-      {"start", l_start},
-      {"self", l_self},
-      {"nodes", l_nodes},
-      {"offers", l_offers},
-      {"changed", l_changed},
-      {"ping", l_ping},
-      {"connect", l_connect},
-      {"disconnect", l_disconnect},
-      {"stop", l_stop},
-      {"stopping", l_stopping},
-      {"options", l_options},
-      {"contacts", l_contacts},
-      {NULL, NULL},
+      {"configure", l_configure},   {"start", l_start},       {"self", l_self},
+      {"nodes", l_nodes},           {"offers", l_offers},     {"changed", l_changed},
+      {"knows", l_knows},           {"ping", l_ping},         {"connect", l_connect},
+      {"disconnect", l_disconnect}, {"stop", l_stop},         {"stopping", l_stopping},
+      {"options", l_options},       {"contacts", l_contacts}, {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

@@ -168,6 +168,9 @@ typedef struct pl_contact_info {
 typedef void pl_contact_fn(const pl_contact_info *info, void *user);
 void pl_node_each_contact(pl_node *n, pl_contact_fn *fn, void *user);
 
+// Whether everything that the node provides has been heard of, or will not be: it is not connected.
+bool pl_node_knows(pl_node *n, const pl_id *id);
+
 typedef struct pl_action_info {
   pl_bytes name;
   pl_bytes attributes;  // raw MessagePack map, may be empty

@@ -51,6 +51,11 @@ void pl_node_each(pl_node *n, pl_node_fn *fn, void *user) {
   }
 }
 
+bool pl_node_knows(pl_node *n, const pl_id *id) {
+  pl_peer *p = pl_peers_find(n->peers, id);
+  return p == NULL || pl_peer_status(p) != PL_PEER_UP || pl_service_knows(n->service, p);
+}
+
 void pl_node_each_action(pl_node *n, pl_action_fn *fn, void *user) {
   pl_service_each_action(n->service, fn, user);
 }

@@ -451,11 +451,18 @@ void *pl_request_user(const pl_request *r) {
   return r->user;
 }
 
+// The other end said how long a value it takes; 0: it did not.
+static bool is_too_large(const pl_request *r, size_t len) {
+  if (r->channel == NULL) return false;
+  uint64_t max = pl_session_message_max(r->channel->session);
+  return max > 0 && len > max;
+}
+
 pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
   assert(r->state == RUNNING);
   if (r->cancelled || r->channel == NULL) return PL_CLOSED;
   if (!r->stream) return PL_STREAM_EXPECTED;
-  if (item.len > pl_session_message_max(r->channel->session)) return PL_TOO_LARGE;
+  if (is_too_large(r, item.len)) return PL_TOO_LARGE;
   pl_timer_stop(&r->timer);  // the deadline of a stream bounds its start
   r->service->loop->metrics.chunks_sent++;
   if (pl_flow_item(&r->flow, item)) return PL_OK;
@@ -473,6 +480,13 @@ void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
   uint64_t took = pl_now_us(sv->loop) - r->started_us;
   sv->run_us += (took > sv->run_us ? took - sv->run_us : 0) / 8;
   sv->run_us -= (took < sv->run_us ? sv->run_us - took : 0) / 8;
+  pl_failure too_large;
+  if (failure == NULL && is_too_large(r, result.len)) {
+    too_large =
+        pl_failure_of(PL_TOO_LARGE, PL_EXECUTED, "the result is larger than the caller takes");
+    too_large.node = sv->config.identity->id;
+    failure = &too_large;
+  }
   send_last(r, result, failure);
   if (sv->waiting > 0) start_waiting(sv);
 }

@@ -34,11 +34,11 @@ end
 
 --- Calls it `n` times at once; returns how many came back well, and the codes of the others.
 local function storm(node, action, n)
-  return node:eval(function(action, n)
+  return node:eval(function(name, count)
     local good, codes, tasks, errs = 0, {}, {}, {}
-    for i = 1, n do
+    for i = 1, count do
       tasks[i] = mesh.spawn(function()
-        local ok, r = pcall(mesh.call, action, i)
+        local ok, r = pcall(mesh.call, name, i)
         if ok then
           assert(r == i)
           good = good + 1

@@ -85,10 +85,10 @@ cluster.describe('a stream', cluster.kinds, function(over)
 
   it('brings exactly k chunks before the error of the producer', function()
     for _, k in ipairs { 0, 1, 7, 1500 } do
-      local n, err = a:eval(function(k)
+      local n, err = a:eval(function(chunks)
         local n = 0
         local _, err = pcall(function()
-          for _ in mesh.stream('break after', k) do n = n + 1 end
+          for _ in mesh.stream('break after', chunks) do n = n + 1 end
         end)
         return n, err
       end, k)

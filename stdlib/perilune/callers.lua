@@ -22,9 +22,9 @@ local OPTIONS = {
   input = 'later',
 }
 
-local function is_offered(name)
+local function is_offered(name, by)
   for _, offer in ipairs(node.offers()) do
-    if offer.name == name then return true end
+    if offer.name == name and (not by or offer.node == by or offer.node_name == by) then return true end
   end
   return false
 end
@@ -33,9 +33,10 @@ end
 ---
 ---@param name string
 ---@param timeout number?
-function M.wait_for(name, timeout)
+---@param by string? Id or name of the one node that counts.
+function M.wait_for(name, timeout, by)
   local function wait()
-    while not is_offered(name) do
+    while not is_offered(name, by) do
       node.changed()
     end
     return true
@@ -77,7 +78,7 @@ function M.with(options)
   local function waiting(fn)
     return function(name, ...)
       node.start()
-      if type(name) == 'string' then M.wait_for(name, patience) end
+      if type(name) == 'string' then M.wait_for(name, patience, options.node) end
       return fn(name, ...)
     end
   end

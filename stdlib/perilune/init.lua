@@ -132,13 +132,17 @@ function M.ping(node, timeout)
   return core.ping(node, timeout or 10)
 end
 
---- Connects to an address and keeps it connected.
+--- Connects to an address and keeps it connected. What the node there provides is known then.
 ---
 ---@param url string
 ---@return string # the id of the node there
 function M.connect(url)
   core.start()
-  return core.connect(url)
+  local id = core.connect(url)
+  while not core.knows(id) do
+    core.changed()
+  end
+  return id
 end
 
 local DISCONNECT = { reason = 'string', allow_reconnect = 'boolean', abort = 'boolean' }
