@@ -151,6 +151,13 @@ function Node:cpu()
   return (fields[12] + fields[13]) / TICKS -- utime and stime
 end
 
+--- Whether a sanitizer watches it, which takes memory of its own.
+---@return boolean
+function Node:is_sanitized()
+  local file <close> = assert(io.open(('/proc/%d/maps'):format(self.process.pid)))
+  return file:read('a'):find 'lib[at]san' ~= nil
+end
+
 --- How many descriptors it has open.
 ---@return integer
 function Node:descriptors()
