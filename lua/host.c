@@ -85,13 +85,15 @@ pl_options *pl_host_options(lua_State *L) {
 
 pl_node *pl_host_start(lua_State *L) {
   pl_host *h = pl_host_of(L);
-  if (h->node != NULL) return h->node;
+  if (h->node != NULL && pl_node_started(h->node)) return h->node;
   if (h->stopping) pl_raise_code(L, PL_DRAINING, PL_NOT_SENT, "the node is stopping");
   char detail[PL_URL_MAX] = "";
   apply_log_options(h);
   for (pl_list *at = h->scripts.next; at != &h->scripts; at = at->next)
     pl_script_set_limits(pl_script_from(at), &h->options);
-  pl_err err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
+  // What could not be started once (a port in use) is tried again.
+  pl_err err = PL_OK;
+  if (h->node == NULL) err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
   if (err == PL_OK) err = pl_node_start(h->node, on_joined, h, detail);
   if (err != PL_OK)
     pl_raise_code(L, err, PL_NOT_SENT, "%s", detail[0] != '\0' ? detail : pl_err_text(err));

@@ -261,7 +261,8 @@ static int start_node(lua_State *L) {
 
 // With an address to listen on the node runs even if the script never mentioned the mesh.
 static bool start_listening(pl_script *s, lua_State *L) {
-  if (pl_host_node(s->host) != NULL || !pl_host_listens(s->host)) return true;
+  pl_node *n = pl_host_node(s->host);
+  if ((n != NULL && pl_node_started(n)) || !pl_host_listens(s->host)) return true;
   lua_pushcfunction(L, start_node);
   if (lua_pcall(L, 0, 0, 0) == LUA_OK) return true;
   print_error(L, NULL);

@@ -187,12 +187,21 @@ static pl_err dial_peers(pl_node *n, char *detail) {
   return PL_OK;
 }
 
+static void forget_all(pl_node *n) {
+  if (n->mesh != NULL) pl_local_mesh_close(n->mesh);
+  n->mesh = NULL;
+  while (!pl_list_empty(&n->contacts))
+    pl_contact_free(pl_container(n->contacts.next, pl_contact, node));
+  pl_texts_free(&n->addresses);
+}
+
 pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail) {
   assert(!n->started);
   pl_err err = open_listeners(n, detail);
   if (err == PL_OK) err = enter_mesh(n, detail);
   if (err == PL_OK) err = dial_peers(n, detail);
   if (err != PL_OK) {
+    forget_all(n);
     pl_peers_unlisten_all(n->peers);
     return err;
   }
@@ -240,10 +249,7 @@ static void close_all(pl_node *n) {
   n->closing = true;
   pl_timer_stop(&n->drain);
   pl_work_cancel(&n->join);
-  if (n->mesh != NULL) pl_local_mesh_close(n->mesh);
-  n->mesh = NULL;
-  while (!pl_list_empty(&n->contacts))
-    pl_contact_free(pl_container(n->contacts.next, pl_contact, node));
+  forget_all(n);
   n->open = 2;
   pl_peers_shutdown(n->peers, "the node stops", one_closed, n);
   pl_service_shutdown(n->service, one_closed, n);

@@ -94,7 +94,10 @@ function Node:id() return (self.host:node()) end
 function Node:addresses() return (select(2, self.host:node())) end
 
 --- An address to dial it.
-function Node:url() return assert(self:addresses()[1], 'it does not listen') end
+function Node:url()
+  local url = self:addresses()[1]
+  return url or error(self.name .. ' does not listen', 2)
+end
 
 function Node:stop(drain) self.host:stop(drain) end
 
@@ -145,6 +148,7 @@ end
 function Cluster:launch(name, options, main)
   local given = { name = name, listen = { listen_url(self, name) } }
   for key, value in pairs(options or {}) do given[key] = value end
+  given.mesh = given.mesh or '' -- never the local mesh of the user
   if given.listen == false then given.listen = nil end
   if given.peers then
     local urls = {}

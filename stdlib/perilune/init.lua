@@ -128,6 +128,8 @@ end
 ---@param timeout number? Seconds; 10 by default.
 ---@return number
 function M.ping(node, timeout)
+  check.arg(node, 'bytes', 1, 'mesh.ping')
+  check.arg(timeout, '?seconds', 2, 'mesh.ping')
   core.start()
   return core.ping(node, timeout or 10)
 end
@@ -137,6 +139,7 @@ end
 ---@param url string
 ---@return string # the id of the node there
 function M.connect(url)
+  check.arg(url, 'bytes', 1, 'mesh.connect')
   core.start()
   local id = core.connect(url)
   while not core.knows(id) do
@@ -152,6 +155,7 @@ local DISCONNECT = { reason = 'string', allow_reconnect = 'boolean', abort = 'bo
 ---@param node string Id or unique name.
 ---@param options { reason: string?, allow_reconnect: boolean?, abort: boolean? }?
 function M.disconnect(node, options)
+  check.arg(node, 'bytes', 1, 'mesh.disconnect')
   options = check.options(options, DISCONNECT, 2, 'mesh.disconnect')
   core.start()
   core.disconnect(node, options.reason, options.allow_reconnect, options.abort)
