@@ -108,6 +108,12 @@ describe('a task', function()
       (eval "return pcall(function()\n mesh.sleep(-1) end)"))
     assert.equal('false spec:2: mesh.every: seconds must be a number over 0',
       (eval "return pcall(function()\n mesh.every(0, print) end)"))
+    assert.equal('false spec:2: mesh.after: a function is expected, got nil',
+      (eval "return pcall(function()\n mesh.after(1) end)"))
+    assert.equal('false spec:2: mesh.every: a function is expected, got string',
+      (eval "return pcall(function()\n mesh.every(1, 'print') end)"))
+    assert.equal('false spec:2: mesh.all: [1]: perilune.Task expected, got number',
+      (eval "return pcall(function()\n mesh.all { 7 } end)"))
   end)
 
   it('refuses a chunk, which only a handler may yield', function()

@@ -31,7 +31,10 @@ local function add_all(g, tasks, what)
   end
   for i = 1, #tasks do
     local ok, message = pcall(g.add, g, tasks[i])
-    if not ok then error(('%s: [%d]: %s'):format(what, i, message), 3) end
+    if not ok then
+      local why = tostring(message):match '%((.*)%)$' or tostring(message) -- "bad argument #2 to '?' (…)"
+      error(('%s: [%d]: %s'):format(what, i, why), 3)
+    end
   end
 end
 
@@ -123,6 +126,10 @@ M.timeout = core.timeout
 ---@type fun(seconds: number)
 M.sleep = core.sleep
 
+local function check_function(fn, what)
+  if type(fn) ~= 'function' then error(('%s: a function is expected, got %s'):format(what, type(fn)), 3) end
+end
+
 --- Runs `fn(...)` in `seconds`, in a task of its own.
 ---
 ---@param seconds number
@@ -133,6 +140,7 @@ function M.after(seconds, fn, ...)
   if type(seconds) ~= 'number' or seconds ~= seconds or seconds < 0 then
     error('mesh.after: seconds must be a number from 0 on', 2)
   end
+  check_function(fn, 'mesh.after')
   return core.spawn(function(...)
     core.sleep(seconds)
     return fn(...)
@@ -150,6 +158,7 @@ function M.every(seconds, fn, ...)
   if type(seconds) ~= 'number' or seconds ~= seconds or seconds <= 0 then
     error('mesh.every: seconds must be a number over 0', 2)
   end
+  check_function(fn, 'mesh.every')
   return core.spawn(function(...)
     local next_at = core.now() + seconds
     while true do
