@@ -13,6 +13,8 @@ typedef struct pl_alloc_slab {
   char align[8];  // what follows is a multiple of 16
 } slab;
 
+static const size_t LARGEST = (size_t)1 << 40;  // one block; what asks for more is refused at once
+
 enum { SLAB_BYTES = 32 * 1024, POOLED_MAX = PL_ALLOC_STEP * PL_ALLOC_CLASSES };
 
 // The address sanitizer sees single blocks only: there each one is the general allocator's.
@@ -101,6 +103,7 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
     a->used -= old_size;
     return NULL;
   }
+  if (size > LARGEST) return NULL;
   // Shrinking must not fail, so it is never refused.
   if (a->enforce && size > old_size && a->limit != 0 &&
       (a->used >= a->limit || size - old_size > a->limit - a->used)) {

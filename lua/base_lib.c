@@ -1,5 +1,6 @@
 // The basic functions that differ from plain Lua's: pcall and xpcall see what breaks off a task,
-// load and its kin refuse bytecode, dofile may wait, string.rep does not spin.
+// load and its kin refuse bytecode, dofile may wait, string.rep does not spin. (setmetatable is in
+// finalizer.c.)
 
 #include <lauxlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static int end_pcall(lua_State *L, int status, lua_KContext extra) {
   return 2;
 }
 
-static int base_pcall(lua_State *L) {
+int pl_base_pcall(lua_State *L) {
   luaL_checkany(L, 1);
   lua_pushboolean(L, 1);
   lua_insert(L, 1);
@@ -34,7 +35,7 @@ static int on_message(lua_State *L) {
   return 1;
 }
 
-static int base_xpcall(lua_State *L) {
+int pl_base_xpcall(lua_State *L) {
   int n = lua_gettop(L);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   lua_pushvalue(L, 2);
@@ -80,7 +81,7 @@ static int end_dofile(lua_State *L, int status, lua_KContext ctx) {
   return lua_gettop(L) - 1;
 }
 
-static int base_dofile(lua_State *L) {
+int pl_base_dofile(lua_State *L) {
   const char *path = luaL_optstring(L, 1, NULL);
   lua_settop(L, 1);
   if (luaL_loadfilex(L, path, "t") != LUA_OK) return lua_error(L);
@@ -113,15 +114,16 @@ static void wrap_field(lua_State *L, const char *name, lua_CFunction f) {
 
 void pl_open_base(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"pcall", base_pcall},
-      {"xpcall", base_xpcall},
-      {"dofile", base_dofile},
+      {"pcall", pl_base_pcall},
+      {"xpcall", pl_base_xpcall},
+      {"dofile", pl_base_dofile},
       {NULL, NULL},
   };
   lua_pushglobaltable(L);
   luaL_setfuncs(L, functions, 0);
   wrap_field(L, "load", base_load);
   wrap_field(L, "loadfile", base_loadfile);
+  pl_open_finalizers(L);
   lua_getfield(L, -1, "string");
   wrap_field(L, "rep", string_rep);
   lua_pop(L, 2);

@@ -157,12 +157,16 @@ static int end_run(lua_State *L, int status, lua_KContext ctx) {
   bool broken = failed && pl_is_interrupt(L, -1, &s->interrupt);
   g->scope = NULL;
   pl_scope_close(s);
-  if (broken) return pl_task_push_results(L, g->failed);  // raises what broke the scope
+  if (broken) {
+    lua_getiuservalue(L, 1, 1);
+    lua_rawgetp(L, -1, g->failed);
+    return pl_task_push_results(L, -1);  // raises what broke the scope
+  }
   return failed ? lua_error(L) : lua_gettop(L) - 3;
 }
 
 // group:run(fn, ...) -> what fn returns. Runs in the current task, until a member fails.
-static int group_run(lua_State *L) {
+int pl_group_run(lua_State *L) {
   group *g = check_group(L);
   luaL_checkany(L, 2);
   pl_task *t = pl_vm_of(L)->current;
@@ -179,7 +183,7 @@ static int group_run(lua_State *L) {
 
 int pl_open_group(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"add", group_add},       {"next", group_next}, {"run", group_run},
+      {"add", group_add},       {"next", group_next}, {"run", pl_group_run},
       {"cancel", group_cancel}, {NULL, NULL},
   };
   static const luaL_Reg functions[] = {{"new", group_new}, {NULL, NULL}};

@@ -15,8 +15,11 @@
 #define TASK_TYPE "perilune.Task"
 #define SCOPE_TYPE "perilune.Scope"
 
+// User value 1 is the result when there is just one: that frees the coroutine of an ended task,
+// which holds several results, or an error, until its handle is collected.
 typedef struct handle {
   pl_task *task;  // one reference; NULL while it is being made
+  bool has_one;
 } handle;
 
 pl_task *pl_check_task(lua_State *L, int arg) {
@@ -40,13 +43,28 @@ static void on_spawn_end(pl_task *t, pl_task_state state, lua_State *L, int n,
   if (state != PL_TASK_FAILED || !pl_list_empty(&t->watchers)) return;
   pl_loop *loop = t->vm->options.loop;
   loop->metrics.tasks_failed++;
-  pl_task_log_failure(t->vm, L, traceback);
+  if (!t->kill) pl_task_log_failure(t->vm, L, traceback);  // else it has been
 }
 
-static const pl_task_type spawn_type = {.name = "spawn", .on_end = on_spawn_end};
+static void on_spawn_return(lua_State *L, int n, void *user) {
+  (void)user;
+  handle *h = lua_touserdata(L, 2);
+  if (n == 1) {
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 2, 1);
+  }
+  h->has_one = n == 1;
+  h->task->keep_results = n > 1;
+}
 
-// Moves the function at 2 and its arguments, on the stack up to its top, to the task's coroutine.
+static const pl_task_type spawn_type = {
+    .name = "spawn", .on_end = on_spawn_end, .on_return = on_spawn_return};
+
+// Moves the function at 2 and its arguments, on the stack up to its top, to the task's coroutine,
+// with the handle at 1.
 static void load_task(lua_State *L, pl_task *t) {
+  lua_pushvalue(L, 1);
+  lua_insert(L, 2);
   int n = lua_gettop(L) - 1;
   // What cannot be prepared for lack of memory fails when it is run.
   if (!pl_task_get_thread(t) || !lua_checkstack(t->co, n + 4)) {
@@ -63,8 +81,8 @@ static int spawn(lua_State *L, bool child) {
                    "function");
   pl_vm *vm = pl_vm_of(L);
   pl_task *current = vm->current;
-  handle *h = lua_newuserdatauv(L, sizeof *h, 0);
-  h->task = NULL;
+  handle *h = lua_newuserdatauv(L, sizeof *h, 1);
+  *h = (handle){0};
   luaL_setmetatable(L, TASK_TYPE);
   lua_insert(L, 1);
 
@@ -103,13 +121,18 @@ static int task_spawn_child(lua_State *L) {
 
 typedef struct awaiter {
   pl_op op;
-  pl_watcher watcher;
-  pl_task *target;  // held by the handle on the stack
+  pl_watcher watcher;  // of the task of the handle on the stack
 } awaiter;
 
 _Static_assert(sizeof(awaiter) <= PL_TASK_SPACE, "an awaiter lives in the space of its task");
 
-int pl_task_push_results(lua_State *L, pl_task *t) {
+int pl_task_push_results(lua_State *L, int index) {
+  const handle *h = lua_touserdata(L, index);
+  pl_task *t = h->task;
+  if (t->state == PL_TASK_DONE && t->co == NULL) {
+    if (h->has_one) lua_getiuservalue(L, index, 1);
+    return h->has_one;
+  }
   if (t->co == NULL) {  // it never ran
     pl_failure f = pl_failure_of(PL_MEMORY_LIMIT, PL_NOT_EXECUTED, "not enough memory");
     return pl_raise(L, t->cancel.why != NULL ? t->cancel.why : &f);
@@ -125,7 +148,8 @@ int pl_task_push_results(lua_State *L, pl_task *t) {
 }
 
 static int finish_await(lua_State *L, pl_op *op) {
-  return pl_task_push_results(L, pl_container(op, awaiter, op)->target);
+  (void)op;
+  return pl_task_push_results(L, 1);
 }
 
 static void cancel_await(pl_op *op) {
@@ -143,7 +167,7 @@ static void on_target_end(pl_watcher *w, pl_task *t) {
 static int task_await(lua_State *L) {
   pl_task *target = pl_check_task(L, 1);
   lua_settop(L, 1);
-  if (pl_task_has_ended(target)) return pl_task_push_results(L, target);
+  if (pl_task_has_ended(target)) return pl_task_push_results(L, 1);
   pl_op_check(L, &await_type);
   pl_task *t = pl_vm_of(L)->current;
   if (t == target) return luaL_error(L, "a task cannot await itself");
@@ -151,7 +175,6 @@ static int task_await(lua_State *L) {
   awaiter *a = (awaiter *)(void *)t->space;
   a->op.type = &await_type;
   a->watcher.on_end = on_target_end;
-  a->target = target;
   pl_list_push(&target->watchers, &a->watcher.node);
   return pl_op_wait(L, &a->op);
 }
@@ -254,7 +277,7 @@ static int end_timeout(lua_State *L, int status, lua_KContext ctx) {
 }
 
 // timeout(seconds, fn, ...) -> what fn returns; raises TIMEOUT when a wait of it takes longer
-static int task_timeout(lua_State *L) {
+int pl_task_timeout(lua_State *L) {
   uint64_t us = check_seconds(L, 1);
   luaL_checkany(L, 2);
   pl_task *t = pl_vm_of(L)->current;
@@ -306,7 +329,7 @@ static void make_types(lua_State *L) {
 int pl_open_task(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"spawn", task_spawn}, {"spawn_child", task_spawn_child},
-      {"sleep", task_sleep}, {"timeout", task_timeout},
+      {"sleep", task_sleep}, {"timeout", pl_task_timeout},
       {"now", task_now},     {"log_failure", task_log_failure},
       {NULL, NULL},
   };

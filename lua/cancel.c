@@ -185,6 +185,11 @@ void pl_task_end_hard(pl_task *t, pl_err code, const char *message) {
     lua_xmove(vm->L, t->co, 1);
     L = t->co;
   }
+  if (!cancelled) {
+    pl_log_error(vm->options.loop->log, "task ended hard", pl_f_text("script", vm->options.name),
+                 pl_f_text("kind", t->type->name), pl_f_text("error", pl_err_name(code)),
+                 pl_f_text("traceback", t->trace));
+  }
   pl_task_end(t, cancelled ? PL_TASK_CANCELLED : PL_TASK_FAILED, L, 1);
   if (L == vm->L) lua_pop(L, 1);
 }

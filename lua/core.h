@@ -52,8 +52,6 @@ typedef struct pl_watcher {
   void (*on_end)(struct pl_watcher *w, pl_task *t);
 } pl_watcher;
 
-enum { PL_TASK_SPACE = 128 };
-
 struct pl_task {
   pl_list node;      // of vm->ready or vm->held
   pl_list living;    // of vm->tasks
@@ -68,10 +66,11 @@ struct pl_task {
   pl_op *op;      // waited for, or over and not finished yet
   unsigned refs;  // one is the scheduler's until the end
   int co_ref;     // of `co` in the table of threads
-  int prepared;   // values on `co` before the first slice: function and arguments; 0: type->begin
+  int prepared;   // values on `co` before the first slice: owner, function, arguments; 0:
+                  // type->begin
   pl_task_state state;
   bool started, held, escaped, kill, failed;
-  bool keep_results;  // on `co` until the last reference is dropped
+  bool keep_results;  // on `co` until the last reference is dropped: several
   bool interrupted;   // the cancellation or a scope is set
   bool has_context;
   bool trace_live;  // the error that `trace` tells of is still travelling
@@ -106,6 +105,8 @@ struct pl_vm {
   pl_pass pass;
   unsigned yields_left;               // chunks before others get their turn
   volatile sig_atomic_t slice_ticks;  // counted by the governor
+  unsigned finalizer_ticks;           // of the slice, at which the running finalizer ends; or 0
+  unsigned finalizers_stopped;        // that took too long
   bool in_work;
   bool collect;  // a task failed for lack of memory
 
@@ -128,7 +129,8 @@ struct pl_vm {
 void pl_sched_init(pl_vm *vm);
 // Whether the task has used up its CPU time between two waits.
 bool pl_task_over_cpu(const pl_task *t);
-// Pushes what runs the `t->prepared` values that are put on its coroutine next.
+// Pushes what runs the `t->prepared` values that are put on its coroutine next: a value that stays
+// at index 2 for type->on_return, the function and its arguments.
 void pl_task_prepare(pl_task *t);
 void pl_task_make_ready(pl_task *t);  // it is in no list
 // Runs Lua in `co` outside a slice of its own: sets what the governor and the checks of waits need.
@@ -179,6 +181,22 @@ int pl_task_yield(lua_State *L, pl_task *t);
 // A wait that is over when the other ready tasks have run: `return pl_task_requeue(L);`
 int pl_task_requeue(lua_State *L);
 
+// The C functions below which a script may wait: what they call, they call with a continuation.
+#define PL_PASSAGES(X) \
+  X(pl_base_pcall)     \
+  X(pl_base_xpcall)    \
+  X(pl_base_dofile)    \
+  X(pl_base_require)   \
+  X(pl_co_resume)      \
+  X(pl_co_wrapped)     \
+  X(pl_co_run_wrapped) \
+  X(pl_task_body)      \
+  X(pl_task_timeout)   \
+  X(pl_group_run)
+#define X(function) int function(lua_State *L);
+PL_PASSAGES(X)
+#undef X
+
 // cancel.c
 // A running pcall caught the error at the top of L.
 void pl_note_caught(lua_State *L);
@@ -206,6 +224,9 @@ lua_State *pl_coroutine_inner(lua_State *co);
 
 // base_lib.c
 void pl_open_base(lua_State *L);
+// finalizer.c
+void pl_open_finalizers(lua_State *L);  // the global table is at the top
+
 // require.c
 void pl_open_require(lua_State *L);
 

@@ -10,9 +10,6 @@
 
 #include "lua/core.h"
 
-static int co_wrap_call(lua_State *L);
-static int co_resume(lua_State *L);
-
 static lua_State *check_thread(lua_State *L) {
   lua_State *co = lua_tothread(L, 1);
   luaL_argexpected(L, co != NULL, 1, "coroutine");
@@ -25,10 +22,10 @@ lua_State *pl_coroutine_inner(lua_State *co) {
   lua_State *inner = NULL;
   lua_getinfo(co, "f", &ar);
   lua_CFunction f = lua_tocfunction(co, -1);
-  if (f == co_wrap_call && lua_getupvalue(co, -1, 1) != NULL) {
+  if (f == pl_co_wrapped && lua_getupvalue(co, -1, 1) != NULL) {
     inner = lua_tothread(co, -1);
     lua_pop(co, 1);
-  } else if (f == co_resume && lua_getlocal(co, &ar, 1) != NULL) {
+  } else if (f == pl_co_resume && lua_getlocal(co, &ar, 1) != NULL) {
     inner = lua_tothread(co, -1);
     lua_pop(co, 1);
   }
@@ -117,7 +114,7 @@ static int refuse(lua_State *L, const char *message, kind how) {
   return 2;
 }
 
-static int co_resume(lua_State *L) {
+int pl_co_resume(lua_State *L) {
   lua_State *co = check_thread(L);
   int nargs = lua_gettop(L) - 1;
   if (pl_is_waiting(co)) return refuse(L, "cannot resume non-suspended coroutine", RESUME);
@@ -135,18 +132,18 @@ static int end_wrapped(lua_State *L, int status, lua_KContext ctx) {
   return lua_gettop(L) - 1;
 }
 
-static int run_wrapped(lua_State *L) {
+int pl_co_run_wrapped(lua_State *L) {
   lua_pushcfunction(L, pl_task_on_error);
   lua_insert(L, 1);
   int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, end_wrapped);
   return end_wrapped(L, status, 0);
 }
 
-static int co_wrap_call(lua_State *L) {
+int pl_co_wrapped(lua_State *L) {
   lua_State *co = lua_tothread(L, lua_upvalueindex(1));
   int nargs = lua_gettop(L);
   if (pl_is_waiting(co)) return refuse(L, "cannot resume non-suspended coroutine", WRAP);
-  // Before its first resume it holds run_wrapped and the function.
+  // Before its first resume it holds pl_co_run_wrapped and the function.
   bool fresh = lua_status(co) == LUA_OK && lua_gettop(co) == 2;
   if (!lua_checkstack(co, nargs)) return refuse(L, "too many arguments to resume", WRAP);
   luaL_checkstack(L, 4, NULL);
@@ -167,10 +164,10 @@ static int co_create(lua_State *L) {
 static int co_wrap(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_State *co = lua_newthread(L);
-  lua_pushcfunction(co, run_wrapped);
+  lua_pushcfunction(co, pl_co_run_wrapped);
   lua_pushvalue(L, 1);
   lua_xmove(L, co, 1);
-  lua_pushcclosure(L, co_wrap_call, 1);
+  lua_pushcclosure(L, pl_co_wrapped, 1);
   return 1;
 }
 
@@ -233,7 +230,7 @@ static int co_close(lua_State *L) {
 int pl_open_coroutine(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"create", co_create},
-      {"resume", co_resume},
+      {"resume", pl_co_resume},
       {"running", co_running},
       {"status", co_status},
       {"wrap", co_wrap},

@@ -36,6 +36,7 @@ static _Thread_local governor own;
 
 // Code that belongs to no task, as the text of an error value, gets what a cancelled task gets.
 static bool is_over(const pl_vm *vm) {
+  if (vm->finalizer_ticks > 0 && (unsigned)vm->slice_ticks >= vm->finalizer_ticks) return true;
   if (vm->current != NULL) return pl_task_over_cpu(vm->current);
   return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
 }

@@ -24,41 +24,54 @@ static const char *global_name(lua_State *L) {
   return NULL;
 }
 
-static bool is_boundary(lua_State *L, lua_Debug *ar) {
-  lua_getinfo(L, "nSf", ar);
+static bool is_passage(lua_CFunction f) {
+  static const lua_CFunction passages[] = {
+#define X(function) function,
+      PL_PASSAGES(X)
+#undef X
+  };
+  for (size_t i = 0; i < sizeof passages / sizeof *passages; i++) {
+    if (passages[i] == f) return true;
+  }
+  return false;
+}
+
+// The name of the function of `ar` in `co` when it is a boundary, else NULL. Leaves what it pushes.
+static const char *boundary_name(lua_State *L, lua_State *co, lua_Debug *ar) {
+  if (!lua_checkstack(co, 1) || lua_getinfo(co, "nSf", ar) == 0) return NULL;
+  lua_xmove(co, L, 1);
   bool c = ar->what[0] == 'C';
-  // The way outward leads through these; a wait passes them.
-  static const char *const open[] = {"pcall", "xpcall", "require", "dofile", "coroutine.resume"};
-  const char *name = c ? global_name(L) : NULL;
-  for (size_t i = 0; name != NULL && i < sizeof open / sizeof *open; i++) {
-    if (strcmp(name, open[i]) == 0) return false;
-  }
-  if (name != NULL) {
-    lua_pushstring(L, name);
-  } else if (ar->name != NULL) {
-    lua_pushfstring(L, "%s%s", strcmp(ar->namewhat, "metamethod") == 0 ? "__" : "", ar->name);
-  } else {
-    return false;  // called by another C function, which has a name
-  }
   // A finalizer is called by no function at all.
-  return c || (strcmp(ar->namewhat, "metamethod") == 0 && strcmp(ar->name, "__gc") == 0);
+  bool finalizer = ar->name != NULL && strcmp(ar->name, "__gc") == 0;
+  if ((!c && !finalizer) || is_passage(lua_tocfunction(L, -1))) return NULL;
+  const char *name = global_name(L);
+  if (name != NULL || ar->name == NULL || finalizer) return finalizer ? "__gc" : name;
+  bool metamethod = strcmp(ar->namewhat, "metamethod") == 0;
+  return lua_pushfstring(L, "%s%s", metamethod ? "__" : "", ar->name);
+}
+
+static int raise_at(lua_State *L, lua_State *co, int caller, const char *name,
+                    const char *boundary) {
+  lua_Debug ar;
+  const char *where = "";
+  if (lua_getstack(co, caller, &ar) && lua_getinfo(co, "Sl", &ar) && ar.currentline > 0) {
+    where = lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
+  }
+  return luaL_error(L, "%s cannot wait across a C boundary (%s)%s", name, boundary, where);
 }
 
 // Raises the error that names the boundary nearest to the running function of `L`.
 static int raise_boundary(lua_State *L, const char *name) {
   luaL_checkstack(L, 16, NULL);
   lua_Debug ar;
-  for (int i = 1; lua_getstack(L, i, &ar); i++) {
-    int top = lua_gettop(L);
-    if (is_boundary(L, &ar)) {
-      const char *boundary = lua_tostring(L, -1);
-      const char *where = "";
-      if (lua_getstack(L, i + 1, &ar) && lua_getinfo(L, "Sl", &ar) && ar.currentline > 0) {
-        where = lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
-      }
-      return luaL_error(L, "%s cannot wait across a C boundary (%s)%s", name, boundary, where);
+  for (const pl_level *level = pl_vm_of(L)->level; level != NULL; level = level->outer) {
+    int first = level->co == L ? 1 : 0;
+    for (int i = first; lua_getstack(level->co, i, &ar); i++) {
+      int top = lua_gettop(L);
+      const char *boundary = boundary_name(L, level->co, &ar);
+      if (boundary != NULL) return raise_at(L, level->co, i + 1, name, boundary);
+      lua_settop(L, top);
     }
-    lua_settop(L, top);
   }
   return luaL_error(L, "%s cannot wait across a C boundary", name);
 }
@@ -113,6 +126,10 @@ int pl_op_wait(lua_State *L, pl_op *op) {
   vm->pass = PL_PASS_WAIT;
   lua_pushlightuserdata(L, (void *)&pl_mark);
   return lua_yieldk(L, 1, (lua_KContext)op, resume_wait);
+}
+
+void *pl_op_space(lua_State *L) {
+  return pl_vm_of(L)->current->space;
 }
 
 void pl_op_wake(pl_op *op) {

@@ -176,7 +176,7 @@ static int require_again(lua_State *L, int status, lua_KContext ctx) {
   return search(L, LUA_OK, 0);
 }
 
-static int base_require(lua_State *L) {
+int pl_base_require(lua_State *L) {
   luaL_checkstring(L, 1);
   lua_settop(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -268,6 +268,6 @@ void pl_open_require(lua_State *L) {
   lua_pushcfunction(L, search_stdlib);
   insert_searcher(L, 2);
   lua_pop(L, 1);
-  lua_pushcclosure(L, base_require, 1);
+  lua_pushcclosure(L, pl_base_require, 1);
   lua_setglobal(L, "require");
 }

@@ -34,17 +34,17 @@ static int end_body(lua_State *L, int status, lua_KContext ctx) {
     if (status == LUA_ERRMEM) push_limit(L, t);
     return 1;
   }
-  int n = lua_gettop(L) - 1;
+  int n = lua_gettop(L) - (t->prepared > 0 ? 2 : 1);
   if (t->type->on_return != NULL) t->type->on_return(L, n, t->user);
   return n;
 }
 
-static int run_body(lua_State *L) {
+int pl_task_body(lua_State *L) {
   pl_task *t = pl_vm_of(L)->current;
   lua_pushcfunction(L, pl_task_on_error);
   int n;
   if (t->prepared > 0) {
-    n = t->prepared - 1;
+    n = t->prepared - 2;
     lua_insert(L, 1);
   } else {
     n = t->type->begin(L, t->user);
@@ -233,7 +233,7 @@ static bool run_slice(pl_task *t) {
   if (!t->started) {
     t->started = true;
     nargs = t->prepared;
-    if (nargs == 0) lua_pushcfunction(t->co, run_body);
+    if (nargs == 0) lua_pushcfunction(t->co, pl_task_body);
   }
   t->state = PL_TASK_RUNNING;
   vm->yields_left = YIELDS_PER_SLICE;
@@ -310,7 +310,7 @@ static void run_ready(pl_work *work) {
 
 // The first function of a prepared task lies below what its spawner moved there.
 void pl_task_prepare(pl_task *t) {
-  lua_pushcfunction(t->co, run_body);
+  lua_pushcfunction(t->co, pl_task_body);
 }
 
 void pl_sched_init(pl_vm *vm) {

@@ -59,6 +59,10 @@ struct pl_op {
 void pl_op_check(lua_State *L, const pl_op_type *type);
 // Suspends the running task until pl_op_wake: `return pl_op_wait(L, &my->op);`
 int pl_op_wait(lua_State *L, pl_op *op);
+// Memory for the op of the running task's wait, PL_TASK_SPACE bytes, not zeroed; until the wait is
+// finished or cancelled. Only inside a task.
+enum { PL_TASK_SPACE = 128 };
+void *pl_op_space(lua_State *L);
 // The operation is over: its task becomes ready. From loop callbacks; does not run Lua. Once.
 void pl_op_wake(pl_op *op);
 
@@ -84,7 +88,7 @@ typedef struct pl_task_type {
   void (*on_end)(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback,
                  void *user);
   // Optional. The function returned `n` values, on top of L: encode them here. May raise, which
-  // fails the task with that error.
+  // fails the task with that error. [-0, +0]
   void (*on_return)(lua_State *L, int n, void *user);
   // Optional. Pushes the context of the task (below), the first time that somebody asks. May raise.
   void (*context)(lua_State *L, void *user);

@@ -128,4 +128,32 @@ describe('the governor', function()
     local _, run = killed "error(setmetatable({}, { __tostring = function() while true do SPIN end end }))"
     assert.equal('failed (an error value that has no text)', table.concat({ run:state() }, ' ', 1, 2))
   end)
+
+  it('ends a finalizer that does not, and the task goes on', function()
+    local _, run, seconds = killed([[
+      for _ = 1, 3 do setmetatable({}, { __gc = function() while true do SPIN end end }) end
+      collectgarbage()
+      return 'on'
+    ]], { cpu_limit_us = 5000000 })
+    assert.equal('done on', table.concat({ run:state() }, ' ', 1, 2))
+    assert.is_true(seconds < 2, seconds .. ' s')
+  end)
+
+  it('ends finalizers that do not end when the VM is closed', function()
+    local vm = script.vm()
+    script.start(vm, spinning [[
+      for i = 1, 100 do keep = { keep, setmetatable({}, { __gc = function() while true do SPIN end end }) } end
+    ]])
+    vm:turn()
+    local start = os.clock()
+    script.close_all()
+    assert.is_true(os.clock() - start < 4)
+  end)
+
+  it('writes to the log what it ended hard, and where', function()
+    local vm = killed('local function endless() while true do SPIN end end endless()')
+    assert.truthy(vm:log():find('task ended hard', 1, true))
+    assert.truthy(vm:log():find('CPU_LIMIT', 1, true))
+    assert.truthy(vm:log():find('endless', 1, true))
+  end)
 end)

@@ -113,6 +113,16 @@ describe('a VM', function()
     assert.truthy(vm:log():find('in gc', 1, true), vm:log())
   end)
 
+  it('runs finalizers as plain Lua does, once and with their object', function()
+    assert.equal('1 7', eval [[
+      local n, seen = 0
+      local class = { __gc = function(o) n = n + 1 seen = o.value end }
+      setmetatable({ value = 7 }, class)
+      collectgarbage() collectgarbage()
+      return n, seen
+    ]])
+  end)
+
   it('refuses bytecode', function()
     assert.equal('nil true nil false', eval [[
       local code = string.dump(function() return 7 end)
