@@ -202,14 +202,14 @@ for _, kind in ipairs { 'tcp', 'unix' } do
         assert.is_true(sent < 8 * MIB) -- what the system holds in between
         if s:receive(0) == '' then break end
       end
-      assert.is_true(server:metrics().bytes_read < 256 * 1024)
+      assert.is_true(server:metrics().bytes_read < 2 * 256 * 1024) -- it may come in one read
       call_works(client)
     end)
 
     it('serves while a thousand are connected that never speak, and forgets them', function()
       leaves_no_trace(server, client, function()
         local silent = {}
-        for i = 1, 1000 do silent[i] = socket.connect(server.url) end
+        for i = 1, socket.allow(1000) do silent[i] = socket.connect(server.url) end
         local took = call_time(client)
         assert.is_true(took < 0.1 * process.patience, took)
         for _, s in ipairs(silent) do

@@ -44,6 +44,21 @@ function M.listen_unix(path)
   return new(native.socket_unix(path, 128))
 end
 
+local limit_before
+
+--- How many connections of `wanted` this process may open beside what it has; until the end of the test.
+function M.allow(wanted)
+  local file <close> = assert(io.open '/proc/self/limits')
+  local soft, hard = file:read('a'):match 'Max open files +(%w+) +(%w+)'
+  local most = tonumber(hard) or math.huge
+  local need = native.next_descriptor() + wanted + 50 -- and processes
+  if tonumber(soft) and tonumber(soft) < need then
+    local before = native.limit_descriptors(math.min(need, most))
+    limit_before = limit_before or before
+  end
+  return math.min(wanted, wanted + most - need)
+end
+
 local function wait(self, reading, timeout)
   local set = { self.fd }
   local ready = io_calls.poll(reading and set or {}, reading and {} or set, timeout or TIMEOUT)
@@ -105,6 +120,8 @@ end
 function M.clean_up()
   for _, s in ipairs(open) do s:close() end
   open = {}
+  if limit_before then native.limit_descriptors(limit_before) end
+  limit_before = nil
 end
 
 return M
