@@ -17,17 +17,21 @@ typedef struct action {
   pl_vm *vm;     // NULL once that is closed
   int handler;   // reference in the registry
   uint64_t cpu_limit_us;
+  struct handling *spare;  // recycled, a list through `next`
+  unsigned spare_count;
 } action;
 
 // One request that is being served.
 typedef struct handling {
+  struct handling *next;
   pl_request *request;
   action *action;
   pl_task *task;
   pl_op credit;  // the handler waits until it may emit more
   bool waiting;
   pl_list streams;  // that the handler opened
-  pl_bytes result;  // kept, between the return and the end
+  pl_bytes args;    // until it begins; the request's
+  pl_bytes result;  // between the return and the end
   int codec;
   bool returned;
 } handling;
@@ -57,10 +61,8 @@ static void on_credit(pl_request *r) {
 
 static int begin(lua_State *L, void *user) {
   handling *h = user;
-  pl_request_info info;
-  pl_request_info_get(h->request, &info);
   lua_rawgeti(L, LUA_REGISTRYINDEX, h->action->handler);
-  int n = pl_values_decode(L, (pl_codec)info.codec, info.args);
+  int n = pl_values_decode(L, (pl_codec)h->codec, h->args);
   pl_request_forget_args(h->request);
   return n;
 }
@@ -92,12 +94,11 @@ static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
   return PL_STEP_WAIT;
 }
 
+// The result is not copied: nothing else of the VM is encoded before the end of the task, which is
+// next.
 static void on_return(lua_State *L, int n, void *user) {
   handling *h = user;
-  pl_bytes result = encode(L, h, n, "result");
-  bool ok = pl_bytes_keep(&h->result, result);
-  pl_bytes_drop(&result);
-  if (!ok) pl_raise_code(L, PL_NO_MEMORY, PL_EXECUTED, "no memory for the result");
+  h->result = encode(L, h, n, "result");
   h->returned = true;
 }
 
@@ -165,16 +166,43 @@ static pl_failure failure_of(lua_State *L, const char *name, const char *traceba
 
 static void log_failure(const handling *h, const pl_failure *f, const char *name) {
   pl_log *log = pl_vm_loop(h->action->vm)->log;
+  const char *code = pl_err_name(f->code);
+  pl_bytes shown = f->name.len > 0 ? f->name : pl_bytes_of(code, strlen(code));
   pl_log_warn(log, "handler failed", pl_f_text("action", name),
-              pl_f_text("code", pl_err_name(f->code)),
+              pl_f_bytes("code", (const char *)shown.data, shown.len),
               pl_f_bytes("error", (const char *)f->message.data, f->message.len),
               pl_f_bytes("traceback", (const char *)f->traceback.data, f->traceback.len));
 }
 
+// Handlings are recycled: each request needs one.
+
+enum { SPARES_KEPT = 1024 };
+
+static handling *new_handling(action *a) {
+  handling *h = a->spare;
+  if (h == NULL) return pl_new(handling);
+  a->spare = h->next;
+  a->spare_count--;
+  *h = (handling){0};
+  return h;
+}
+
 static void free_handling(handling *h) {
+  action *a = h->action;
   pl_streams_close(&h->streams);
   pl_bytes_drop(&h->result);
-  pl_free(h);
+  if (a->spare_count == SPARES_KEPT) {
+    pl_free(h);
+    return;
+  }
+  h->next = a->spare;
+  a->spare = h;
+  a->spare_count++;
+}
+
+static void free_spares(action *a) {
+  for (handling *h; (h = a->spare) != NULL; pl_free(h))
+    a->spare = h->next;
 }
 
 // Not the handler's doing: nobody knows how far it came.
@@ -186,12 +214,12 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
                    void *user) {
   (void)t, (void)n;
   handling *h = user;
-  pl_request_info info;
-  pl_request_info_get(h->request, &info);
   pl_request_set_user(h->request, NULL);
   if (state == PL_TASK_DONE && h->returned) {
     pl_request_end(h->request, h->result, NULL);
   } else {
+    pl_request_info info;
+    pl_request_info_get(h->request, &info);
     char name[PL_NAME_MAX + 1];
     memcpy(name, info.action.data, info.action.len);
     name[info.action.len] = '\0';
@@ -230,16 +258,17 @@ static void on_start(pl_request *r, void *user) {
     refuse_request(r, PL_DRAINING, "the script is closing");
     return;
   }
-  handling *h = pl_new(handling);
+  handling *h = new_handling(a);
   pl_request_info info;
   pl_request_info_get(r, &info);
   h->request = r;
   h->action = a;
   h->codec = info.codec;
+  h->args = info.args;
   pl_list_init(&h->streams);
   h->task = pl_task_start(a->vm, &handler_type, h, NULL);
   if (h->task == NULL) {
-    pl_free(h);
+    free_handling(h);
     refuse_request(r, PL_BUSY, "too many tasks run in the script");
     return;
   }
@@ -257,6 +286,7 @@ static void on_gone(void *user) {
   action *a = user;
   if (a->vm != NULL) luaL_unref(pl_vm_state(a->vm), LUA_REGISTRYINDEX, a->handler);
   pl_list_remove(&a->node);
+  free_spares(a);
   pl_free(a);
 }
 

@@ -93,40 +93,40 @@ int pl_wait_joined(lua_State *L, lua_CFunction then) {
 
 // Calls.
 
+// In the space of its task.
 typedef struct call_op {
   pl_op op;
   pl_call *call;
 } call_op;
+_Static_assert(sizeof(call_op) <= PL_TASK_SPACE, "a call lives in the space of its task");
 
-// An ended call on the Lua stack, because decoding its result may raise.
-#define ENDED_CALL "perilune.Call"
+#define DEFAULTS "perilune.Caller"
 
-static int ended_call_close(lua_State *L) {
-  pl_call **box = lua_touserdata(L, 1);
-  if (*box != NULL) pl_call_free(*box, PL_CANCELLED);
-  *box = NULL;
+static void forget_ended(pl_call_defaults *d) {
+  if (d->ended != NULL) pl_call_free(d->ended, PL_CANCELLED);
+  d->ended = NULL;
+}
+
+static int defaults_close(lua_State *L) {
+  forget_ended(lua_touserdata(L, 1));
   return 0;
 }
 
 static int call_finish(lua_State *L, pl_op *op) {
-  call_op *o = pl_container(op, call_op, op);
-  pl_call *c = o->call;
-  pl_free(o);
-  lua_settop(L, 1);  // the action's name
-  pl_call **box = lua_newuserdatauv(L, sizeof *box, 0);
-  *box = c;
-  luaL_setmetatable(L, ENDED_CALL);
+  pl_call *c = pl_container(op, call_op, op)->call;
+  // From here on the defaults own the call: what follows may raise. One that did is freed by the
+  // next, or with them.
+  pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
+  forget_ended(d);
+  d->ended = c;
   if (pl_call_failure(c) != NULL) return pl_call_raise(L, pl_call_failure(c), 1);
   int n = pl_values_decode(L, (pl_codec)pl_call_codec(c), pl_call_result(c));
-  pl_call_free(c, PL_CANCELLED);
-  *box = NULL;
+  forget_ended(d);
   return n;
 }
 
 static void call_cancel(pl_op *op) {
-  call_op *o = pl_container(op, call_op, op);
-  pl_call_free(o->call, PL_CANCELLED);
-  pl_free(o);
+  pl_call_free(pl_container(op, call_op, op)->call, PL_CANCELLED);
 }
 
 static const pl_op_type call_type = {
@@ -151,15 +151,12 @@ static int call_now(lua_State *L) {
   o.codec = pl_node_codec(n, o.action);
   pl_bytes args = pl_call_encode_args(L, n, o.codec);
 
-  call_op *op = pl_new(call_op);
-  op->op.type = &call_type;
+  call_op *op = pl_op_space(L);
+  *op = (call_op){.op = {.type = &call_type}};
   pl_failure why;
   pl_err err = pl_node_call(&op->call, n, &o, args, &call_ops, op, &why);
   pl_bytes_drop(&args);
-  if (err != PL_OK) {
-    pl_free(op);
-    return pl_raise(L, &why);
-  }
+  if (err != PL_OK) return pl_raise(L, &why);
   return pl_op_wait(L, &op->op);
 }
 
@@ -177,6 +174,7 @@ static int l_caller(lua_State *L) {
   lua_settop(L, 4);
   pl_call_defaults *d = lua_newuserdatauv(L, sizeof *d, 1);
   *d = (pl_call_defaults){.timeout = luaL_optnumber(L, 1, NAN), .idle = luaL_checknumber(L, 4)};
+  luaL_setmetatable(L, DEFAULTS);
   if (!lua_isnil(L, 2)) {
     const char *node = luaL_checklstring(L, 2, &d->node_len);
     luaL_argcheck(L, d->node_len <= PL_NAME_MAX, 2, "longer than 255 bytes");
@@ -198,8 +196,8 @@ static int l_caller(lua_State *L) {
 }
 
 int pl_open_call(lua_State *L) {
-  luaL_newmetatable(L, ENDED_CALL);
-  lua_pushcfunction(L, ended_call_close);
+  luaL_newmetatable(L, DEFAULTS);
+  lua_pushcfunction(L, defaults_close);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
   pl_stream_register(L);

@@ -6,6 +6,7 @@
 
 // What mesh.with fixed for its calls. A userdata; user value 1: the encoded metadata.
 typedef struct pl_call_defaults {
+  pl_call *ended;  // whose result is being decoded, which may raise; else NULL
   double timeout;  // seconds; NAN: the node's request_timeout; 0: never
   double idle;     // seconds; 0: live
   bool has_node;

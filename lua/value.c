@@ -148,7 +148,7 @@ static int make_bytes(lua_State *L) {
 
 // Encoding.
 
-uint8_t *pl_encode_room(pl_encoder *e, size_t n) {
+uint8_t *pl_encode_grow(pl_encoder *e, size_t n) {
   size_t used = pl_buf_len(e->out) - e->start;
   if (n > e->max || used > e->max - n) {
     pl_raise_code(e->L, PL_TOO_LARGE, PL_NOT_SENT, "%s: more than %zu bytes encoded", e->root,

@@ -22,8 +22,15 @@ typedef struct pl_encoder {
   unsigned depth;
 } pl_encoder;
 
+uint8_t *pl_encode_grow(pl_encoder *e, size_t n);
 // Room for `n` bytes at the end; raises TOO_LARGE or NO_MEMORY.
-uint8_t *pl_encode_room(pl_encoder *e, size_t n);
+static inline uint8_t *pl_encode_room(pl_encoder *e, size_t n) {
+  pl_buf *b = e->out;
+  size_t used = b->end - b->start - e->start;
+  bool fits = b->data != NULL && n <= b->cap - b->end;
+  if (fits && n <= e->max && used <= e->max - n) return b->data + b->end;
+  return pl_encode_grow(e, n);
+}
 // Raises INVALID with the path of the value that is being encoded: "args[1].cb is a function".
 int pl_encode_fail(pl_encoder *e, const char *what);
 // At entry of a table: depth and cycles.

@@ -12,26 +12,12 @@
 #include "lua/value_impl.h"
 #include "wire/json.h"
 #include "wire/msgpack.h"
+#include "wire/utf8.h"
 
 static void encode_table(pl_encoder *e, int index);
 
 static void commit(pl_encoder *e, uint8_t *end) {
   pl_buf_commit(e->out, (size_t)(end - (e->out->data + e->out->end)));
-}
-
-static bool is_ascii(const char *s, size_t len) {
-  uint64_t bits = 0, word;
-  for (; len >= sizeof word; s += sizeof word, len -= sizeof word) {
-    memcpy(&word, s, sizeof word);
-    bits |= word;
-  }
-  for (; len > 0; s++, len--)
-    bits |= (unsigned char)*s;
-  return (bits & 0x8080808080808080U) == 0;
-}
-
-static bool is_text(const char *s, size_t len) {
-  return len < 64 ? is_ascii(s, len) || pl_utf8_valid(s, len) : pl_utf8_valid(s, len);
 }
 
 static void encode_bytes(pl_encoder *e, const char *s, size_t len, bool text) {
@@ -43,7 +29,7 @@ static void encode_bytes(pl_encoder *e, const char *s, size_t len, bool text) {
 static void encode_string(pl_encoder *e, int index) {
   size_t len;
   const char *s = lua_tolstring(e->L, index, &len);
-  encode_bytes(e, s, len, is_text(s, len));
+  encode_bytes(e, s, len, pl_utf8_valid(s, len));
 }
 
 static void encode_number(pl_encoder *e, int index) {
@@ -222,7 +208,7 @@ static void read_token(lua_State *L, pl_mp_reader *r, pl_mp_token *t) {
 
 static void push_text(lua_State *L, const pl_mp_token *t) {
   const char *s = (const char *)t->data;
-  if (!is_text(s, t->len)) pl_decode_fail(L, "the value holds text that is not UTF-8");
+  if (!pl_utf8_valid(s, t->len)) pl_decode_fail(L, "the value holds text that is not UTF-8");
   lua_pushlstring(L, s, t->len);
 }
 

@@ -56,16 +56,25 @@ static size_t home(const pl_map *m, uint64_t key, bool bytes) {
   return (size_t)(bytes ? key : mix(key, m->seed)) & m->mask;
 }
 
-// The place of a key, or the empty one where it would go.
-static pl_map_entry *probe(const pl_map *m, uint64_t key, const void *bytes, size_t len) {
-  size_t at = home(m, key, bytes != NULL);
+// Each finds the place of a key, or the empty one where it would go.
+
+static pl_map_entry *probe(const pl_map *m, uint64_t key) {
+  size_t at = home(m, key, false);
+  while (m->entries[at].value != NULL && m->entries[at].key != key)
+    at = (at + 1) & m->mask;
+  assert(m->entries[at].bytes == NULL);
+  return &m->entries[at];
+}
+
+static bool has_key(const pl_map_entry *e, const void *bytes, size_t len) {
+  return e->value != NULL && e->len == len && (len == 0 || memcmp(e->bytes, bytes, len) == 0);
+}
+
+static pl_map_entry *probe_bytes(const pl_map *m, uint64_t hash, const void *bytes, size_t len) {
+  size_t at = home(m, hash, true);
   for (;; at = (at + 1) & m->mask) {
     pl_map_entry *e = &m->entries[at];
-    if (e->value == NULL) return e;
-    if (e->key != key) continue;
-    assert((e->bytes == NULL) == (bytes == NULL));
-    if (bytes == NULL) return e;
-    if (e->len == len && memcmp(e->bytes, bytes, len) == 0) return e;
+    if (e->value == NULL || (e->key == hash && has_key(e, bytes, len))) return e;
   }
 }
 
@@ -94,18 +103,12 @@ static void make_room(pl_map *m) {
   }
 }
 
-static void *put(pl_map *m, uint64_t key, const void *bytes, size_t len, void *value) {
-  pl_map_entry *e = probe(m, key, bytes, len);
+// Fills a place; the value that was there is returned.
+static void *put(pl_map *m, pl_map_entry *e, uint64_t key, void *value) {
   void *old = e->value;
   e->value = value;
   if (old != NULL) return old;
-
   e->key = key;
-  e->len = len;
-  if (bytes != NULL) {
-    e->bytes = pl_alloc(len);
-    if (len > 0) memcpy(e->bytes, bytes, len);
-  }
   m->count++;
   return NULL;
 }
@@ -141,38 +144,46 @@ void pl_map_fini(pl_map *m) {
 }
 
 void *pl_map_find(const pl_map *m, uint64_t key) {
-  return m->count == 0 ? NULL : probe(m, key, NULL, 0)->value;
+  return m->count == 0 ? NULL : probe(m, key)->value;
 }
 
 void *pl_map_put(pl_map *m, uint64_t key, void *value) {
   assert(value != NULL);
   make_room(m);
-  return put(m, key, NULL, 0, value);
+  return put(m, probe(m, key), key, value);
 }
 
 void *pl_map_remove(pl_map *m, uint64_t key) {
-  return m->count == 0 ? NULL : take(m, probe(m, key, NULL, 0));
+  return m->count == 0 ? NULL : take(m, probe(m, key));
 }
 
-// An empty key may come without an address, which here tells the kinds of keys apart.
-static const void *addressed(const void *key) {
-  return key != NULL ? key : "";
-}
-
-void *pl_map_find_bytes(const pl_map *m, const void *key, size_t len) {
+// The place found last is tried first: names come in runs, and hashing one costs more than
+// comparing it.
+void *pl_map_find_bytes(pl_map *m, const void *key, size_t len) {
   if (m->count == 0) return NULL;
-  return probe(m, hash_bytes(key, len, m->seed), addressed(key), len)->value;
+  pl_map_entry *e = &m->entries[m->last & m->mask];
+  if (has_key(e, key, len)) return e->value;
+  e = probe_bytes(m, hash_bytes(key, len, m->seed), key, len);
+  if (e->value != NULL) m->last = (size_t)(e - m->entries);
+  return e->value;
 }
 
 void *pl_map_put_bytes(pl_map *m, const void *key, size_t len, void *value) {
   assert(value != NULL);
   make_room(m);
-  return put(m, hash_bytes(key, len, m->seed), addressed(key), len, value);
+  uint64_t hash = hash_bytes(key, len, m->seed);
+  pl_map_entry *e = probe_bytes(m, hash, key, len);
+  if (e->value == NULL) {
+    e->bytes = pl_alloc(len);
+    e->len = len;
+    if (len > 0) memcpy(e->bytes, key, len);
+  }
+  return put(m, e, hash, value);
 }
 
 void *pl_map_remove_bytes(pl_map *m, const void *key, size_t len) {
   if (m->count == 0) return NULL;
-  return take(m, probe(m, hash_bytes(key, len, m->seed), addressed(key), len));
+  return take(m, probe_bytes(m, hash_bytes(key, len, m->seed), key, len));
 }
 
 pl_map_entry *pl_map_next(const pl_map *m, size_t *at) {

@@ -18,6 +18,7 @@ typedef struct pl_map {
   pl_map_entry *entries;
   size_t count;
   size_t mask;  // places - 1, or 0 without entries
+  size_t last;  // where a byte key was found last
   uint64_t seed;
 } pl_map;
 
@@ -32,7 +33,7 @@ void *pl_map_put(pl_map *m, uint64_t key, void *value);
 void *pl_map_remove(pl_map *m, uint64_t key);
 
 // The same with byte-string keys, which are copied. A map has keys of one kind.
-void *pl_map_find_bytes(const pl_map *m, const void *key, size_t len);
+void *pl_map_find_bytes(pl_map *m, const void *key, size_t len);
 void *pl_map_put_bytes(pl_map *m, const void *key, size_t len, void *value);
 void *pl_map_remove_bytes(pl_map *m, const void *key, size_t len);
 

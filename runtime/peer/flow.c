@@ -179,27 +179,40 @@ static bool direct(const pl_flow *f, size_t len) {
          !link_is_full(f->lanes);
 }
 
-bool pl_flow_call(pl_flow *f, const pl_msg_call *head, pl_bytes args) {
-  pl_msg_call m = *head;
+// A call that fits the batch goes there at once, its head encoded in place.
+static bool write_call(pl_flow *f, const pl_msg_call *head, pl_bytes args) {
+  size_t room = pl_msg_call_room(head) + args.len;
+  if (args.len > PL_COPY_MAX || !direct(f, room)) return false;
+  pl_session *s = f->lanes->session;
+  uint8_t *start = pl_session_begin(s, room);
+  uint8_t *p = pl_msg_call_put(start, head);
+  if (args.len > 0) memcpy(p, args.data, args.len);
+  size_t len = (size_t)(p - start) + args.len;
+  pl_session_finish(s, PL_FRAME_CALL, f->flags, 0, f->label, len);
+  f->began = true;
+  return true;
+}
+
+bool pl_flow_call(pl_flow *f, pl_msg_call *head, pl_bytes args) {
+  head->body_len = 0;
+  if (write_call(f, head, args)) return true;
+
   pl_buf *map = &f->lanes->scratch;
   pl_buf_clear(map);
-  m.body_len = 0;
-  if (pl_msg_call_encode(map, &m) != PL_OK) goto no_memory;
-  bool whole = pl_buf_len(map) + args.len <= PL_FRAGMENT_MAX;
-  if (!whole) {
+  if (pl_msg_call_encode(map, head) != PL_OK) goto no_memory;
+  if (pl_buf_len(map) + args.len > PL_FRAGMENT_MAX) {
     pl_buf_clear(map);
-    m.body_len = args.len;
-    if (pl_msg_call_encode(map, &m) != PL_OK) goto no_memory;
+    head->body_len = args.len;
+    if (pl_msg_call_encode(map, head) != PL_OK) goto no_memory;
   }
   pl_bytes map_bytes = pl_bytes_of(pl_buf_data(map), pl_buf_len(map));
-  bool written = whole && direct(f, map_bytes.len + args.len);
-  if (written) {
-    f->began = true;
-    pl_session_send_parts(f->lanes->session, PL_FRAME_CALL, f->flags, 0, f->label, map_bytes, args);
-  } else {
+  if (head->body_len > 0 || !direct(f, map_bytes.len + args.len)) {
     enqueue(f, &(body){.type = PL_FRAME_CALL}, map_bytes, args);
+    return false;
   }
-  return written;
+  f->began = true;
+  pl_session_send_parts(f->lanes->session, PL_FRAME_CALL, f->flags, 0, f->label, map_bytes, args);
+  return true;
 
 no_memory:
   pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for a call to send");

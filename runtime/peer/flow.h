@@ -54,7 +54,7 @@ void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes body);
 
 // Each sends one body after all earlier ones. True: written. False: it waits (kept, or copied);
 // on_empty will tell. A body whose memory cannot be had closes the session.
-bool pl_flow_call(pl_flow *f, const pl_msg_call *head, pl_bytes args);
+bool pl_flow_call(pl_flow *f, pl_msg_call *head, pl_bytes args);  // sets head->body_len
 bool pl_flow_item(pl_flow *f, pl_bytes item);
 bool pl_flow_result(pl_flow *f, pl_bytes result);
 bool pl_flow_error(pl_flow *f, const pl_failure *failure);

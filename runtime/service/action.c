@@ -21,7 +21,7 @@ void pl_action_free(pl_action *a) {
   tell_gone(&a->gone);
 }
 
-pl_action *pl_action_find(const pl_service *sv, pl_bytes name) {
+pl_action *pl_action_find(pl_service *sv, pl_bytes name) {
   return pl_map_find_bytes(&sv->actions, name.data, name.len);
 }
 

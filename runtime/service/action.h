@@ -27,7 +27,7 @@ void pl_action_drop(pl_action *a);
 // Tells on_gone now; for the end of the service, when nothing refers to it.
 void pl_action_free(pl_action *a);
 
-pl_action *pl_action_find(const pl_service *sv, pl_bytes name);
+pl_action *pl_action_find(pl_service *sv, pl_bytes name);
 // A handler may start now.
 bool pl_action_has_slot(const pl_action *a);
 // Another request may wait.

@@ -30,12 +30,11 @@ struct pl_call {
   pl_timer timer;  // the deadline, then the gaps of a stream
   pl_work tidy;    // copies unread items out of the read slab at the end of the turn
   pl_bytes result;
-  pl_failure failure;
+  pl_failure *failure;  // owned; NULL: none
   pl_id callee;
   int codec;
   bool stream;
   bool settled;
-  bool failed;
   bool expecting;  // the consumer waits
   bool flowing;    // a first item came
   bool timing_out;
@@ -91,7 +90,7 @@ static void settle(pl_call *c) {
   assert(!c->settled);
   c->settled = true;
   pl_metrics *m = &c->service->loop->metrics;
-  if (c->failed) {
+  if (c->failure != NULL) {
     m->calls_failed++;
   } else {
     m->calls_ok++;
@@ -103,9 +102,9 @@ static void settle(pl_call *c) {
 }
 
 static void fail(pl_call *c, const pl_failure *f) {
-  c->failed = true;
-  c->failure = pl_failure_keep(f);
-  if (pl_id_is_zero(&c->failure.node)) c->failure.node = c->callee;
+  c->failure = pl_new(pl_failure);
+  *c->failure = pl_failure_keep(f);
+  if (pl_id_is_zero(&c->failure->node)) c->failure->node = c->callee;
   settle(c);
 }
 
@@ -408,7 +407,7 @@ bool pl_call_ended(const pl_call *c) {
 }
 
 const pl_failure *pl_call_failure(const pl_call *c) {
-  return c->failed ? &c->failure : NULL;
+  return c->failure;
 }
 
 pl_bytes pl_call_result(const pl_call *c) {
@@ -431,6 +430,7 @@ void pl_call_free(pl_call *c, pl_err why) {
   pl_work_cancel(&c->tidy);
   pl_intake_fini(&c->intake);
   pl_bytes_drop(&c->result);
-  if (c->failed) pl_failure_drop(&c->failure);
+  if (c->failure != NULL) pl_failure_drop(c->failure);
+  pl_free(c->failure);
   call_recycle(sv, c);
 }

@@ -38,7 +38,7 @@ static int codec_of(pl_bytes attributes) {
   return 0;
 }
 
-pl_entry *pl_directory_find(const pl_directory *d, pl_bytes name) {
+pl_entry *pl_directory_find(pl_directory *d, pl_bytes name) {
   return pl_map_find_bytes(&d->entries, name.data, name.len);
 }
 
@@ -61,7 +61,7 @@ static pl_offer *offer_of(pl_entry *e, const pl_neighbour *n) {
   return NULL;
 }
 
-pl_offer *pl_directory_own(const pl_directory *d, const pl_neighbour *n, pl_bytes name) {
+pl_offer *pl_directory_own(pl_directory *d, const pl_neighbour *n, pl_bytes name) {
   pl_entry *e = pl_directory_find(d, name);
   return e == NULL ? NULL : offer_of(e, n);
 }

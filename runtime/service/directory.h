@@ -52,10 +52,10 @@ bool pl_directory_withdraw(pl_directory *d, pl_neighbour *n, pl_bytes name);
 void pl_directory_withdraw_all(pl_directory *d, pl_neighbour *n);
 
 // The offer of that neighbour; NULL when there is none.
-pl_offer *pl_directory_own(const pl_directory *d, const pl_neighbour *n, pl_bytes name);
+pl_offer *pl_directory_own(pl_directory *d, const pl_neighbour *n, pl_bytes name);
 
 // NULL when nobody offers it.
-pl_entry *pl_directory_find(const pl_directory *d, pl_bytes name);
+pl_entry *pl_directory_find(pl_directory *d, pl_bytes name);
 // The offer with the fewest calls in flight from here among those that can be reached; equals take
 // turns. With `only`, of that node. NULL when there is none.
 pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only, const pl_id *self);

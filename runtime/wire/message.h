@@ -124,6 +124,10 @@ pl_err pl_msg_error_encode(pl_buf *out, const pl_failure *f);
 pl_err pl_msg_error_decode(pl_failure *out, pl_bytes src);
 
 pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m);
+// The same in two steps, for encoding in place: bytes that suffice, and the end of what was
+// written.
+size_t pl_msg_call_room(const pl_msg_call *m);
+uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m);
 // Bytes of the map (> 0), the arguments follow; or a negative pl_err.
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src);
 

@@ -2,6 +2,7 @@
 
 #include "wire/fields.h"
 #include "wire/message.h"
+#include "wire/utf8.h"
 
 static const pl_wire_field call_fields[] = {
     PL_WIRE_FIELD(1, pl_msg_call, call_id, U64),
@@ -33,25 +34,48 @@ static const pl_wire_map call_map = {
     .size = sizeof(pl_msg_call),
 };
 
+static bool read_uint(pl_mp_reader *r, uint64_t *v) {
+  pl_mp_token t;
+  if (pl_mp_read(r, &t) != PL_OK) return false;
+  *v = t.v.natural;  // also the bits of an integer
+  return t.kind == PL_MP_UINT || (t.kind == PL_MP_INT && t.v.integer >= 0);
+}
+
+// What nearly every call is: its id, its action and its timeout, and nothing else. 0 when it is
+// anything but that, valid or not.
+static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
+  if (src.len < 2 || src.data[0] != 0x83 || src.data[1] != 1) return 0;
+  pl_mp_reader r = {.at = src.data + 2, .end = src.data + src.len};
+  pl_mp_token t;
+  uint64_t call_id, timeout_ms;
+  if (!read_uint(&r, &call_id)) return 0;
+  if (r.at == r.end || *r.at++ != 2 || pl_mp_read(&r, &t) != PL_OK) return 0;
+  if (t.kind != PL_MP_STR || t.len > PL_NAME_MAX || !pl_utf8_valid(t.data, t.len)) return 0;
+  if (r.at == r.end || *r.at++ != 3 || !read_uint(&r, &timeout_ms)) return 0;
+  *out = (pl_msg_call){.call_id = call_id, .timeout_ms = timeout_ms};
+  out->action = pl_bytes_of(t.data, t.len);
+  return r.at - src.data;
+}
+
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src) {
-  return pl_wire_decode_prefix(out, &call_map, src);
+  ptrdiff_t took = decode_usual(out, src);
+  return took > 0 ? took : pl_wire_decode_prefix(out, &call_map, src);
 }
 
 // Encoding is written out, because every call passes here: the order of the fields and what is
 // left out are those of the table.
 
-static uint32_t pairs_of(const pl_msg_call *m) {
-  return 2U + (m->timeout_ms != 0) + m->stream + (m->window_items != 0) + (m->window_bytes != 0) +
-         (m->source.len != 0) + (m->destination.len != 0) + (m->hops_left != 0) +
+// What only some calls carry: keys 7 to 16.
+static uint32_t journey_pairs(const pl_msg_call *m) {
+  return (uint32_t)(m->source.len != 0) + (m->destination.len != 0) + (m->hops_left != 0) +
          (m->priority != 0) + (m->attempt != 0) + (m->first_call_id != 0) + (m->trace.len != 0) +
-         (m->meta.len != 0) + (m->identity.len != 0) + (m->ancestors.len != 0) + (m->codec != 0) +
-         (m->compression != 0) + (m->body_len != 0) + (m->idle_ms != 0) + m->input;
+         (m->meta.len != 0) + (m->identity.len != 0) + (m->ancestors.len != 0);
 }
 
-static size_t room_of(const pl_msg_call *m) {
-  enum { KEYS = 22 };
-  return KEYS * (1 + PL_MP_TOKEN_MAX) + m->action.len + m->source.len + m->destination.len +
-         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len;
+static uint32_t common_pairs(const pl_msg_call *m) {
+  return 2U + (m->timeout_ms != 0) + m->stream + (m->window_items != 0) + (m->window_bytes != 0) +
+         (m->codec != 0) + (m->compression != 0) + (m->body_len != 0) + (m->idle_ms != 0) +
+         m->input;
 }
 
 static uint8_t *put_uint(uint8_t *p, uint8_t key, uint64_t v) {
@@ -79,7 +103,6 @@ static uint8_t *put_raw(uint8_t *p, uint8_t key, pl_bytes v) {
   return p + 1 + v.len;
 }
 
-// What only some calls carry: keys 7 to 16.
 static uint8_t *put_journey(uint8_t *p, const pl_msg_call *m) {
   p = put_bin(p, 7, m->source);
   p = put_raw(p, 8, m->destination);
@@ -93,11 +116,15 @@ static uint8_t *put_journey(uint8_t *p, const pl_msg_call *m) {
   return put_raw(p, 16, m->ancestors);
 }
 
-pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m) {
-  uint8_t *start = pl_buf_reserve(out, room_of(m));
-  if (start == NULL) return PL_NO_MEMORY;
+size_t pl_msg_call_room(const pl_msg_call *m) {
+  enum { KEYS = 22 };
+  return KEYS * (1 + PL_MP_TOKEN_MAX) + m->action.len + m->source.len + m->destination.len +
+         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len;
+}
 
-  uint8_t *p = pl_mp_put_map(start, pairs_of(m));
+uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
+  uint32_t journey = journey_pairs(m);
+  p = pl_mp_put_map(p, common_pairs(m) + journey);
   *p++ = 1;
   p = pl_mp_put_uint(p, m->call_id);
   *p++ = 2;
@@ -106,12 +133,17 @@ pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m) {
   p = put_flag(p, 4, m->stream);
   p = put_uint(p, 5, m->window_items);
   p = put_uint(p, 6, m->window_bytes);
-  p = put_journey(p, m);
+  if (journey > 0) p = put_journey(p, m);
   p = put_uint(p, 17, m->codec);
   p = put_uint(p, 18, m->compression);
   p = put_uint(p, 19, m->body_len);
   p = put_uint(p, 20, m->idle_ms);
-  p = put_flag(p, 21, m->input);
-  pl_buf_commit(out, (size_t)(p - start));
+  return put_flag(p, 21, m->input);
+}
+
+pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m) {
+  uint8_t *start = pl_buf_reserve(out, pl_msg_call_room(m));
+  if (start == NULL) return PL_NO_MEMORY;
+  pl_buf_commit(out, (size_t)(pl_msg_call_put(start, m) - start));
   return PL_OK;
 }

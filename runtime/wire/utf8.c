@@ -59,7 +59,3 @@ size_t pl_utf8_prefix(const void *text, size_t len) {
   }
   return (size_t)(p - start);
 }
-
-bool pl_utf8_valid(const void *text, size_t len) {
-  return pl_utf8_prefix(text, len) == len;
-}
