@@ -1,0 +1,101 @@
+--- The examples do what they say.
+
+local process = require 'spec.support.process'
+
+local function example(name)
+  return process.root .. '/examples/' .. name
+end
+
+local function serve(...)
+  local p = process.start { process.perilune, 'run', ... }
+  p:wait_line '^ready '
+  return p
+end
+
+local function count(text, pattern)
+  return select(2, text:gsub(pattern, ''))
+end
+
+describe('examples/hello.lua', function()
+  it('adds and counts', function()
+    serve(example 'hello.lua')
+    local sum = process.perilune_run('call', 'add', '2', '3')
+    assert.same({ code = 0, stdout = '5\n', stderr = '' }, sum)
+    local counted = process.perilune_run('stream', 'count', '3')
+    assert.same({ code = 0, stdout = '1\n2\n3\n', stderr = '"done"\n' }, counted)
+  end)
+end)
+
+describe('examples/echo.lua', function()
+  it('ends in four ways, and cleans up each time', function()
+    local result = process.perilune_run('run', example 'echo.lua')
+    assert.equal(0, result.code, result.stderr)
+    local lines = {}
+    for line in result.stdout:gmatch '[^\n]+' do lines[#lines + 1] = line:match '^  the echo.*' end
+    assert.equal(4, #lines, result.stdout)
+    for i, name in ipairs { 'one', 'two', 'three', 'four' } do
+      assert.truthy(lines[i]:find(('  the echo of %q ends: CANCELLED'):format(name), 1, true), lines[i])
+    end
+    assert.truthy(result.stdout:find('raised\tfalse\tTIMEOUT', 1, true), result.stdout)
+  end)
+end)
+
+describe('examples/pipeline.lua', function()
+  local FILES = 40
+
+  local function folder()
+    local files = {}
+    for i = 1, FILES do files[('f%02d'):format(i)] = ('%d\n'):format(i):rep(20000) end
+    return process.temp_dir(files)
+  end
+
+  --- Waits until node `name` offers as many actions as it has.
+  local function wait_for_neighbours()
+    local deadline = process.now() + 10
+    repeat
+      local actions = process.perilune_run('actions')
+      if actions.stdout:find '\ndigest +2 ' then return end
+    until process.now() > deadline
+    error 'the nodes did not find each other'
+  end
+
+  it('digests every file of a folder, in order, on all nodes', function()
+    local dir = folder()
+    serve(example 'pipeline.lua', '--name', 'a')
+    serve(example 'pipeline.lua', '--name', 'b')
+    wait_for_neighbours()
+
+    local result = process.perilune_run('stream', 'digests', ('"%s"'):format(dir))
+    assert.equal(0, result.code, result.stderr)
+    local expected = process.run({ 'sh', '-c', 'sha256sum "$0"/*', dir }).stdout
+    local found = {}
+    for path, digest in result.stdout:gmatch '%["([^"]+)","(%x+)","[ab]"%]\n' do
+      found[#found + 1] = ('%s  %s\n'):format(digest, path)
+    end
+    assert.equal(expected, table.concat(found))
+    assert.is_true(count(result.stdout, '"a"%]\n') > 0, result.stdout)
+    assert.is_true(count(result.stdout, '"b"%]\n') > 0, result.stdout)
+  end)
+
+  it('tells its caller what is wrong with a folder', function()
+    serve(example 'pipeline.lua')
+    local result = process.perilune_run('stream', 'digests', '"/nowhere/at/all"')
+    assert.equal(1, result.code)
+    assert.matches('^IO_ERROR: .*/nowhere/at/all: no such file or directory\n', result.stderr)
+  end)
+end)
+
+describe('examples/demo', function()
+  it('counts, searches, calls, and shows that the producer stopped', function()
+    local env = { PERILUNE = process.perilune, TEXT_BYTES = '3000000' }
+    local result = process.run({ process.root .. '/examples/demo' }, { env = env, timeout = 60 })
+    assert.equal(0, result.code, result.stdout .. result.stderr)
+    local out = result.stdout
+    assert.is_true(count(out, '\n *%d+ %%  %a+ %d+') >= 2, out) -- progress
+    assert.equal(5, count(out, '\n +%d+: '), out)
+    assert.matches('\nwords +3%.0 MB in [^\n]* MB/s\n', out)
+    assert.matches('\ncalls +%d+ +in [^\n]* calls/s\n', out)
+    assert.matches('info  search stopped by its reader', out)
+    assert.is_nil(out:find('search finished', 1, true))
+  end)
+end)
