@@ -37,8 +37,9 @@ static const pl_wire_map call_map = {
 static bool read_uint(pl_mp_reader *r, uint64_t *v) {
   pl_mp_token t;
   if (pl_mp_read(r, &t) != PL_OK) return false;
-  *v = t.v.natural;  // also the bits of an integer
-  return t.kind == PL_MP_UINT || (t.kind == PL_MP_INT && t.v.integer >= 0);
+  bool natural = t.kind == PL_MP_UINT || (t.kind == PL_MP_INT && t.v.integer >= 0);
+  if (natural) *v = t.v.natural;  // also the bits of an integer
+  return natural;
 }
 
 // What nearly every call is: its id, its action and its timeout, and nothing else. 0 when it is
