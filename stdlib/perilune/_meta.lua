@@ -1,0 +1,146 @@
+---@meta perilune
+--- For editors and readers: what C provides of the surface. It is never loaded; spec/functional/meta_spec.lua holds it
+--- against the running module. The rest of the surface is annotated where it is written, in this folder.
+
+-- luacheck: ignore 241
+
+---@class perilune
+---@field null userdata An explicit nil inside tables.
+local mesh = {}
+
+--- Marks a string as binary, which valid UTF-8 would not be.
+---
+---@param s string
+---@return userdata
+function mesh.bytes(s) end
+
+--- Marks a table as an array of `n` elements, or of its length, and returns it.
+---
+---@param t table
+---@param n integer?
+---@return table
+function mesh.array(t, n) end
+
+--- Starts the node with these options and waits until every given peer has connected, or failed once.
+--- Optional; at most once, before anything else of the mesh.
+---
+---@param options table `perilune help run` lists them.
+function mesh.node(options) end
+
+--- Calls an action and returns its results, or raises a `perilune.Error`.
+---
+---@param name string
+---@param ... any
+---@return any ...
+function mesh.call(name, ...) end
+
+--- Calls an action for its chunks: `for a, b in mesh.stream(name, …) do`. Never waits.
+---
+---@param name string
+---@param ... any
+---@return perilune.Stream stream, nil, nil, perilune.Stream closing
+function mesh.stream(name, ...) end
+
+--- Starts `fn(...)` as a task of its own. It inherits the context of the running task, not its deadline.
+---
+---@param fn fun(...: any): ...: any
+---@param ... any
+---@return perilune.Task
+function mesh.spawn(fn, ...) end
+
+--- Runs `fn(...)` in the caller's task; what it waits for after `seconds` ends with `TIMEOUT`.
+---
+---@param seconds number
+---@param fn fun(...: any): ...: any
+---@param ... any
+---@return any ...
+function mesh.timeout(seconds, fn, ...) end
+
+--- Waits for `seconds`; 0 lets the other tasks run.
+---
+---@param seconds number
+function mesh.sleep(seconds) end
+
+--- Seconds on a clock that never jumps. Only differences mean something.
+---
+---@return number
+function mesh.now() end
+
+--- This node.
+---
+---@return perilune.Self
+function mesh.self() end
+
+--- The call that the running handler serves, also in the tasks that it spawned; nil outside of one.
+---
+---@return perilune.Context?
+function mesh.context() end
+
+--- What the process has counted since it started. Names that end in `_now` go up and down, all others only grow.
+---
+---@return table<string, integer>
+function mesh.metrics() end
+
+---@class perilune.Self
+---@field id string
+---@field name string
+---@field addresses string[]
+---@field version string
+---@field started number Seconds since 1970.
+---@field generation integer
+
+---@class perilune.Context
+---@field action string
+---@field caller { id: string, name: string }
+---@field meta table
+---@field deadline number? On the clock of `mesh.now()`.
+---@field stream boolean Whether the caller wants chunks.
+
+---@class perilune.Task
+---@field status 'ready'|'running'|'waiting'|'done'|'failed'|'cancelled'
+local Task = {}
+
+--- Waits for the end of the task; returns its results or raises its error.
+---
+---@return any ...
+function Task:await() end
+
+--- Breaks the task off.
+function Task:cancel() end
+
+---@class perilune.Stream
+---@operator call: any
+local Stream = {}
+
+--- Waits for the next chunk: true and its values; false when the stream has ended.
+---
+---@return boolean more
+---@return any ...
+function Stream:next() end
+
+--- What the action returned. Discards the chunks that nobody has read.
+---
+---@return any ...
+function Stream:result() end
+
+--- Cancels the producer, unless the stream has ended.
+function Stream:close() end
+
+--- Sends to the handler. Not available in this version.
+---
+---@param ... any
+function Stream:send(...) end
+
+--- Says that nothing more will be sent. Not available in this version.
+function Stream:finish() end
+
+---@class perilune.Error
+---@field code string
+---@field message string
+---@field outcome 'not_sent'|'not_executed'|'executed'|'unknown'
+---@field action string?
+---@field node string? The id of the node where it arose.
+---@field traceback string?
+---@field cause perilune.Error?
+---@field details any
+---@field retry_after number? Seconds.
