@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "main.h"
 
 // A descriptor that is missing would be given to the next socket, and prints would go there. What
@@ -103,6 +104,7 @@ static int end(int code) {
 }
 
 int main(int argc, char **argv) {
+  pl_mem_tune();
   fill_standard_descriptors();
   signal(SIGPIPE, SIG_IGN);  // a peer or reader that goes away is an error of one write
   // Whoever reads a pipe sees each line when it is printed, as a terminal does.

@@ -78,8 +78,7 @@ uint8_t *pl_buf_grow(pl_buf *b, size_t n) {
   bool worth_moving = b->start > b->cap / 2 && b->cap - len >= n;
   if (!worth_moving) {
     size_t cap = b->cap * 2 > BUF_MIN ? b->cap * 2 : BUF_MIN;
-    while (cap < len + n)
-      cap = cap > SIZE_MAX / 4 ? len + n : cap * 2;
+    if (cap < len + n) cap = len + n;
     if (cap > SIZE_MAX - sizeof(pl_slice)) return NULL;
     pl_slice *s = pl_try_realloc(slice_of(b), sizeof *s + cap);
     if (s == NULL) return NULL;

@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -86,6 +87,12 @@ void *pl_alloc(size_t size) {
   void *block = count(calloc(1, size > 0 ? size : 1));
   if (block == NULL) out_of_memory();
   return block;
+}
+
+void pl_mem_tune(void) {
+  enum { MIB = 1024 * 1024 };
+  mallopt(M_MMAP_THRESHOLD, 4 * MIB);
+  mallopt(M_TRIM_THRESHOLD, 16 * MIB);
 }
 
 void *pl_try_alloc(size_t size) {

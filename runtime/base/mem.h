@@ -24,5 +24,9 @@ size_t pl_mem_live(void);
 // Spec only: the n-th pl_try_* call from now fails, once. 0 disarms.
 void pl_mem_fail_at(size_t n);
 
+// For a process that moves big values all the time: what they leave is kept for the next, where
+// the C library would give it back and take it again page by page. Once, at the start.
+void pl_mem_tune(void);
+
 // The struct that holds `member`, given a pointer to the member.
 #define pl_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
