@@ -56,4 +56,3 @@ void pl_contacts_check_join(pl_node *n);
 // addresses.c
 void pl_addresses_add(pl_node *n, const char *bound);
 void pl_addresses_publish(pl_node *n);
-
