@@ -8,6 +8,7 @@
 #define TESTING_AREAS(X) \
   X(base) \
   X(cluster) \
+  X(flow) \
   X(filework) \
   X(link) \
   X(lua) \
