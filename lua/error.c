@@ -23,6 +23,30 @@ static int error_tostring(lua_State *L) {
   return 1;
 }
 
+const char *pl_error_push_text(lua_State *L, int index) {
+  index = lua_absindex(L, index);
+  if (!lua_istable(L, index)) return luaL_tolstring(L, index, NULL);
+  if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
+    lua_pop(L, 1);
+    return luaL_tolstring(L, index, NULL);
+  }
+  lua_pushliteral(L, "code");
+  lua_rawget(L, index);
+  lua_pushliteral(L, "message");
+  lua_rawget(L, index);
+  const char *code = lua_tostring(L, -2), *message = lua_tostring(L, -1);
+  if (code == NULL && message == NULL) {
+    lua_pop(L, 2);
+    return luaL_tolstring(L, index, NULL);
+  }
+  bool both = code != NULL && message != NULL;
+  const char *text = lua_pushfstring(L, "%s%s%s", code != NULL ? code : "", both ? ": " : "",
+                                     message != NULL ? message : "");
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  return text;
+}
+
 // [-0, +1]
 static void push_metatable(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key) == LUA_TTABLE) return;

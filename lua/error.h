@@ -18,6 +18,10 @@ int pl_raise_code(lua_State *L, pl_err code, pl_outcome outcome, const char *for
 // is negative.
 int pl_raise_io(lua_State *L, int uv_error, const char *what, const char *subject);
 
+// Pushes an error value as a person reads it: a table that a script raised is "code: message". Any
+// other value as tostring has it; may raise. [-0, +1]
+const char *pl_error_push_text(lua_State *L, int index);
+
 // True when the value is an error object.
 bool pl_error_is(lua_State *L, int index);
 // The failure that the error value at `index` (any value: object, script table with `code`, string,

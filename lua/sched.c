@@ -87,7 +87,7 @@ bool pl_vm_reset(pl_vm *vm, lua_State *co) {
 }
 
 static int push_text(lua_State *L) {
-  luaL_tolstring(L, 1, NULL);
+  pl_error_push_text(L, 1);
   return 1;
 }
 

@@ -234,7 +234,7 @@ static void print_details(lua_State *L) {
 // then that of where it came up here.
 static int describe(lua_State *L) {
   const char *traceback = lua_touserdata(L, 2);
-  fprintf(stderr, "%s\n", luaL_tolstring(L, 1, NULL));
+  fprintf(stderr, "%s\n", pl_error_push_text(L, 1));
   if (pl_error_is(L, 1)) {
     print_details(L);
     print_text(L, "traceback");

@@ -145,6 +145,8 @@ describe('perilune run', function()
     ["error 'boom'"] = 'app%.lua:1: boom\nstack traceback:',
     ['error()'] = 'nil',
     ['error{}'] = 'table: 0x',
+    ["error { code = 'MINE', message = 'no' }"] = '^MINE: no\nstack traceback:',
+    ["error { message = 'just text' }"] = '^just text\n',
     ["error(setmetatable({}, { __tostring = function() return 'mine' end }))"] = 'mine',
     ["error(setmetatable({}, { __tostring = function() error 'again' end }))"] = 'error',
     ["require 'perilune.nothing'"] = "module 'perilune.nothing' not found",
