@@ -21,6 +21,7 @@ local WORKER = [[
     coroutine.yield('\255\254', 5)
   end)
   mesh.action('fails', function() error { code = 'OUT_OF_STOCK', message = 'none left', details = { sku = 5 } } end)
+  mesh.action('steers', function() error('\27[2Jgone\r', 0) end)
   mesh.action('fails_later', function()
     for i = 1, 3 do coroutine.yield(i) end
     error('no more', 0)
@@ -176,6 +177,7 @@ describe('perilune call', function()
     local p = fails(1, '^NOT_FOUND: .*\n  action: nobody\n  outcome: not_sent\n$', 'call', 'nobody')
     assert.is_nil(p.stderr:find 'traceback')
     fails(1, '^OUT_OF_STOCK: none left\n.*\n  details: {"sku":5}\nstack traceback:\n', 'call', 'fails')
+    fails(1, '^HANDLER_ERROR: \\x1b%[2Jgone\\x0d\n', 'call', 'steers')
     fails(1, "^STREAM_EXPECTED: .*perilune stream'", 'call', 'count', '3')
   end)
 
@@ -296,7 +298,7 @@ end)
 describe('perilune nodes, actions and ping', function()
   it('show a table to people', function()
     start_worker('--name', 'worker')
-    local row = 'worker  ' .. ('%x'):rep(32) .. '  1     .*  up     9\n$'
+    local row = 'worker  ' .. ('%x'):rep(32) .. '  1     .*  up     10\n$'
     assert.matches('^NAME    ID +HOPS  ROUND TRIP  STATE  ACTIONS\n' .. row, perilune('nodes').stdout)
     assert.matches('\ncount +1 +worker +counts\n', perilune('actions').stdout)
   end)
@@ -310,7 +312,7 @@ describe('perilune nodes, actions and ping', function()
     assert.equal('worker', node.name)
     assert.equal(id, node.id)
     assert.equal(1, node.hops)
-    assert.equal(9, #node.actions)
+    assert.equal(10, #node.actions)
     for _, action in ipairs(json.decode(perilune('actions', '--json').stdout)) do
       assert.equal(1, #action.providers)
       assert.equal(id, action.providers[1].id)

@@ -114,6 +114,11 @@ local function has_left(err)
   return type(details) == 'table' and details.errno == 'EPIPE'
 end
 
+--- Text of others without what would steer the terminal of who reads it.
+local function printable(text)
+  return (text:gsub('[%z\1-\8\11-\31\127]', function(c) return ('\\x%02x'):format(c:byte()) end))
+end
+
 local function describe(err)
   local lines = { tostring(err) }
   if type(err) ~= 'table' then return lines end
@@ -137,7 +142,7 @@ local function report(err)
   end
   if has_left(err) then return 0 end -- whoever read the output had enough
   if node.stopping() then return FAILED end -- interrupted, which is no news to who did it
-  io.stderr:write(table.concat(describe(err), '\n'), '\n')
+  io.stderr:write(printable(table.concat(describe(err), '\n')), '\n')
   return FAILED
 end
 
