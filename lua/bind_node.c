@@ -258,6 +258,7 @@ static int l_changed(lua_State *L) {
 typedef struct errand {
   pl_op op;
   bool orphan;
+  bool done;
   pl_err err;
   uint64_t rtt_us;
   pl_id id;
@@ -265,11 +266,14 @@ typedef struct errand {
 } errand;
 
 static void errand_cancel(pl_op *op) {
-  pl_container(op, errand, op)->orphan = true;
+  errand *e = pl_container(op, errand, op);
+  e->orphan = true;
+  if (e->done) pl_free(e);
 }
 
 static void errand_done(errand *e, pl_err err) {
   e->err = err;
+  e->done = true;
   if (e->orphan) {
     pl_free(e);
   } else {

@@ -44,7 +44,8 @@ typedef struct pl_op_type {
   int (*finish)(lua_State *L, pl_op *op);
   // The wait was broken off (cancel, hard end, VM closing): stop the work. From now on the object
   // belongs to the implementer, who frees it now or when its I/O ends; it must not wake the op any
-  // more. May not raise, has no lua_State.
+  // more. Also called for an op that was woken, when its task ends before it could go on: the work
+  // is over then. May not raise, has no lua_State.
   void (*cancel)(pl_op *op);
 } pl_op_type;
 
