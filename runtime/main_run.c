@@ -1,5 +1,7 @@
 // Scripts in a node: the loop, the signals, the line that says ready, and the end.
 
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,11 +27,14 @@ typedef struct session {
   int code;
 } session;
 
-// Waits for a reader that is slow: the line must not be lost.
-static void write_all(int fd, const uint8_t *data, size_t len) {
+// Waits for a reader that is slow, but not for one that never reads: the node goes on without.
+static void write_patiently(int fd, const uint8_t *data, size_t len) {
+  enum { PATIENCE_MS = 1000 };
   while (len > 0) {
-    ssize_t n = write(fd, data, len);
-    if (n <= 0) return;  // closed; who does not listen misses it
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (poll(&p, 1, PATIENCE_MS) != 1) return;
+    ssize_t n = write(fd, data, len < PIPE_BUF ? len : PIPE_BUF);
+    if (n <= 0) return;  // closed
     data += n;
     len -= (size_t)n;
   }
@@ -60,7 +65,7 @@ void pl_ready_print(const pl_node *node) {
     put_text(&line, address);
   }
   put_text(&line, "\n");
-  write_all(STDERR_FILENO, pl_buf_data(&line), pl_buf_len(&line));
+  write_patiently(STDERR_FILENO, pl_buf_data(&line), pl_buf_len(&line));
   pl_buf_fini(&line);
 }
 

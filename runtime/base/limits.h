@@ -58,6 +58,7 @@ enum {
   PL_LOG_FIELDS = 32,        // fields of one log line of a script
 
   // local mesh
-  PL_LOCAL_DIALS = 8,       // neighbours a node dials by itself
-  PL_LOCAL_SOCKETS = 1024,  // directory entries looked at
+  PL_LOCAL_DIALS = 8,          // neighbours a node dials by itself
+  PL_LOCAL_SOCKETS = 1024,     // directory entries looked at
+  PL_LOCAL_JOIN_US = 1000000,  // who has not answered on a local socket by then was stopped
 };

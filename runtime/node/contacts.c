@@ -125,3 +125,11 @@ static void run_join(pl_work *w) {
 void pl_contacts_check_join(pl_node *n) {
   if (n->joined != NULL) pl_loop_defer(n->loop, &n->join, run_join);
 }
+
+void pl_contacts_join_without_local(pl_node *n) {
+  for (pl_list *at = n->contacts.next; at != &n->contacts; at = at->next) {
+    pl_contact *c = pl_container(at, pl_contact, node);
+    if (c->local) settle(c);
+  }
+  pl_contacts_check_join(n);
+}

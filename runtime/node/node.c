@@ -164,6 +164,10 @@ static pl_err open_listeners(pl_node *n, char *detail) {
   return PL_OK;
 }
 
+static void on_local_join_over(pl_timer *t) {
+  pl_contacts_join_without_local(pl_container(t, pl_node, local_join));
+}
+
 static pl_err enter_mesh(pl_node *n, char *detail) {
   const pl_options *o = &n->options;
   const char *name = o->mesh;
@@ -175,6 +179,8 @@ static pl_err enter_mesh(pl_node *n, char *detail) {
   const char *urls[PL_LOCAL_DIALS];
   size_t count = pl_local_mesh_look(n->mesh, urls);
   pl_contacts_set_local(n, urls, count, true);
+  if (count > 0)
+    pl_timer_start(&n->loop->clock, &n->local_join, PL_LOCAL_JOIN_US, on_local_join_over);
   return PL_OK;
 }
 
@@ -188,11 +194,13 @@ static pl_err dial_peers(pl_node *n, char *detail) {
 }
 
 static void forget_all(pl_node *n) {
+  pl_timer_stop(&n->local_join);
   if (n->mesh != NULL) pl_local_mesh_close(n->mesh);
   n->mesh = NULL;
   while (!pl_list_empty(&n->contacts))
     pl_contact_free(pl_container(n->contacts.next, pl_contact, node));
   pl_texts_free(&n->addresses);
+  pl_texts_free(&n->listeners);
 }
 
 pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail) {

@@ -38,6 +38,7 @@ struct pl_node {
   pl_work join;    // looks whether the join is complete
   void (*joined)(void *user);
   void *joined_user;
+  pl_timer local_join;  // until when the join waits for nodes of the local mesh
   pl_timer drain;
   void (*stopped)(void *user);
   void *stopped_user;
@@ -52,6 +53,8 @@ void pl_contact_free(pl_contact *c);
 // Contacts of the local mesh that are not in `urls` any more are given up.
 void pl_contacts_set_local(pl_node *n, const char *const *urls, size_t count, bool awaited);
 void pl_contacts_check_join(pl_node *n);
+// The join does not wait for nodes of the local mesh any more.
+void pl_contacts_join_without_local(pl_node *n);
 
 // addresses.c
 void pl_addresses_add(pl_node *n, const char *bound);

@@ -235,11 +235,16 @@ describe('what somebody put into the folder', function()
     for _, name in ipairs(names) do assert.equal('file', lfs.attributes(dir .. name, 'mode')) end
   end)
 
-  it('does not hold up a client for longer than a handshake when it says nothing', function()
+  it('holds up nobody for long when it says nothing', function()
     local runtime, dir = folder()
     socket.listen_unix(dir .. ID .. '.sock')
-    start(WORKER, runtime):wait_line '^ready '
-    local p = call(runtime, 'sum', '[1,2]', '--handshake-timeout=0.3')
+    local stopped = start("require('perilune').action('stopped', print)", runtime)
+    stopped:wait_line '^ready '
+    stopped:kill 'STOP'
+    start(WORKER, runtime):wait_line('^ready ', 3)
+    local began = process.now()
+    local p = call(runtime, 'sum', '[1,2]')
     assert.equal('3\n', p.stdout, p.stderr)
+    assert.is_true(process.now() - began < 3)
   end)
 end)
