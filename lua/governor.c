@@ -85,7 +85,9 @@ static void on_tick(int signal, siginfo_t *info, void *context) {
     int missed = info->si_code == SI_TIMER ? info->si_overrun : 0;
     vm->slice_ticks += 1 + (missed > 0 ? missed : 0);
     lua_State *running = vm->running;
-    if (vm->slice_ticks >= TICKS_PER_SLICE && running != NULL) {
+    // Arming walks all frames: of a deep recursion for longer than a tick. Once is enough.
+    bool due = vm->slice_ticks >= TICKS_PER_SLICE && running != NULL;
+    if (due && (lua_gethook(running) != slice_hook || lua_gethookmask(running) == 0)) {
       lua_sethook(running, slice_hook, LUA_MASKCOUNT, 1);
     }
   }

@@ -265,10 +265,48 @@ static void keep_trace(pl_task *t, const char *text, size_t len) {
   t->trace_live = true;
 }
 
+enum {
+  TRACE_DEEP = 1000,  // levels from which on only the innermost are shown
+  TRACE_LEVELS = 20,
+};
+
+static void add_level(luaL_Buffer *b, lua_State *L, lua_Debug *ar) {
+  lua_getinfo(L, "Sln", ar);
+  if (ar->currentline > 0) {
+    lua_pushfstring(L, "\n\t%s:%d: in ", ar->short_src, ar->currentline);
+  } else {
+    lua_pushfstring(L, "\n\t%s: in ", ar->short_src);
+  }
+  luaL_addvalue(b);
+  if (ar->name != NULL) {
+    lua_pushfstring(L, "%s '%s'", ar->namewhat, ar->name);
+  } else {
+    lua_pushfstring(L, "function <%s:%d>", ar->short_src, ar->linedefined);
+  }
+  luaL_addvalue(b);
+}
+
+// Lua's own walks all levels again and again, which at the bottom of a deep recursion takes longer
+// than others may be held up.
+static void push_traceback(lua_State *L) {  // [-0, +1]
+  lua_Debug ar;
+  if (!lua_getstack(L, TRACE_DEEP, &ar)) {
+    luaL_traceback(L, L, NULL, 1);
+    return;
+  }
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  luaL_addstring(&b, "stack traceback:");
+  for (int level = 1; level <= TRACE_LEVELS && lua_getstack(L, level, &ar); level++)
+    add_level(&b, L, &ar);
+  luaL_addstring(&b, "\n\t...\t(many more levels)");
+  luaL_pushresult(&b);
+}
+
 int pl_task_on_error(lua_State *L) {
   pl_task *t = pl_vm_of(L)->current;
   if (t == NULL || t->cancel.raised) return 1;
-  luaL_traceback(L, L, NULL, 1);
+  push_traceback(L);
   size_t len;
   const char *text = lua_tolstring(L, -1, &len);
   keep_trace(t, text, len);
