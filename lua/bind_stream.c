@@ -39,6 +39,10 @@ static void release(stream *s) {
   if (s->refused) pl_failure_drop(&s->refusal);
   s->refused = false;
   s->closed = true;
+  if (s->waiting) {  // in another task: it is told
+    s->waiting = false;
+    pl_op_wake(&s->op);
+  }
 }
 
 void pl_streams_close(pl_list *streams) {
@@ -46,14 +50,9 @@ void pl_streams_close(pl_list *streams) {
     release(pl_container(streams->next, stream, in_scope));
 }
 
-// Also __gc and __close. A consumer that waits, in another task, is told.
+// Also __gc and __close.
 static int l_close(lua_State *L) {
-  stream *s = check_stream(L);
-  release(s);
-  if (s->waiting) {
-    s->waiting = false;
-    pl_op_wake(&s->op);
-  }
+  release(check_stream(L));
   return 0;
 }
 

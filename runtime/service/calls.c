@@ -15,7 +15,10 @@
 #include "base/mem.h"
 #include "service/channel.h"
 
-enum { TIMEOUT_GRACE_US = 10000 };  // within the accuracy promised for timeouts
+enum {
+  TIMEOUT_GRACE_US = 10000,  // within the accuracy promised for timeouts
+  BUSY_RETRY_MS = 100,       // when the link may have room again: nobody knows
+};
 
 struct pl_call {
   pl_list node;  // in the channel's calls, or the free list
@@ -37,6 +40,7 @@ struct pl_call {
   bool settled;
   bool expecting;  // the consumer waits
   bool flowing;    // a first item came
+  bool gap_waits;  // the gap counts from when the consumer has taken what is there
   bool timing_out;
 };
 
@@ -150,6 +154,10 @@ static void on_deadline(pl_timer *t) {
 
 static void on_idle(pl_timer *t) {
   pl_call *c = pl_container(t, pl_call, timer);
+  if (c->intake.items > 0) {  // it is the consumer who makes it wait
+    c->gap_waits = true;
+    return;
+  }
   pl_flow_withdraw(&c->flow);
   send_cancel(c, PL_TIMEOUT);
   fail_with(c, PL_TIMEOUT, PL_EXECUTED, "the stream was idle for too long");
@@ -158,6 +166,7 @@ static void on_idle(pl_timer *t) {
 // A chunk came: from now on the gaps count, not the deadline.
 static void on_progress(pl_call *c) {
   c->flowing = true;
+  c->gap_waits = false;
   if (c->idle_us > 0) {
     pl_timer_start(&c->service->loop->clock, &c->timer, c->idle_us, on_idle);
   } else {
@@ -265,6 +274,7 @@ static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const cha
                      pl_bytes action) {
   *why = pl_failure_of(code, outcome, message);
   why->action = action;
+  if (code == PL_BUSY) why->retry_after_ms = BUSY_RETRY_MS;
   return code;
 }
 
@@ -392,6 +402,7 @@ int pl_call_next(pl_call *c, pl_bytes *item) {
     if (c->intake.open_items * 2 <= c->intake.window_items ||
         c->intake.open_bytes * 2 <= c->intake.window_bytes)
       grant(c);
+    if (c->gap_waits && c->intake.items == 0 && !c->settled) on_progress(c);
     return 1;
   }
   return c->settled ? -1 : 0;

@@ -17,6 +17,7 @@ typedef struct pl_neighbour {
   struct pl_channel *channel;  // for new calls; NULL while there is none
   pl_list offers;              // of pl_offer
   size_t offer_count;
+  uint64_t epoch;           // of its start that the directory is of
   uint64_t advert_version;  // of its directory, as far as it is known here
   bool complete;            // its whole directory has come
   bool draining;

@@ -399,7 +399,11 @@ pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
     return PL_OK;
   }
   switch (f->type) {
-    case PL_FRAME_BODY: return r->state == ARRIVING ? take_args(r, f, 0) : PL_PROTOCOL;
+    case PL_FRAME_BODY:
+      if (r->state == ARRIVING) return take_args(r, f, 0);
+      if (r->state != SENDING) return PL_PROTOCOL;
+      ch->service->loop->metrics.frames_stale++;  // it was refused, and does not know yet
+      return PL_OK;
     case PL_FRAME_CREDIT: {
       pl_msg_credit m;
       pl_err err = pl_msg_credit_decode(&m, f->body);

@@ -139,6 +139,10 @@ void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s) {
   ch->neighbour = n;
   n->channel = ch;
   n->draining = false;
+  if (n->epoch != pl_peer_epoch(p)) {  // another start of it: its versions begin anew
+    n->epoch = pl_peer_epoch(p);
+    n->advert_version = 0;
+  }
   pl_adverts_send_all(sv, n);
   sv->config.on_change(sv->config.user);
 }

@@ -434,3 +434,30 @@ cluster.describe('a neighbour that', cluster.kinds, function(over)
     everything_else_works()
   end)
 end)
+
+describe('a neighbour that does not read', function()
+  local net
+  before_each(function() net = cluster.new 'unix' end)
+  after_each(function() net:finish() end)
+
+  it('may go on with a body that was refused, until it hears of that', function()
+    local b = net:node('b', {}, function()
+      mesh.action('flood', function()
+        for _ = 1, 64 do coroutine.yield(('x'):rep(65536)) end
+      end)
+      mesh.action('echo', function(...) return ... end)
+    end)
+    local s = stranger.greet_reader(net, b)
+    s.raw.paused = true
+    s:call(1, 'flood', { stream = true, window_items = 1 << 20, window_bytes = 1 << 29 })
+    net:wait(function() return net:metrics().credit_waits > 0 end, 'a full link')
+    s:call(3, 'echo', { body_len = 1 << 32 }, ('x'):rep(100), { flags = S.MORE })
+    for _ = 1, 3 do s:send(S.BODY, ('x'):rep(100), { label = 3, flags = S.MORE }) end
+    net:wait(function() return net:metrics().frames_stale == 3 end, 'the body to be dropped')
+    s.raw.paused = false
+    assert.equal('TOO_LARGE', s:error(3).code)
+    assert.is_truthy(s:receive(S.RESULT, 1))
+    assert.equal(0, net:metrics().protocol_errors)
+    s:close()
+  end)
+end)

@@ -1,4 +1,5 @@
 local cluster = require 'spec.support.cluster'
+local stranger = require 'spec.support.stranger'
 
 -- luacheck: globals mesh report, ignore 211/guard 431
 
@@ -123,6 +124,27 @@ describe('two nodes of one id', function()
     net:advance(1)
     assert.equal(2, #hub:eval(function() return mesh.nodes() end))
     assert.equal(id, b:id())
+    net:finish()
+  end)
+end)
+
+describe('a node that starts anew', function()
+  it('is heard, however much it had told before', function()
+    local net = cluster.new 'mem'
+    local b = net:node('b')
+    local id = ('i'):rep(16)
+    local old = stranger.greet(net, b, { id = id, epoch = 1 })
+    old:offer({ 'old' }, { version = 1000 })
+    net:settle()
+    local new = stranger.dial(net, b) -- the old one is silent from now on
+    new:hello { id = id, epoch = 2 }
+    net:wait(function() return old:is_closed() end, 'the end of the old link')
+    new:receive(stranger.READY)
+    new:offer({ 'new' }, { version = 1 })
+    net:settle()
+    local actions = b:eval(function() return mesh.actions() end)
+    assert.equal(1, #actions)
+    assert.equal('new', actions[1].name)
     net:finish()
   end)
 end)

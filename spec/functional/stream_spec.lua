@@ -329,6 +329,35 @@ cluster.describe('a stream', cluster.kinds, function(over)
     end) })
   end)
 
+  it('waits for a consumer that is slow', function()
+    assert.same({ 5000, 'done', 5000 }, { a:eval(function()
+      local n = 0
+      local s <close> = mesh.with { idle = 0.1 }.stream('count', 5000)
+      for i in s do
+        n = n + 1
+        if i == 1 or i == 1500 then mesh.sleep(0.5) end
+      end
+      return n, s:result()
+    end) })
+  end)
+
+  it('that ends with its handler ends for who reads it elsewhere', function()
+    a:eval(function()
+      mesh.action('hands over', function()
+        local s = mesh.stream('slow', 100)
+        mesh.spawn(function()
+          local n = 0
+          for _ in s do n = n + 1 end
+          report(n)
+        end)
+        mesh.sleep(0.15)
+      end)
+    end)
+    a:eval(function() mesh.call 'hands over' end)
+    a:wait_reports(1)
+    assert.same({ 2 }, a:reported())
+  end)
+
   it('must begin within the timeout', function()
     b:eval(function()
       mesh.action('late', function()

@@ -5,6 +5,7 @@
 ---     local result = s:receive(stranger.RESULT)
 ---     assert.equal('PROTOCOL', s:goodbye().code)
 
+local socket = require 'spec.support.socket'
 local testing = require 'perilune.testing'
 local wire, errors = testing.wire, testing.base.err
 local frame, message = wire.frame, wire.message
@@ -39,15 +40,45 @@ function M.dial(net, node)
   return setmetatable({ net = net, raw = net:dial(node), bytes = '', frames = {} }, Stranger)
 end
 
+--- A socket that reads only while `paused` is not set, in place of a raw link.
+local Reader = {}
+Reader.__index = Reader
+
+function Reader:send(bytes) self.socket:send(bytes) end
+
+function Reader:take()
+  local bytes = not self.paused and self.socket:receive(0)
+  if bytes == '' then self.closed = true end
+  return bytes or ''
+end
+
+function Reader:is_closed() return self.closed end
+
+function Reader:abort() self.socket:close() end
+
+--- Connects with a socket, over tcp or unix, that can stop reading: `s.raw.paused = true`. Shakes hands.
+function M.greet_reader(net, node)
+  local reader = setmetatable({ socket = socket.connect(node:url()), closed = false }, Reader)
+  local self = setmetatable({ net = net, raw = reader, bytes = '', frames = {} }, Stranger)
+  self:hello()
+  self:receive(M.READY)
+  return self
+end
+
 --- Connects and shakes hands. `hello` adds fields.
 function M.greet(net, node, hello)
   local self = M.dial(net, node)
+  self:hello(hello)
+  self:receive(M.READY)
+  return self
+end
+
+--- Sends its side of the handshake.
+function Stranger:hello(hello)
   local fields = { id = unique 'i', nonce = unique 'n', epoch = 1, name = 'stranger', message_max = 1 << 20 }
   for key, value in pairs(hello or {}) do fields[key] = value end
   self.raw:send(frame.preamble() .. M.frame(M.HELLO, message.encode('hello', fields)) .. M.frame(M.READY))
-  self.skip = 8 -- its preamble
-  self:receive(M.READY)
-  return self
+  self.skip = 8 -- the preamble of the other side
 end
 
 local function parse(self)
