@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,15 +90,11 @@ static void on_exit(uv_process_t *handle, int64_t code, int signal) {
   progress(p);
 }
 
-static int to_errno(int fd) {
-  return fd < 0 ? -errno : 0;
-}
-
 // Makes a pipe whose end `ours` becomes the handle; the child's end is *theirs.
 static int open_pipe(pl_process *p, int i, int *theirs) {
   stream *s = &p->streams[i];
   int ends[2];
-  int rc = to_errno(pipe2(ends, O_CLOEXEC));
+  int rc = uv_pipe(ends, 0, 0);
   if (rc != 0) return rc;
   int ours = ends[i == 0 ? 1 : 0];
   *theirs = ends[i == 0 ? 0 : 1];
