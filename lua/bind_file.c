@@ -13,6 +13,8 @@
 #include "lua/file.h"
 #include "lua/fileop.h"
 
+enum { CHUNK_MAX = 64 * 1024 * 1024 };  // of one read: the buffer is not the script's memory
+
 // A FIFO opened for writing without a reader is refused with ENXIO; Lua's own open would wait.
 static bool is_lonely_fifo(const char *path, int error) {
   struct stat st;
@@ -94,7 +96,7 @@ static const pl_fileop_type read_type = {.op = PL_FILEOP("fs.read"),
 static int file_read(lua_State *L) {
   pl_file *f = pl_file_check(L, 1, "read");
   lua_Integer n = luaL_optinteger(L, 2, PL_FILE_READ);
-  luaL_argcheck(L, n > 0 && n <= 64 * 1024 * 1024, 2, "out of range");
+  luaL_argcheck(L, n > 0 && n <= CHUNK_MAX, 2, "out of range");
   pl_fileop *o = pl_fileop_new(L, &read_type, NULL, f);
   o->limit = (size_t)n;
   return pl_fileop_run(L, o);

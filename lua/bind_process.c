@@ -5,6 +5,7 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
@@ -368,7 +369,6 @@ static int process_spawn(lua_State *L) {
 }
 
 static int process_environment(lua_State *L) {
-  extern char **environ;
   lua_newtable(L);
   for (int i = 0; environ[i] != NULL; i++) {
     const char *equals = strchr(environ[i], '=');

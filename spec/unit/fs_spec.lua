@@ -356,6 +356,20 @@ describe('perilune.fs', function()
     ]], dir)))
   end)
 
+  it("waits inside the script's own coroutines, and says where it cannot", function()
+    put('f', 'a\nb\n')
+    assert.same({ 'a', 'b', 'done' }, (run([[
+      local path = ... .. '/f'
+      local next_line = coroutine.wrap(function()
+        for line in fs.lines(path) do coroutine.yield(line) end
+        return 'done'
+      end)
+      return { next_line(), next_line(), next_line() }
+    ]], dir)))
+    local message = run "return catch(table.sort, { 1, 2 }, function() return fs.exists '/' end)"
+    assert.truthy(message:find 'fs.exists cannot wait across a C boundary %(table.sort%)', message)
+  end)
+
   describe('watch', function()
     it('brings the changes of a folder until it is left', function()
       local seen = run([[

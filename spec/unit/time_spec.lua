@@ -57,6 +57,16 @@ describe('perilune.time', function()
     end
   end)
 
+  it('refuses every part of a time but its date', function()
+    run [[
+      local time = require 'perilune.time'
+      local text = '2026-01-02T03:04:05.678+01:00'
+      for n = 0, #text - 1 do
+        assert((n == 10) == pcall(time.parse, text:sub(1, n)), text:sub(1, n))
+      end
+    ]]
+  end)
+
   it('reads what it writes', function()
     run [[
       local time = require 'perilune.time'

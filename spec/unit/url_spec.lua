@@ -32,6 +32,18 @@ describe('perilune.url', function()
     end
   end)
 
+  it('refuses the beginnings that end within an escape, a bracket or a port', function()
+    run [[
+      local url = require 'perilune.url'
+      local text = 'http://u%40:p@[::1]:80/a%20b?q=%41#f%42'
+      for n = 0, #text do
+        local ok, err = pcall(url.parse, text:sub(1, n))
+        assert(ok or err.code == 'INVALID', text:sub(1, n))
+        if text:sub(1, n):find '%%.?$' or n >= 15 and n <= 18 or n == 20 then assert(not ok, text:sub(1, n)) end
+      end
+    ]]
+  end)
+
   it('puts addresses together', function()
     run [[
       local url = require 'perilune.url'

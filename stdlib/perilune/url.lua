@@ -22,8 +22,12 @@ function M.encode(text)
   return (text:gsub('[^%w%-._~]', function(c) return ('%%%02X'):format(c:byte()) end))
 end
 
-local function decode(text)
+local function check_escapes(text)
   if text:find '%%%X' or text:find '%%.%X' or text:find '%%.?$' then refuse('bad escape in', text) end
+end
+
+local function decode(text)
+  check_escapes(text)
   return (text:gsub('%%(%x%x)', function(digits) return string.char(tonumber(digits, 16)) end))
 end
 
@@ -166,7 +170,7 @@ function M.parse(text)
     parse_authority(url, authority, text)
     rest = path
   end
-  if url.query and url.query:find '%%%X' then refuse('bad escape in', text) end
+  if url.query then check_escapes(url.query) end
   url.path = decode(rest)
   return url
 end
