@@ -227,6 +227,9 @@ void pl_open_base(lua_State *L);
 // finalizer.c
 void pl_open_finalizers(lua_State *L);  // the global table is at the top
 
+// pattern_lib.c
+void pl_open_patterns(lua_State *L);  // the table `string` is at the top
+
 // require.c
 void pl_open_require(lua_State *L);
 
