@@ -4,18 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct pl_alloc_block {
-  struct pl_alloc_block *next;
+typedef struct block {
+  struct block *next;
 } block;
 
+// Blocks of one size. It begins at a multiple of its length, so that a block finds it. In the list
+// of its class while it has room, or in that of the empty ones.
 typedef struct pl_alloc_slab {
-  struct pl_alloc_slab *next;
-  char align[8];  // what follows is a multiple of 16
+  struct pl_alloc_slab *next, *prev;
+  block *free;    // given back
+  uint32_t at;    // where the part begins that was never given out
+  uint32_t used;  // blocks
+  uint32_t size;  // of a block
+  bool listed;
 } slab;
 
 static const size_t LARGEST = (size_t)1 << 40;  // one block; what asks for more is refused at once
 
-enum { SLAB_BYTES = 32 * 1024, POOLED_MAX = PL_ALLOC_STEP * PL_ALLOC_CLASSES };
+enum {
+  SLAB_BYTES = 32 * 1024,
+  SLAB_HEAD = 64,  // a multiple of 16, as the blocks
+  POOLED_MAX = PL_ALLOC_STEP * PL_ALLOC_CLASSES,
+  EMPTY_KEPT = 32,  // slabs: what a script needs again in a moment
+};
 
 // The address sanitizer sees single blocks only: there each one is the general allocator's.
 #if defined(__SANITIZE_ADDRESS__)
@@ -38,49 +49,78 @@ static bool is_pooled(size_t size) {
   return POOLED && size <= POOLED_MAX;
 }
 
-static void put(pl_alloc_state *a, void *p, size_t class) {
-  block *b = p;
-  b->next = a->free[class];
-  a->free[class] = b;
+static void link_slab(slab **list, slab *s) {
+  s->prev = NULL;
+  s->next = *list;
+  if (s->next != NULL) s->next->prev = s;
+  *list = s;
+  s->listed = true;
 }
 
-// What is left of the old slab goes to the free list of its size.
-static bool add_slab(pl_alloc_state *a) {
-  slab *s = malloc(SLAB_BYTES);
-  if (s == NULL) return false;
-  if (a->fresh_left >= PL_ALLOC_STEP) put(a, a->fresh, class_of(a->fresh_left));
-  s->next = a->slabs;
-  a->slabs = s;
-  a->fresh = (char *)(s + 1);
-  a->fresh_left = SLAB_BYTES - sizeof *s;
-  return true;
+static void unlink_slab(slab **list, slab *s) {
+  if (s->prev != NULL) {
+    s->prev->next = s->next;
+  } else {
+    *list = s->next;
+  }
+  if (s->next != NULL) s->next->prev = s->prev;
+  s->listed = false;
 }
 
-static void *take_fresh(pl_alloc_state *a, size_t class) {
-  size_t size = (class + 1) * PL_ALLOC_STEP;
-  if (a->fresh_left < size && !add_slab(a)) return NULL;
-  void *p = a->fresh;
-  a->fresh += size;
-  a->fresh_left -= size;
-  return p;
+// A slab with room for its first block; one that another size has left, if there is any.
+static slab *add_slab(pl_alloc_state *a, size_t class) {
+  slab *s = a->empty;
+  if (s != NULL) {
+    unlink_slab(&a->empty, s);
+    a->empty_count--;
+  } else {
+    s = aligned_alloc(SLAB_BYTES, SLAB_BYTES);
+    if (s == NULL) return NULL;
+  }
+  *s = (slab){.at = SLAB_HEAD, .size = (uint32_t)((class + 1) * PL_ALLOC_STEP)};
+  link_slab(&a->slabs[class], s);
+  return s;
 }
 
 static void *get(pl_alloc_state *a, size_t size) {
   if (!is_pooled(size)) return malloc(size);
   size_t class = class_of(size);
-  block *b = a->free[class];
-  if (b == NULL) return take_fresh(a, class);
-  a->free[class] = b->next;
-  return b;
+  slab *s = a->slabs[class];
+  if (s == NULL && (s = add_slab(a, class)) == NULL) return NULL;
+  void *p = s->free;
+  if (p != NULL) {
+    s->free = s->free->next;
+  } else {
+    p = (char *)s + s->at;
+    s->at += s->size;
+  }
+  s->used++;
+  if (s->free == NULL && s->at + s->size > SLAB_BYTES) unlink_slab(&a->slabs[class], s);
+  return p;
+}
+
+static void retire(pl_alloc_state *a, slab *s) {
+  unlink_slab(&a->slabs[class_of(s->size)], s);
+  if (a->empty_count >= EMPTY_KEPT) {
+    free(s);
+    return;
+  }
+  a->empty_count++;
+  link_slab(&a->empty, s);
 }
 
 static void release(pl_alloc_state *a, void *p, size_t size) {
   if (p == NULL) return;
-  if (is_pooled(size)) {
-    put(a, p, class_of(size));
-  } else {
+  if (!is_pooled(size)) {
     free(p);
+    return;
   }
+  slab *s = (slab *)((uintptr_t)p & ~(uintptr_t)(SLAB_BYTES - 1));
+  block *b = p;
+  b->next = s->free;
+  s->free = b;
+  if (!s->listed) link_slab(&a->slabs[class_of(s->size)], s);
+  if (--s->used == 0) retire(a, s);
 }
 
 static void *resize(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
@@ -88,8 +128,9 @@ static void *resize(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
   if (!was_pooled && !pooled) return realloc(p, size);
   if (was_pooled && pooled && class_of(old_size) == class_of(size)) return p;
   void *q = get(a, size);
-  // Shrinking must not fail: the block stays where it is, and is too large for its class.
-  if (q == NULL) return size < old_size ? p : NULL;
+  // A block of a slab may stay where it is, too large for what it holds; Lua bears the failure to
+  // shrink any other.
+  if (q == NULL) return was_pooled && size < old_size ? p : NULL;
   memcpy(q, p, old_size < size ? old_size : size);
   release(a, p, old_size);
   return q;
@@ -116,9 +157,9 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
 }
 
 void pl_alloc_fini(pl_alloc_state *a) {
-  while (a->slabs != NULL) {
-    slab *s = a->slabs;
-    a->slabs = s->next;
+  while (a->empty != NULL) {
+    slab *s = a->empty;
+    a->empty = s->next;
     free(s);
   }
   *a = (pl_alloc_state){0};

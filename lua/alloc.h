@@ -1,5 +1,7 @@
-// The allocator of a state: a byte budget, and free lists of small sizes, because a call makes a
-// handful of small objects and the general allocator would cost as much as the rest of it.
+// The allocator of a state: a byte budget, and slabs for small sizes, because a call makes a
+// handful of small objects and the general allocator would cost as much as the rest of it. An empty
+// slab serves any size, so that a script that fills its budget with one size after the other does
+// not hold a multiple of it.
 #pragma once
 
 #include <stdbool.h>
@@ -11,10 +13,9 @@ typedef struct pl_alloc_state {
   size_t used;   // bytes that the state asked for
   size_t limit;  // 0 = none
   bool enforce;  // refuse growth past the limit: while script code runs
-  struct pl_alloc_block *free[PL_ALLOC_CLASSES];
-  struct pl_alloc_slab *slabs;
-  char *fresh;        // the part of the newest slab that was never given out
-  size_t fresh_left;  // its bytes
+  struct pl_alloc_slab *slabs[PL_ALLOC_CLASSES];  // those with room, of each size
+  struct pl_alloc_slab *empty;                    // for any size
+  unsigned empty_count;
 } pl_alloc_state;
 
 // A lua_Alloc; `ud` is the pl_alloc_state, zeroed at first.
