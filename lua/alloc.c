@@ -136,23 +136,32 @@ static void *resize(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
   return q;
 }
 
+static bool is_refused(const pl_alloc_state *a, size_t growth) {
+  if (!a->enforce || a->limit == 0) return false;
+  return a->used >= a->limit || growth > a->limit - a->used;
+}
+
+static void *change(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
+  // Shrinking must not fail, so it is never refused.
+  if (size > old_size && is_refused(a, size - old_size)) return NULL;
+  void *q = resize(a, p, old_size, size);
+  if (q != NULL) a->used = a->used - old_size + size;
+  return q;
+}
+
 void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   pl_alloc_state *a = ud;
-  if (p == NULL) old_size = 0;  // for a new block Lua passes its type here
   if (size == 0) {
+    if (p == NULL) return NULL;  // then `old_size` is none: Lua passes the type of a new block
     release(a, p, old_size);
     a->used -= old_size;
     return NULL;
   }
   if (size > LARGEST) return NULL;
-  // Shrinking must not fail, so it is never refused.
-  if (a->enforce && size > old_size && a->limit != 0 &&
-      (a->used >= a->limit || size - old_size > a->limit - a->used)) {
-    return NULL;
-  }
-  void *q = old_size == 0 ? get(a, size) : resize(a, p, old_size, size);
-  if (q == NULL) return NULL;
-  a->used = a->used - old_size + size;
+  if (p != NULL) return change(a, p, old_size, size);
+  if (is_refused(a, size)) return NULL;
+  void *q = get(a, size);
+  if (q != NULL) a->used += size;
   return q;
 }
 

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { PL_ALLOC_STEP = 16, PL_ALLOC_CLASSES = 64 };  // sizes up to 1024 bytes are pooled
+enum { PL_ALLOC_STEP = 16, PL_ALLOC_CLASSES = 128 };  // sizes up to 2048 bytes are pooled
 
 typedef struct pl_alloc_state {
   size_t used;   // bytes that the state asked for

@@ -30,7 +30,6 @@ typedef struct handling {
   pl_op credit;  // the handler waits until it may emit more
   bool waiting;
   pl_list streams;  // that the handler opened
-  pl_bytes args;    // until it begins; the request's
   pl_bytes result;  // between the return and the end
   int codec;
   bool returned;
@@ -62,7 +61,7 @@ static void on_credit(pl_request *r) {
 static int begin(lua_State *L, void *user) {
   handling *h = user;
   lua_rawgeti(L, LUA_REGISTRYINDEX, h->action->handler);
-  int n = pl_values_decode(L, (pl_codec)h->codec, h->args);
+  int n = pl_values_decode(L, (pl_codec)h->codec, pl_request_args(h->request));
   pl_request_forget_args(h->request);
   return n;
 }
@@ -123,8 +122,9 @@ static void push_context(lua_State *L, void *user) {
   set_text(L, "id", hex);
   set_text(L, "name", info.caller_name);
   lua_setfield(L, -2, "caller");
-  if (info.deadline_us != PL_NEVER) {
-    lua_pushnumber(L, (double)info.deadline_us / 1e6);
+  uint64_t deadline_us = pl_request_deadline(h->request);
+  if (deadline_us != PL_NEVER) {
+    lua_pushnumber(L, (double)deadline_us / 1e6);
     lua_setfield(L, -2, "deadline");
   }
   if (info.meta.len > 0) {
@@ -133,7 +133,7 @@ static void push_context(lua_State *L, void *user) {
     lua_newtable(L);
   }
   lua_setfield(L, -2, "meta");
-  lua_pushboolean(L, info.stream);
+  lua_pushboolean(L, pl_request_is_stream(h->request));
   lua_setfield(L, -2, "stream");
 }
 
@@ -259,12 +259,9 @@ static void on_start(pl_request *r, void *user) {
     return;
   }
   handling *h = new_handling(a);
-  pl_request_info info;
-  pl_request_info_get(r, &info);
   h->request = r;
   h->action = a;
-  h->codec = info.codec;
-  h->args = info.args;
+  h->codec = pl_request_codec(r);
   pl_list_init(&h->streams);
   h->task = pl_task_start(a->vm, &handler_type, h, NULL);
   if (h->task == NULL) {
@@ -273,7 +270,7 @@ static void on_start(pl_request *r, void *user) {
     return;
   }
   pl_request_set_user(r, h);
-  if (!info.stream) pl_task_set_deadline(h->task, info.deadline_us);
+  if (!pl_request_is_stream(r)) pl_task_set_deadline(h->task, pl_request_deadline(r));
   if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(h->task, a->cpu_limit_us);
 }
 

@@ -140,13 +140,13 @@ static void on_call_end(pl_call *c, void *user) {
 static const pl_call_ops call_ops = {.on_end = on_call_end};
 
 static int call_now(lua_State *L) {
+  pl_call_options o = {0};
+  o.action.data = (const uint8_t *)luaL_checklstring(L, 1, &o.action.len);
   const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
   pl_node *n = pl_host_start(L);
-  pl_call_options o = {0};
   pl_id id;
   pl_op_check(L, &call_type);
-  pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
-  o.action.data = (const uint8_t *)lua_tolstring(L, 1, &o.action.len);
+  if (d->has_node || d->has_meta) pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
   o.deadline_us = pl_call_deadline(L, n, d);
   o.codec = pl_node_codec(n, o.action);
   pl_bytes args = pl_call_encode_args(L, n, o.codec);
@@ -161,9 +161,10 @@ static int call_now(lua_State *L) {
 }
 
 static int l_call(lua_State *L) {
+  if (pl_host_joined(pl_host_of(L))) return call_now(L);
   luaL_checkstring(L, 1);
   pl_host_start(L);
-  return pl_host_joined(pl_host_of(L)) ? call_now(L) : pl_wait_joined(L, call_now);
+  return pl_wait_joined(L, call_now);
 }
 
 // Callers.

@@ -10,7 +10,6 @@
 
 #include "base/limits.h"
 #include "lua/value_impl.h"
-#include "wire/json.h"
 #include "wire/msgpack.h"
 #include "wire/utf8.h"
 
@@ -32,7 +31,7 @@ static void encode_string(pl_encoder *e, int index) {
   encode_bytes(e, s, len, pl_utf8_valid(s, len));
 }
 
-static void encode_number(pl_encoder *e, int index) {
+static inline void encode_number(pl_encoder *e, int index) {
   uint8_t *p = pl_encode_room(e, PL_MP_TOKEN_MAX);
   int integer;
   // Only the type tells an integer from a float that has no fraction.
@@ -176,9 +175,18 @@ static void encode_table(pl_encoder *e, int index) {
   lua_Integer n;
   if (pl_value_shape(e->L, index, &n) == PL_SHAPE_ARRAY) {
     encode_marked(e, index, n);
-  } else {
-    n = (lua_Integer)lua_rawlen(e->L, index);
-    if (n == 0 || n > UINT32_MAX || !encode_sequence(e, index, n)) encode_map(e, index);
+    pl_encode_leave(e);
+    return;
+  }
+  n = (lua_Integer)lua_rawlen(e->L, index);
+  if (n == 0 || n > UINT32_MAX) {
+    encode_map(e, index);
+  } else if (!encode_sequence(e, index, n)) {
+    if (pl_value_is_sequence(e->L, index, n)) {
+      encode_marked(e, index, n);
+    } else {
+      encode_map(e, index);
+    }
   }
   pl_encode_leave(e);
 }
@@ -261,7 +269,7 @@ static void decode_map(lua_State *L, pl_mp_reader *r, uint32_t n, unsigned depth
   }
 }
 
-static void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
+static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
   pl_mp_token t;
   read_token(L, r, &t);
   switch (t.kind) {
@@ -281,6 +289,15 @@ static void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool neste
     case PL_MP_EXT: pl_push_ext(L, t.ext, t.data, t.len); break;
     case PL_MP_ARRAY: decode_array(L, r, t.len, depth + 1); break;
     case PL_MP_MAP: decode_map(L, r, t.len, depth + 1); break;
+  }
+}
+
+// Small numbers are most of what travels, and need none of the rest.
+static void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
+  if (r->at < r->end && *r->at < 0x80) {
+    lua_pushinteger(L, *r->at++);
+  } else {
+    decode_token(L, r, depth, nested);
   }
 }
 

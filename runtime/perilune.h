@@ -267,15 +267,18 @@ pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
 // PL_NOT_FOUND when there is none. Requests in flight finish.
 pl_err pl_node_remove_action(pl_node *n, pl_bytes name);
 
-// Of the request, borrowed until it ends.
+// What every handler asks of its request,
+pl_bytes pl_request_args(const pl_request *r);  // borrowed until it ends, or they are forgotten
+int pl_request_codec(const pl_request *r);
+bool pl_request_is_stream(const pl_request *r);
+uint64_t pl_request_deadline(const pl_request *r);  // PL_NEVER
+
+// and what few ask. Borrowed until it ends.
 typedef struct pl_request_info {
-  pl_bytes action, args, meta;
+  pl_bytes action, meta;
   pl_id caller;
   const char *caller_name;
   uint64_t call_id;
-  uint64_t deadline_us;  // PL_NEVER
-  bool stream;
-  int codec;
   bool local_path;  // tracebacks may travel to the caller
 } pl_request_info;
 void pl_request_info_get(const pl_request *r, pl_request_info *out);

@@ -31,6 +31,11 @@ static uint64_t mix(uint64_t key, uint64_t seed) {
   return fold(fold(key ^ seed, 0x9e3779b97f4a7c15) ^ seed, 0xd6e8feb86659fd93);
 }
 
+// Multiplying by a secret is enough for numbers: where they go cannot be foretold.
+static uint64_t hash_number(uint64_t key, uint64_t seed) {
+  return fold(key ^ 0x9e3779b97f4a7c15, seed | 1);
+}
+
 static uint64_t word(const uint8_t *at) {
   uint64_t value;
   memcpy(&value, at, sizeof value);
@@ -53,7 +58,7 @@ static uint64_t hash_bytes(const uint8_t *at, size_t len, uint64_t seed) {
 
 // Where an entry is looked for first.
 static size_t home(const pl_map *m, uint64_t key, bool bytes) {
-  return (size_t)(bytes ? key : mix(key, m->seed)) & m->mask;
+  return (size_t)(bytes ? key : hash_number(key, m->seed)) & m->mask;
 }
 
 // Each finds the place of a key, or the empty one where it would go.
@@ -93,12 +98,12 @@ static void resize(pl_map *m, size_t places) {
   pl_free(old);
 }
 
-// Room for one more, at most three quarters full.
+// Room for one more. At most half full: then the place of a key is mostly its first.
 static void make_room(pl_map *m) {
   if (m->entries == NULL) {
     m->seed = new_seed();
     resize(m, PLACES_MIN);
-  } else if (m->count >= (m->mask + 1) / 4 * 3) {
+  } else if (m->count > m->mask / 2) {
     resize(m, (m->mask + 1) * 2);
   }
 }
@@ -129,7 +134,7 @@ static void close_gap(pl_map *m, size_t gap) {
 static void *take(pl_map *m, pl_map_entry *e) {
   void *value = e->value;
   if (value == NULL) return NULL;
-  pl_free(e->bytes);
+  if (e->bytes != NULL) pl_free(e->bytes);
   close_gap(m, (size_t)(e - m->entries));
   m->count--;
   return value;

@@ -24,14 +24,10 @@ struct pl_call {
   pl_list node;  // in the channel's calls, or the free list
   pl_service *service;
   pl_channel *channel;  // NULL once nothing more can come
-  pl_flow flow;
-  pl_intake intake;
   const pl_call_ops *ops;
   void *user;
   uint64_t call_id;
   uint64_t idle_us;
-  pl_timer timer;  // the deadline, then the gaps of a stream
-  pl_work tidy;    // copies unread items out of the read slab at the end of the turn
   pl_bytes result;
   pl_failure *failure;  // owned; NULL: none
   pl_id callee;
@@ -42,6 +38,12 @@ struct pl_call {
   bool flowing;    // a first item came
   bool gap_waits;  // the gap counts from when the consumer has taken what is there
   bool timing_out;
+
+  // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
+  pl_flow flow;
+  pl_intake intake;
+  pl_timer timer;  // the deadline, then the gaps of a stream
+  pl_work tidy;    // copies unread items out of the read slab at the end of the turn
 };
 
 pl_call *pl_call_of(pl_list *node) {
@@ -56,7 +58,7 @@ static pl_call *call_new(pl_service *sv) {
   pl_list *n = pl_list_pop(&sv->free_calls);
   if (n == NULL) return pl_new(pl_call);
   pl_call *c = pl_call_of(n);
-  memset(c, 0, sizeof *c);
+  memset(c, 0, offsetof(pl_call, flow));
   sv->free_count--;
   return c;
 }
@@ -327,8 +329,10 @@ static pl_err admit(const pl_channel *ch, const pl_call_options *o, pl_bytes arg
 static uint32_t next_label(pl_channel *ch) {
   do {
     ch->next_label += 2;
-    if (ch->next_label >= UINT32_MAX - 2) ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
-  } while (pl_map_find(&ch->calls, ch->next_label) != NULL);
+    if (ch->next_label < UINT32_MAX - 2) continue;
+    ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
+    ch->labels_again = true;
+  } while (ch->labels_again && pl_map_find(&ch->calls, ch->next_label) != NULL);
   return ch->next_label;
 }
 

@@ -17,6 +17,7 @@ typedef struct pl_channel {
   pl_list call_list;  // the same, for taking them all
   pl_list request_list;
   uint32_t next_label;
+  bool labels_again;  // all were used once: some may still be
   size_t calls_open;
   size_t streams_out;  // of the calls
   size_t streams_in;   // of the requests
@@ -39,8 +40,8 @@ struct pl_service {
   uint64_t next_call_id;
   size_t running;  // requests in handlers
   size_t waiting;
-  size_t requests;  // all that have not ended
-  uint64_t run_us;  // smoothed time of a handler, for retry_after
+  size_t requests;                  // all that have not ended
+  uint64_t run_us;                  // smoothed time of a handler, for retry_after
   char why_text[PL_NAME_MAX + 64];  // of the last refusal: borrowed by its failure
   bool draining;
   pl_list free_calls;  // recycled objects

@@ -13,33 +13,8 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/action.h"
+#include "service/request_impl.h"
 #include "wire/msgpack.h"
-
-typedef enum request_state { ARRIVING, WAITING, RUNNING, SENDING } request_state;
-
-struct pl_request {
-  pl_list node;     // in the channel's requests, or the free list
-  pl_list in_wait;  // in the action's waiting
-  pl_service *service;
-  pl_channel *channel;  // NULL once the path is lost
-  pl_action *action;    // held from admission on
-  request_state state;
-  pl_flow flow;
-  pl_intake intake;
-  pl_timer timer;
-  uint64_t call_id;
-  uint64_t deadline_us;
-  uint64_t started_us;
-  pl_bytes args;
-  pl_bytes meta;
-  pl_bytes name;  // while ARRIVING: kept
-  pl_id caller;
-  void *user;
-  int codec;
-  bool stream;
-  bool cancelled;
-  bool credit_due;  // the producer waits for on_credit
-};
 
 pl_request *pl_request_of(pl_list *node) {
   return pl_container(node, pl_request, node);
@@ -53,7 +28,7 @@ static pl_request *request_new(pl_service *sv) {
   pl_list *n = pl_list_pop(&sv->free_requests);
   if (n == NULL) return pl_new(pl_request);
   pl_request *r = pl_request_of(n);
-  memset(r, 0, sizeof *r);
+  memset(r, 0, offsetof(pl_request, flow));
   sv->free_count--;
   return r;
 }
@@ -102,7 +77,7 @@ static void request_free(pl_request *r) {
 
 static void on_sent(pl_flow *f) {
   pl_request *r = pl_container(f, pl_request, flow);
-  if (r->state == SENDING) {
+  if (r->state == PL_REQUEST_SENDING) {
     request_free(r);
   } else if (r->credit_due) {
     r->credit_due = false;
@@ -112,7 +87,7 @@ static void on_sent(pl_flow *f) {
 
 // Sends the last frame of the circuit; the request lives until it is written.
 static void send_last(pl_request *r, pl_bytes result, const pl_failure *failure) {
-  r->state = SENDING;
+  r->state = PL_REQUEST_SENDING;
   pl_timer_stop(&r->timer);
   if (r->channel == NULL) {
     request_free(r);
@@ -138,7 +113,7 @@ static void refuse(pl_request *r, pl_err code, const char *message, uint32_t ret
 static void start(pl_request *r) {
   pl_service *sv = r->service;
   pl_action *a = r->action;
-  r->state = RUNNING;
+  r->state = PL_REQUEST_RUNNING;
   r->started_us = pl_now_us(sv->loop);
   a->running++;
   sv->running++;
@@ -170,7 +145,7 @@ static void enter_queue(pl_request *r) {
     return;
   }
   pl_action *a = r->action;
-  r->state = WAITING;
+  r->state = PL_REQUEST_WAITING;
   if (pl_list_empty(&a->waiting)) pl_list_push(&r->service->busy_actions, &a->in_busy);
   pl_list_push(&a->waiting, &r->in_wait);
   a->waiting_count++;
@@ -209,12 +184,12 @@ static uint32_t retry_after_ms(const pl_service *sv) {
 
 void pl_request_cancel(pl_request *r, const pl_failure *why) {
   switch (r->state) {
-    case ARRIVING: refuse(r, why->code, NULL, 0); return;
-    case WAITING:
+    case PL_REQUEST_ARRIVING: refuse(r, why->code, NULL, 0); return;
+    case PL_REQUEST_WAITING:
       leave_queue(r);
       refuse(r, why->code, NULL, 0);
       return;
-    case RUNNING:
+    case PL_REQUEST_RUNNING:
       if (r->cancelled) return;
       r->cancelled = true;
       r->credit_due = false;
@@ -222,7 +197,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       if (r->channel != NULL) pl_flow_withdraw(&r->flow);
       r->action->ops->on_cancel(r, why);
       return;
-    case SENDING:
+    case PL_REQUEST_SENDING:
       if (r->channel == NULL || pl_flow_withdraw(&r->flow) || pl_flow_idle(&r->flow))
         request_free(r);
       return;
@@ -231,7 +206,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
 
 static void cancel_with(pl_request *r, pl_err code, const char *message) {
   pl_failure why =
-      pl_failure_of(code, r->state == RUNNING ? PL_EXECUTED : PL_NOT_EXECUTED, message);
+      pl_failure_of(code, r->state == PL_REQUEST_RUNNING ? PL_EXECUTED : PL_NOT_EXECUTED, message);
   pl_request_cancel(r, &why);
 }
 
@@ -385,10 +360,10 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   pl_frame rest = *f;
   rest.body.data += head;
   rest.body.len -= (size_t)head;
-  bool whole = (f->flags & PL_FLAG_MORE) == 0;
-  pl_bytes name = {
-      .data = m.action.data, .len = m.action.len, .owner = whole ? f->body.owner : NULL};
-  if (!pl_bytes_keep(&r->name, name) || !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
+  bool whole = (f->flags & PL_FLAG_MORE) == 0;  // then the name is needed only until we return
+  r->name = m.action;
+  if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
+  if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
   return take_args(r, &rest, m.body_len);
 }
 
@@ -400,8 +375,8 @@ pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
   }
   switch (f->type) {
     case PL_FRAME_BODY:
-      if (r->state == ARRIVING) return take_args(r, f, 0);
-      if (r->state != SENDING) return PL_PROTOCOL;
+      if (r->state == PL_REQUEST_ARRIVING) return take_args(r, f, 0);
+      if (r->state != PL_REQUEST_SENDING) return PL_PROTOCOL;
       ch->service->loop->metrics.frames_stale++;  // it was refused, and does not know yet
       return PL_OK;
     case PL_FRAME_CREDIT: {
@@ -425,36 +400,6 @@ pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
 
 // For the handler.
 
-void pl_request_info_get(const pl_request *r, pl_request_info *out) {
-  const pl_channel *ch = r->channel;
-  const pl_neighbour *n = ch != NULL ? ch->neighbour : NULL;
-  *out = (pl_request_info){
-      .action = pl_bytes_of(r->action->name, r->action->name_len),
-      .args = r->args,
-      .meta = r->meta,
-      .caller = r->caller,
-      .caller_name =
-          n != NULL && n->peer != NULL ? pl_peer_name(n->peer) : r->service->config.identity->name,
-      .call_id = r->call_id,
-      .deadline_us = r->deadline_us,
-      .stream = r->stream,
-      .codec = r->codec,
-      .local_path = ch != NULL && pl_link_is_local(pl_session_link(ch->session)),
-  };
-}
-
-void pl_request_forget_args(pl_request *r) {
-  pl_bytes_drop(&r->args);
-}
-
-void pl_request_set_user(pl_request *r, void *user) {
-  r->user = user;
-}
-
-void *pl_request_user(const pl_request *r) {
-  return r->user;
-}
-
 // The other end said how long a value it takes; 0: it did not.
 static bool is_too_large(const pl_request *r, size_t len) {
   if (r->channel == NULL) return false;
@@ -463,7 +408,7 @@ static bool is_too_large(const pl_request *r, size_t len) {
 }
 
 pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
-  assert(r->state == RUNNING);
+  assert(r->state == PL_REQUEST_RUNNING);
   if (r->cancelled || r->channel == NULL) return PL_CLOSED;
   if (!r->stream) return PL_STREAM_EXPECTED;
   if (is_too_large(r, item.len)) return PL_TOO_LARGE;
@@ -476,7 +421,7 @@ pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
 }
 
 void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
-  assert(r->state == RUNNING);
+  assert(r->state == PL_REQUEST_RUNNING);
   pl_service *sv = r->service;
   pl_action *a = r->action;
   a->running--;

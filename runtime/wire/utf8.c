@@ -11,10 +11,19 @@ static uint64_t word_at(const uint8_t *p) {
 
 static const uint64_t HIGH_BITS = 0x8080808080808080U;
 
+enum { BLOCK = 128 };
+
+// No branch inside, so that the compiler takes the widest registers there are.
+static bool block_is_ascii(const uint8_t *p) {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < BLOCK; i += sizeof bits)
+    bits |= word_at(p + i);
+  return (bits & HIGH_BITS) == 0;
+}
+
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end) {
-  for (; end - p >= 32; p += 32) {
-    if (((word_at(p) | word_at(p + 8) | word_at(p + 16) | word_at(p + 24)) & HIGH_BITS) != 0) break;
-  }
+  while (end - p >= BLOCK && block_is_ascii(p))
+    p += BLOCK;
   while (end - p >= 8 && (word_at(p) & HIGH_BITS) == 0)
     p += 8;
   while (p < end && *p < 0x80)

@@ -1,0 +1,46 @@
+// What a handler may know of its request.
+
+#include "service/action.h"
+#include "service/request_impl.h"
+
+void pl_request_info_get(const pl_request *r, pl_request_info *out) {
+  const pl_channel *ch = r->channel;
+  const pl_neighbour *n = ch != NULL ? ch->neighbour : NULL;
+  *out = (pl_request_info){
+      .action = pl_bytes_of(r->action->name, r->action->name_len),
+      .meta = r->meta,
+      .caller = r->caller,
+      .caller_name =
+          n != NULL && n->peer != NULL ? pl_peer_name(n->peer) : r->service->config.identity->name,
+      .call_id = r->call_id,
+      .local_path = ch != NULL && pl_link_is_local(pl_session_link(ch->session)),
+  };
+}
+
+pl_bytes pl_request_args(const pl_request *r) {
+  return r->args;
+}
+
+int pl_request_codec(const pl_request *r) {
+  return r->codec;
+}
+
+bool pl_request_is_stream(const pl_request *r) {
+  return r->stream;
+}
+
+uint64_t pl_request_deadline(const pl_request *r) {
+  return r->deadline_us;
+}
+
+void pl_request_forget_args(pl_request *r) {
+  pl_bytes_drop(&r->args);
+}
+
+void pl_request_set_user(pl_request *r, void *user) {
+  r->user = user;
+}
+
+void *pl_request_user(const pl_request *r) {
+  return r->user;
+}
