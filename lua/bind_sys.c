@@ -115,7 +115,8 @@ static int sys_box(lua_State *L) {
 
 // metrics() -> name = value, of everything that the process counts
 static int sys_metrics(lua_State *L) {
-  const pl_metrics *metrics = &loop_of(L)->metrics;
+  pl_metrics *metrics = &loop_of(L)->metrics;
+  metrics->log_lines_lost = pl_log_lost(loop_of(L)->log);  // counted where any thread may log
   lua_newtable(L);
   for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
     lua_pushinteger(L, (lua_Integer)pl_metric_get(metrics, m));
