@@ -1,5 +1,6 @@
 #include "lua/alloc.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,11 +166,23 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   return q;
 }
 
-void pl_alloc_fini(pl_alloc_state *a) {
+static void free_empty(pl_alloc_state *a) {
   while (a->empty != NULL) {
     slab *s = a->empty;
     a->empty = s->next;
     free(s);
   }
+  a->empty_count = 0;
+}
+
+void pl_alloc_trim(pl_alloc_state *a) {
+  free_empty(a);
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
+void pl_alloc_fini(pl_alloc_state *a) {
+  free_empty(a);
   *a = (pl_alloc_state){0};
 }

@@ -20,5 +20,7 @@ typedef struct pl_alloc_state {
 
 // A lua_Alloc; `ud` is the pl_alloc_state, zeroed at first.
 void *pl_alloc_lua(void *ud, void *block, size_t old_size, size_t size);
+// What is free goes back to the system: after a state was full.
+void pl_alloc_trim(pl_alloc_state *a);
 // Gives everything back, after lua_close.
 void pl_alloc_fini(pl_alloc_state *a);

@@ -281,6 +281,7 @@ static void collect(pl_vm *vm) {
   pl_vm_enter(vm, &e, vm->L, NULL);
   lua_gc(vm->L, LUA_GCCOLLECT);
   pl_vm_leave(vm, &e);
+  pl_alloc_trim(&vm->alloc);
 }
 
 static void run_ready(pl_work *work) {
