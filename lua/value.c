@@ -57,6 +57,23 @@ pl_shape pl_value_shape(lua_State *L, int table, lua_Integer *n) {
   return shape;
 }
 
+lua_Integer pl_value_path_index(lua_State *L, int key) {
+  if (lua_isinteger(L, key)) return lua_tointeger(L, key);
+  lua_Number v = lua_tonumber(L, key);
+  return v > -1e18 && v < 1e18 ? (lua_Integer)v : 0;
+}
+
+bool pl_value_is_sequence(lua_State *L, int table, lua_Integer n) {
+  lua_Integer count = 0;
+  for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1), count++) {
+    lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    if (key >= 1 && key <= n) continue;
+    lua_pop(L, 2);
+    return false;
+  }
+  return count == n;
+}
+
 // mesh.array(t [, n]) -> t
 static int make_array(lua_State *L) {
   if (lua_isnoneornil(L, 1)) {

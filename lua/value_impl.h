@@ -45,6 +45,13 @@ typedef enum pl_shape { PL_SHAPE_AUTO, PL_SHAPE_ARRAY } pl_shape;
 // Whether mesh.array marked the table; *n is its length then.
 pl_shape pl_value_shape(lua_State *L, int table, lua_Integer *n);
 
+// The number at `key` as it shows in a path.
+lua_Integer pl_value_path_index(lua_State *L, int key);
+
+// Whether the keys of the table, whose length is `n` > 0, are exactly 1 to n, in whatever order
+// lua_next gives them: those of a table that was filled from its end come in any.
+bool pl_value_is_sequence(lua_State *L, int table, lua_Integer n);
+
 // Bytes that are to travel as such: mesh.bytes, or an extension that is passed on.
 typedef struct pl_blob {
   bool is_ext;

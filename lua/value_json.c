@@ -185,9 +185,18 @@ static void encode_table(pl_encoder *e, int index) {
   lua_Integer n;
   if (pl_value_shape(e->L, index, &n) == PL_SHAPE_ARRAY) {
     encode_marked(e, index, n);
-  } else {
-    n = (lua_Integer)lua_rawlen(e->L, index);
-    if (n == 0 || !encode_sequence(e, index, n)) encode_object(e, index);
+    pl_encode_leave(e);
+    return;
+  }
+  n = (lua_Integer)lua_rawlen(e->L, index);
+  if (n == 0) {
+    encode_object(e, index);
+  } else if (!encode_sequence(e, index, n)) {
+    if (pl_value_is_sequence(e->L, index, n)) {
+      encode_marked(e, index, n);
+    } else {
+      encode_object(e, index);
+    }
   }
   pl_encode_leave(e);
 }

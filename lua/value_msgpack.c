@@ -136,8 +136,7 @@ static void encode_key(pl_encoder *e, int key, int *kind) {
     encode_string(e, key);
   } else {
     e->frame->key = NULL;
-    e->frame->index =
-        lua_isinteger(L, key) ? lua_tointeger(L, key) : (lua_Integer)lua_tonumber(L, key);
+    e->frame->index = pl_value_path_index(L, key);
     encode_number(e, key);
   }
 }

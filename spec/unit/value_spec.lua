@@ -174,6 +174,12 @@ describe('a value', function()
       return b, #b, v, type(v)]])
   end)
 
+  it('is an array in whatever order its keys were set', function()
+    assert.equal('[[1,2,3,4,5]] 95', check [[
+      local t = {} for i = 5, 1, -1 do t[i] = i end
+      return spec.encode('json', 100, t), hex(spec.encode('msgpack', 100, t):sub(2, 2))]])
+  end)
+
   it('of nil inside a list is kept by mesh.array alone', function()
     assert.equal('91920103 918201010303', check [[
       return hex(spec.encode('msgpack', 100, { 1, 3 })), hex(spec.encode('msgpack', 100, { 1, nil, 3 }))]])
