@@ -93,6 +93,11 @@ static void send_last(pl_request *r, pl_bytes result, const pl_failure *failure)
     request_free(r);
     return;
   }
+  bool needs_credit = !pl_flow_idle(&r->flow) || (failure == NULL && result.len > PL_FRAGMENT_MAX);
+  if (r->given_up && needs_credit) {  // it would wait for ever
+    request_free(r);
+    return;
+  }
   bool written =
       failure != NULL ? pl_flow_error(&r->flow, failure) : pl_flow_result(&r->flow, result);
   if (written) request_free(r);
@@ -198,8 +203,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       r->action->ops->on_cancel(r, why);
       return;
     case PL_REQUEST_SENDING:
-      if (r->channel == NULL || pl_flow_withdraw(&r->flow) || pl_flow_idle(&r->flow))
-        request_free(r);
+      if (r->channel == NULL || r->given_up) request_free(r);
       return;
   }
 }
@@ -388,6 +392,7 @@ pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
       pl_msg_cancel m;
       pl_err err = pl_msg_cancel_decode(&m, f->body);
       if (err != PL_OK) return err;
+      r->given_up = true;
       cancel_with(r, m.code == PL_TIMEOUT ? PL_TIMEOUT : PL_CANCELLED, NULL);
       return PL_OK;
     }

@@ -29,6 +29,7 @@ struct pl_request {
   int codec;
   bool stream;
   bool cancelled;
+  bool given_up;    // the caller wants no answer, and grants no more credit
   bool credit_due;  // the producer waits for on_credit
 
   // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
