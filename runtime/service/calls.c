@@ -84,7 +84,7 @@ static void detach(pl_call *c) {
   pl_channel *ch = c->channel;
   if (ch == NULL) return;
   c->channel = NULL;
-  pl_map_remove(&ch->calls, c->flow.label);
+  pl_labels_remove(&ch->calls, c->flow.label);
   pl_list_remove(&c->node);
   ch->calls_open--;
   if (c->stream) ch->streams_out--;
@@ -248,7 +248,7 @@ static pl_err on_body(pl_call *c, const pl_frame *f) {
 }
 
 pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
-  pl_call *c = pl_map_find(&ch->calls, f->label);
+  pl_call *c = pl_labels_find(&ch->calls, f->label);
   if (c == NULL) {
     pl_metrics *m = &ch->service->loop->metrics;
     m->frames_stale++;
@@ -329,10 +329,8 @@ static pl_err admit(const pl_channel *ch, const pl_call_options *o, pl_bytes arg
 static uint32_t next_label(pl_channel *ch) {
   do {
     ch->next_label += 2;
-    if (ch->next_label < UINT32_MAX - 2) continue;
-    ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
-    ch->labels_again = true;
-  } while (ch->labels_again && pl_map_find(&ch->calls, ch->next_label) != NULL);
+    if (ch->next_label >= UINT32_MAX - 2) ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
+  } while (pl_labels_find(&ch->calls, ch->next_label) != NULL);
   return ch->next_label;
 }
 
@@ -347,7 +345,7 @@ static void attach(pl_call *c, pl_channel *ch) {
   c->channel = ch;
   pl_flow_init(&c->flow, &ch->lanes, next_label(ch), PL_LANE_NORMAL);
   c->flow.credit_bytes = pl_session_body_window(ch->session);
-  pl_map_put(&ch->calls, c->flow.label, c);
+  pl_labels_put(&ch->calls, c->flow.label, c);
   pl_list_push(&ch->call_list, &c->node);
   ch->calls_open++;
   if (c->stream) ch->streams_out++;

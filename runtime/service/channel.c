@@ -26,8 +26,8 @@ void pl_channel_down(pl_channel *ch, pl_err why, const char *detail) {
   while (!pl_list_empty(&ch->request_list))
     pl_request_lost(pl_request_of(ch->request_list.next), why, detail);
   pl_lanes_fini(&ch->lanes);
-  pl_map_fini(&ch->calls);
-  pl_map_fini(&ch->requests);
+  pl_labels_fini(&ch->calls);
+  pl_labels_fini(&ch->requests);
   pl_session_drop(ch->session);
   pl_free(ch);
 }

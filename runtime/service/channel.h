@@ -1,6 +1,7 @@
 // Shared by the files of this layer: a channel is what the service keeps of one session.
 #pragma once
 
+#include "base/labels.h"
 #include "base/map.h"
 #include "peer/flow.h"
 #include "service/directory.h"
@@ -12,12 +13,11 @@ typedef struct pl_channel {
   pl_neighbour *neighbour;  // NULL once the session is another's business
   pl_session *session;      // held
   pl_lanes lanes;
-  pl_map calls;       // label -> pl_call, opened here
-  pl_map requests;    // label -> pl_request, opened there
-  pl_list call_list;  // the same, for taking them all
+  pl_labels calls;     // of pl_call, opened here
+  pl_labels requests;  // of pl_request, opened there
+  pl_list call_list;   // the same, for taking them all
   pl_list request_list;
   uint32_t next_label;
-  bool labels_again;  // all were used once: some may still be
   size_t calls_open;
   size_t streams_out;  // of the calls
   size_t streams_in;   // of the requests

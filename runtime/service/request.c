@@ -53,7 +53,7 @@ static void detach(pl_request *r) {
   pl_channel *ch = r->channel;
   if (ch == NULL) return;
   r->channel = NULL;
-  pl_map_remove(&ch->requests, r->flow.label);
+  pl_labels_remove(&ch->requests, r->flow.label);
   pl_list_remove(&r->node);
   if (r->stream) ch->streams_in--;
   pl_flow_fini(&r->flow);
@@ -267,7 +267,7 @@ static void admit(pl_request *r) {
 static bool label_is_theirs(const pl_channel *ch, uint32_t label) {
   bool odd = label % 2 == 1;
   return label != 0 && odd != pl_session_is_dialler(ch->session) &&
-         pl_map_find(&ch->requests, label) == NULL;
+         pl_labels_find(&ch->requests, label) == NULL;
 }
 
 static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_call *m) {
@@ -286,7 +286,7 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->flow.credit_items = m->window_items;
   r->flow.credit_bytes = m->stream ? m->window_bytes : pl_session_body_window(ch->session);
   pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, sv->config.message_max);
-  pl_map_put(&ch->requests, f->label, r);
+  pl_labels_put(&ch->requests, f->label, r);
   pl_list_push(&ch->request_list, &r->node);
   if (r->stream) ch->streams_in++;
   sv->requests++;
@@ -372,7 +372,7 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
 }
 
 pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
-  pl_request *r = pl_map_find(&ch->requests, f->label);
+  pl_request *r = pl_labels_find(&ch->requests, f->label);
   if (r == NULL) {
     ch->service->loop->metrics.frames_stale++;
     return PL_OK;

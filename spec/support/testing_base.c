@@ -373,6 +373,8 @@ void testing_open_base(lua_State *L) {
   lua_setfield(L, -2, "log");
   testing_push_loop(L);
   lua_setfield(L, -2, "loop");
+  testing_push_labels(L);
+  lua_setfield(L, -2, "labels");
   testing_push_map(L);
   lua_setfield(L, -2, "map");
 }

@@ -6,6 +6,7 @@
 
 void testing_push_buf(lua_State *L);
 void testing_push_clock(lua_State *L);
+void testing_push_labels(lua_State *L);
 void testing_push_log(lua_State *L);
 void testing_push_loop(lua_State *L);
 void testing_push_map(lua_State *L);

@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/labels.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "spec/support/testing_base.h"
 
 #define BUF "perilune.testing.Buf"
+#define LABELS "perilune.testing.Labels"
 #define LOG "perilune.testing.Log"
 #define MAP "perilune.testing.Map"
 #define SLICE "perilune.testing.Slice"
@@ -123,6 +125,59 @@ static const luaL_Reg map_methods[] = {
 void testing_push_map(lua_State *L) {
   static const luaL_Reg functions[] = {{"new", map_new}, {"reseed", map_reseed}, {NULL, NULL}};
   testing_new_class(L, MAP, map_methods, map_gc);
+  luaL_newlib(L, functions);
+}
+
+static int labels_new(lua_State *L) {
+  pl_labels *t = lua_newuserdatauv(L, sizeof *t, 0);
+  *t = (pl_labels){0};
+  luaL_setmetatable(L, LABELS);
+  return 1;
+}
+
+static pl_labels *check_labels(lua_State *L) {
+  return luaL_checkudata(L, 1, LABELS);
+}
+
+// As those of a map, with labels for keys.
+static int labels_put(lua_State *L) {
+  lua_Integer label = luaL_checkinteger(L, 2);
+  lua_Integer value = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, label > 0 && label <= UINT32_MAX, 2, "no label");
+  luaL_argcheck(L, value != 0, 3, "zero");
+  pl_labels_put(check_labels(L), (uint32_t)label, (void *)(intptr_t)value);
+  return 0;
+}
+
+static int labels_find(lua_State *L) {
+  return push_value(L, pl_labels_find(check_labels(L), (uint32_t)luaL_checkinteger(L, 2)));
+}
+
+static int labels_remove(lua_State *L) {
+  return push_value(L, pl_labels_remove(check_labels(L), (uint32_t)luaL_checkinteger(L, 2)));
+}
+
+// count, how many of them have no place of their own
+static int labels_count(lua_State *L) {
+  const pl_labels *t = check_labels(L);
+  lua_pushinteger(L, (lua_Integer)t->count);
+  lua_pushinteger(L, (lua_Integer)t->others.count);
+  return 2;
+}
+
+static int labels_gc(lua_State *L) {
+  pl_labels_fini(check_labels(L));
+  return 0;
+}
+
+static const luaL_Reg labels_methods[] = {
+    {"put", labels_put},     {"find", labels_find}, {"remove", labels_remove},
+    {"count", labels_count}, {"fini", labels_gc},   {NULL, NULL},
+};
+
+void testing_push_labels(lua_State *L) {
+  static const luaL_Reg functions[] = {{"new", labels_new}, {NULL, NULL}};
+  testing_new_class(L, LABELS, labels_methods, labels_gc);
   luaL_newlib(L, functions);
 }
 
