@@ -191,27 +191,3 @@ cluster.describe('a call', cluster.kinds, function(over)
     assert.is_nil((a:eval(function() return mesh.context() end)))
   end)
 end)
-
-describe('many calls in one turn', function()
-  it('leave in few writes', function()
-    local net = cluster.new 'tcp'
-    local b = net:node('b', {}, function()
-      mesh.action('hold', function() mesh.sleep(100) end)
-    end)
-    local a = net:node('a', { peers = { b } })
-    a:eval(function() mesh.wait 'hold' end)
-    net:settle()
-    local before = net:metrics()
-    local calls = a:start(function()
-      local tasks = {}
-      for i = 1, 1000 do tasks[i] = mesh.spawn(mesh.call, 'hold', i) end
-      mesh.all(tasks)
-    end)
-    net:wait(function() return net:metrics().requests_started - before.requests_started == 1000 end, '1000 requests')
-    local writes = net:metrics().writes - before.writes
-    calls:cancel()
-    net:wait(function() return calls:ended() end, 'the cancel')
-    net:finish()
-    assert.is_true(writes <= 20, writes .. ' writes')
-  end)
-end)

@@ -231,6 +231,22 @@ describe('a node with listeners of three kinds', function()
   end)
 end)
 
+describe('the addresses of a node', function()
+  it('can be dialled: never a wildcard, or what it is told to advertise', function()
+    local net = cluster.new 'tcp'
+    local b = net:node('b', { listen = { 'tcp://0.0.0.0:0' }, insecure = true })
+    local addresses = b:eval(function() return mesh.self().addresses end)
+    assert.is_true(#addresses > 0)
+    for _, address in ipairs(addresses) do
+      assert.not_matches('0%.0%.0%.0', address)
+      assert.not_matches('%[::%]', address)
+    end
+    local c = net:node('c', { advertise = { 'tcp://mesh.example.org:4100' } })
+    assert.same({ 'tcp://mesh.example.org:4100' }, c:eval(function() return mesh.self().addresses end))
+    net:finish()
+  end)
+end)
+
 describe('a leaf', function()
   it('is none once it has an action', function()
     local net = cluster.new 'mem'

@@ -72,6 +72,14 @@ cluster.describe('a call to the node itself', { 'mem', 'tcp' }, function(over)
     end
   end)
 
+  it('may name the node', function()
+    local a = node()
+    assert.same({ 1, 2 }, { a:eval(function()
+      return mesh.with { node = mesh.self().id }.call('echo', 1), mesh.with { node = 'a' }.call('echo', 2)
+    end) })
+    assert.equal('NOT_FOUND', a:fails(function() mesh.with { node = 'a' }.call 'missing' end).code)
+  end)
+
   it('streams', function()
     local a = node()
     local total, result = a:eval(function()

@@ -39,7 +39,8 @@ local function storm(seed, rounds, tag)
     return (state >> 33) % n
   end
   local FINE = {
-    PEER_LOST = true, NOT_FOUND = true, NO_ROUTE = true, TIMEOUT = true, BUSY = true, CANCELLED = true, PLANNED = true,
+    PEER_LOST = true, DRAINING = true, NOT_FOUND = true, NO_ROUTE = true, TIMEOUT = true, BUSY = true,
+    CANCELLED = true, PLANNED = true,
   }
   local wrong, tasks, done = {}, {}, {}
   local function judge(id, ok, result)
@@ -137,6 +138,37 @@ cluster.describe('a storm', cluster.kinds, function(over)
       assert.equal(0, net:metrics().calls_now)
       assert.equal(0, net:metrics().protocol_errors)
       assert.equal(0, net:metrics().tasks_failed)
+    end)
+  end
+end)
+
+cluster.describe('a node that stops in a storm', cluster.kinds, function(over)
+  for seed = 1, over.kind == 'mem' and 8 or 2 do
+    it('settles everything, and a new one takes its place, seed ' .. seed, function()
+      local net = over.net
+      local a = net:node('a', {}, worker)
+      local b = net:node('b', { peers = { a }, drain = 0.05, cleanup_grace = 0.05 }, worker)
+      local c = net:node('c', { peers = { a, b } }, worker)
+      local storms = {
+        a:start(storm, seed * 1000 + 1, 300, 'a'),
+        b:start(storm, seed * 1000 + 2, 300, 'b'),
+        c:start(storm, seed * 1000 + 3, 300, 'c'),
+      }
+      net:advance(0.1 + seed / 50)
+      b:stop()
+      net:wait(function() return (b:over()) end, 'the end of b')
+      assert.is_true(storms[2]:ended())
+      local again = net:node('b', { peers = { a } }, worker)
+      for _, i in ipairs { 1, 3 } do
+        local wrong = storms[i]:wait()
+        assert.same({}, wrong)
+      end
+      net:wait(function() return net:metrics().requests_now == 0 end, 'the last handlers')
+      assert.equal(0, net:metrics().calls_now)
+      assert.equal(0, net:metrics().protocol_errors)
+      assert.equal('x', a:eval(function(id)
+        return mesh.with { node = id, wait = 1 }.call('do', 'x', 0)
+      end, again:id()))
     end)
   end
 end)
