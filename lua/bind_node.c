@@ -392,25 +392,11 @@ static int l_stopping(lua_State *L) {
   return 1;
 }
 
-static int exit_finish(lua_State *L, pl_op *op) {
-  (void)L, (void)op;
-  return 0;
-}
-
-static void exit_cancel(pl_op *op) {
-  (void)op;
-}
-
-static const pl_op_type exit_type = {
-    .name = "os.exit", .finish = exit_finish, .cancel = exit_cancel};
-
 int pl_os_exit(lua_State *L) {
   int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
   pl_failure why = pl_failure_of(PL_CANCELLED, PL_EXECUTED, "the script called os.exit");
   pl_host_exit(pl_host_of(L), code);
-  pl_task_cancel(pl_task_current(L), &why);
-  pl_op_check(L, &exit_type);  // raises: the task goes no further
-  return 0;
+  return pl_task_quit(L, "os.exit", &why);
 }
 
 int pl_open_node(lua_State *L) {

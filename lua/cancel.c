@@ -114,7 +114,7 @@ static void push_traces(lua_State *L, lua_State *co) {
   lua_State *inner = pl_coroutine_inner(co);
   if (inner != NULL) push_traces(L, inner);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
-  luaL_traceback(L, co, NULL, 0);
+  pl_push_traceback(L, co, 0);
 }
 
 // Runs protected on the main thread: the traceback over all coroutines of the task.
@@ -192,4 +192,12 @@ void pl_task_end_hard(pl_task *t, pl_err code, const char *message) {
   }
   pl_task_end(t, cancelled ? PL_TASK_CANCELLED : PL_TASK_FAILED, L, 1);
   if (L == vm->L) lua_pop(L, 1);
+}
+
+int pl_task_quit(lua_State *L, const char *name, const pl_failure *why) {
+  pl_task *t = pl_vm_of(L)->current;
+  pl_task_cancel(t, why);
+  pl_check_suspend(L, name);
+  t->kill = true;
+  return pl_task_requeue(L);
 }

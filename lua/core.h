@@ -162,6 +162,9 @@ void pl_task_give_thread(pl_task *t);  // takes its coroutine back to the pool
 bool pl_task_get_thread(pl_task *t);   // false: no memory
 void pl_task_forget_context(pl_task *t);
 void pl_task_free_spare(pl_vm *vm);
+// The traceback of `co`, pushed on L; of a deep recursion its innermost levels only. Lua's own
+// walks all levels again and again, which there takes longer than others may be held up. [-0, +1]
+void pl_push_traceback(lua_State *L, lua_State *co, int level);
 // The message handler of every task: keeps the traceback of the error. [-1, +1]
 int pl_task_on_error(lua_State *L);
 // Logs the error value at the top of L, which nobody awaits. Does not raise.

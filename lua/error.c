@@ -47,6 +47,11 @@ const char *pl_error_push_text(lua_State *L, int index) {
   return text;
 }
 
+const char *pl_error_push_shown(lua_State *L, int index) {
+  pl_push_message(L, index);
+  return lua_tostring(L, -1);
+}
+
 // [-0, +1]
 static void push_metatable(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key) == LUA_TTABLE) return;

@@ -21,6 +21,8 @@ int pl_raise_io(lua_State *L, int uv_error, const char *what, const char *subjec
 // Pushes an error value as a person reads it: a table that a script raised is "code: message". Any
 // other value as tostring has it; may raise. [-0, +1]
 const char *pl_error_push_text(lua_State *L, int index);
+// The same outside of a task: a text that fails or does not end is left out.
+const char *pl_error_push_shown(lua_State *L, int index);
 
 // True when the value is an error object.
 bool pl_error_is(lua_State *L, int index);

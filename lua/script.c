@@ -208,7 +208,12 @@ static int main_begin(lua_State *L, void *user) {
   if (len > 0 && text[0] == LUA_SIGNATURE[0])
     return luaL_error(L, "%s: bytecode is refused, a script is text", s->path);
   int status = luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t");
-  if (status != LUA_OK) lua_error(L);
+  if (status != LUA_OK) {
+    // Not all messages of the parser say where.
+    const char *why = lua_tostring(L, -1);
+    if (why != NULL && strstr(why, s->path) == NULL) lua_pushfstring(L, "%s: %s", s->path, why);
+    lua_error(L);
+  }
   lua_remove(L, -2);
   return 0;
 }
@@ -221,7 +226,8 @@ static void print_text(lua_State *L, const char *field) {
 }
 
 static void print_details(lua_State *L) {
-  lua_getfield(L, 1, "details");
+  lua_pushliteral(L, "details");
+  lua_rawget(L, 1);
   if (!lua_isnil(L, -1)) {
     pl_buf *json = pl_vm_scratch(pl_vm_of(L));
     pl_value_encode(L, PL_CODEC_JSON, -1, "details", PL_FRAGMENT_MAX, json);
@@ -234,11 +240,9 @@ static void print_details(lua_State *L) {
 // then that of where it came up here.
 static int describe(lua_State *L) {
   const char *traceback = lua_touserdata(L, 2);
-  fprintf(stderr, "%s\n", pl_error_push_text(L, 1));
-  if (pl_error_is(L, 1)) {
-    print_details(L);
-    print_text(L, "traceback");
-  }
+  fprintf(stderr, "%s\n", pl_error_push_shown(L, 1));
+  if (lua_istable(L, 1)) print_details(L);
+  if (pl_error_is(L, 1)) print_text(L, "traceback");
   if (traceback != NULL && traceback[0] != '\0') fprintf(stderr, "%s\n", traceback);
   return 0;
 }

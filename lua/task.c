@@ -270,8 +270,8 @@ enum {
   TRACE_LEVELS = 20,
 };
 
-static void add_level(luaL_Buffer *b, lua_State *L, lua_Debug *ar) {
-  lua_getinfo(L, "Sln", ar);
+static void add_level(luaL_Buffer *b, lua_State *L, lua_State *co, lua_Debug *ar) {
+  lua_getinfo(co, "Sln", ar);
   if (ar->currentline > 0) {
     lua_pushfstring(L, "\n\t%s:%d: in ", ar->short_src, ar->currentline);
   } else {
@@ -286,19 +286,17 @@ static void add_level(luaL_Buffer *b, lua_State *L, lua_Debug *ar) {
   luaL_addvalue(b);
 }
 
-// Lua's own walks all levels again and again, which at the bottom of a deep recursion takes longer
-// than others may be held up.
-static void push_traceback(lua_State *L) {  // [-0, +1]
+void pl_push_traceback(lua_State *L, lua_State *co, int level) {
   lua_Debug ar;
-  if (!lua_getstack(L, TRACE_DEEP, &ar)) {
-    luaL_traceback(L, L, NULL, 1);
+  if (!lua_getstack(co, TRACE_DEEP, &ar)) {
+    luaL_traceback(L, co, NULL, level);
     return;
   }
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   luaL_addstring(&b, "stack traceback:");
-  for (int level = 1; level <= TRACE_LEVELS && lua_getstack(L, level, &ar); level++)
-    add_level(&b, L, &ar);
+  for (int end = level + TRACE_LEVELS; level < end && lua_getstack(co, level, &ar); level++)
+    add_level(&b, L, co, &ar);
   luaL_addstring(&b, "\n\t...\t(many more levels)");
   luaL_pushresult(&b);
 }
@@ -306,7 +304,7 @@ static void push_traceback(lua_State *L) {  // [-0, +1]
 int pl_task_on_error(lua_State *L) {
   pl_task *t = pl_vm_of(L)->current;
   if (t == NULL || t->cancel.raised) return 1;
-  push_traceback(L);
+  pl_push_traceback(L, L, 1);
   size_t len;
   const char *text = lua_tolstring(L, -1, &len);
   keep_trace(t, text, len);

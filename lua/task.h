@@ -114,6 +114,9 @@ const pl_task_type *pl_task_kind(const pl_task *t);
 // running. Children are cancelled too.
 void pl_task_cancel(pl_task *t, const pl_failure *why);
 bool pl_task_is_cancelled(const pl_task *t);
+// Cancels the running task, which goes no further, whatever would catch it:
+// `return pl_task_quit(L, "os.exit", &why);`. Raises where it cannot leave, as `name`.
+int pl_task_quit(lua_State *L, const char *name, const pl_failure *why);
 
 // Deadline that calls made by the task inherit, in clock microseconds; PL_NEVER without one.
 // Setting it does not interrupt the task: whoever sets it cancels it.
