@@ -107,6 +107,7 @@ struct pl_vm {
   volatile sig_atomic_t slice_ticks;  // counted by the governor
   unsigned finalizer_ticks;           // of the slice, at which the running finalizer ends; or 0
   unsigned finalizers_stopped;        // that took too long
+  bool collects_rarely;               // tune_collector
   bool in_work;
   bool collect;  // a task failed for lack of memory
 

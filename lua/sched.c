@@ -284,6 +284,17 @@ static void collect(pl_vm *vm) {
   pl_alloc_trim(&vm->alloc);
 }
 
+// A collection marks all that lives, and in a small heap that is modules rather than what the
+// script makes: there it may be further off, which costs little memory.
+static void tune_collector(pl_vm *vm) {
+  enum { SMALL = 4 * 1024 * 1024, FAR = 600, NEAR = 200, PART = 8 };
+  const pl_alloc_state *a = &vm->alloc;
+  bool small = a->used < SMALL && (a->limit == 0 || a->used < a->limit / PART);
+  if (small == vm->collects_rarely) return;
+  vm->collects_rarely = small;
+  lua_gc(vm->L, LUA_GCSETPAUSE, small ? FAR : NEAR);
+}
+
 static void run_ready(pl_work *work) {
   pl_vm *vm = pl_container(work, pl_vm, work);
   pl_loop *loop = vm->options.loop;
@@ -291,6 +302,7 @@ static void run_ready(pl_work *work) {
   pl_list_take(&batch, &vm->ready);
   uint64_t until = 0;
   vm->in_work = true;
+  tune_collector(vm);
   for (unsigned n = 1; !pl_list_empty(&batch); n++) {
     pl_task *t = pl_container(pl_list_pop(&batch), pl_task, node);
     if (run_task(t)) {
