@@ -39,10 +39,15 @@ local function quoted_for_shell(text)
   return "'" .. text:gsub("'", [['\'']]) .. "'"
 end
 
+local SHOWN = 200 -- bytes of a wrong argument: enough to know it again
+
 --- Ends the command: an argument is not JSON.
 local function refuse(text, reason)
   local lines = {}
   if text:find '^%s*["%[{]' then lines[1] = reason end
+  if #text > SHOWN then
+    return fail(USAGE, ("INVALID: '%s…' is not JSON"):format(text:sub(1, utf8.offset(text, 0, SHOWN) - 1)), lines)
+  end
   local quotable, as_string = pcall(json.encode, text)
   local hint = quotable and not as_string:find '^{' and '; quote a string as ' .. quoted_for_shell(as_string) or ''
   fail(USAGE, ("INVALID: '%s' is not JSON%s"):format(text, hint), lines)
