@@ -125,7 +125,11 @@ static void make_ready(pl_flow *f) {
   pl_lanes *l = f->lanes;
   if (!pl_list_empty(&f->node)) return;
   pl_list_push(&l->ready, &f->node);
-  if (!link_is_full(l)) pl_loop_defer(l->loop, &l->pump, pump);
+  if (link_is_full(l)) {
+    l->loop->metrics.send_waits++;
+  } else {
+    pl_loop_defer(l->loop, &l->pump, pump);
+  }
 }
 
 // Flow.
