@@ -109,13 +109,17 @@ static void on_hangup(uv_signal_t *handle, int number) {
 // A node outlives its terminal; a command does not.
 static void watch_signals(session *s) {
   static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+  sigset_t blocked;  // by whoever started this process
+  sigemptyset(&blocked);
   for (int i = 0; i < SIGNALS; i++) {
     uv_signal_init(s->loop->uv, &s->signals[i]);
     s->signals[i].data = s;
+    sigaddset(&blocked, numbers[i]);
     bool hangup = numbers[i] == SIGHUP;
     if (hangup && s->client) continue;
     uv_signal_start(&s->signals[i], hangup ? on_hangup : on_stop, numbers[i]);
   }
+  pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
 }
 
 static void open_session(session *s, const pl_options *options, bool client) {

@@ -80,6 +80,10 @@ typedef struct child_setup {
 
 // In the child of a fork: only calls that are safe there, and no return.
 static void become(const child_setup *s) {
+  // The sanitizers' own work with signals may have left some blocked in this process.
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_DFL);
