@@ -284,7 +284,9 @@ static void main_end(pl_task *t, pl_task_state state, lua_State *L, int n, const
     if (!s->idle) pl_vm_on_idle(s->vm, on_idle, s);
   } else {
     s->state = PL_SCRIPT_FAILED;
-    if (state == PL_TASK_FAILED) print_error(L, traceback);
+    // Why a node could not start is no business of the line that first needed it.
+    bool started = pl_host_node(s->host) == NULL || pl_node_started(pl_host_node(s->host));
+    if (state == PL_TASK_FAILED) print_error(L, started ? traceback : NULL);
   }
   pl_host_script_changed(s->host);
 }

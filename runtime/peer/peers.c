@@ -65,8 +65,8 @@ pl_err pl_peers_listen(pl_peers *ps, const char *url, char *bound, char *detail)
   }
   if (!ps->config.insecure && !pl_url_is_local(&parsed)) {
     snprintf(detail, PL_URL_MAX,
-             "without authentication only this machine may connect: listen on 127.0.0.1, or set "
-             "`insecure` if everybody who can reach the address is trusted");
+             "without authentication only this machine may connect: listen on 127.0.0.1, or give "
+             "--insecure (insecure = true) if everybody who can reach the address is trusted");
     return PL_FORBIDDEN;
   }
   listener *li = pl_new(listener);
