@@ -105,6 +105,10 @@ action('loop_goto', function() ::again:: goto again end)
 action('loop_pcall', function() while true do pcall(error) end end)
 action('loop_coroutine', function() while true do coroutine.wrap(function() while true do end end)() end end)
 action('loop_pattern', function() return (('a'):rep(40) .. 'b'):find(('a*'):rep(30) .. 'c') end)
+action('loop_patterns', function() return #('x'):rep(1e6):gsub(('x-'):rep(20) .. 'y', '') end)
+action('loop_find', function() return (('a'):rep(4e6)):find(('a'):rep(2e6) .. 'b', 1, true) end)
+action('loop_move', function() return #table.move({}, 1, 1e9, 2) end)
+action('loop_rep', function() return (''):rep(1e18) end)
 action('loop_sort', function()
   local t = {}
   for i = 1, 2000 do t[i] = i end
@@ -198,7 +202,8 @@ local EXPECTED = {
   { 'memory_closures', 'MEMORY_LIMIT' }, { 'memory_coroutines', 'MEMORY_LIMIT' }, { 'memory_load', true },
   { 'memory_format', true }, { 'memory_swallowed', 'CPU_LIMIT' },
   { 'loop', 'CPU_LIMIT' }, { 'loop_goto', 'CPU_LIMIT' }, { 'loop_pcall', 'CPU_LIMIT' },
-  { 'loop_coroutine', 'CPU_LIMIT' }, { 'loop_sort', 'CPU_LIMIT' }, { 'loop_close', 'CPU_LIMIT' },
+  { 'loop_coroutine', 'CPU_LIMIT' }, { 'loop_pattern', true }, { 'loop_patterns', true }, { 'loop_find', true },
+  { 'loop_move', true }, { 'loop_rep', '', true }, { 'loop_sort', 'CPU_LIMIT' }, { 'loop_close', 'CPU_LIMIT' },
   { 'loop_tostring', 'CPU_LIMIT' }, { 'loop_gsub', 'CPU_LIMIT' },
   { 'finalizers', 'survived', true }, { 'gc_off', true }, { 'no_globals', 'survived', true },
   { 'string_meta', false, true }, { 'hooks', true }, { 'close_self', true }, { 'resume_self', true },
