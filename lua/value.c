@@ -230,9 +230,15 @@ void pl_encode_enter(pl_encoder *e, pl_value_frame *f, int table) {
   e->frame = f;
 }
 
+static pl_encoder encoder_of(lua_State *L, const char *root, size_t max, pl_buf *out) {
+  size_t start = pl_buf_len(out);
+  size_t bound = max < SIZE_MAX - start ? start + max : SIZE_MAX;
+  return (pl_encoder){.L = L, .out = out, .start = start, .max = max, .bound = bound, .root = root};
+}
+
 void pl_values_encode(lua_State *L, pl_codec codec, int first, int n, const char *root, size_t max,
                       pl_buf *out) {
-  pl_encoder e = {.L = L, .out = out, .start = pl_buf_len(out), .max = max, .root = root};
+  pl_encoder e = encoder_of(L, root, max, out);
   luaL_checkstack(L, 8, NULL);
   if (codec == PL_CODEC_JSON) {
     pl_json_encode_list(&e, first, n);
@@ -243,7 +249,7 @@ void pl_values_encode(lua_State *L, pl_codec codec, int first, int n, const char
 
 void pl_value_encode(lua_State *L, pl_codec codec, int index, const char *root, size_t max,
                      pl_buf *out) {
-  pl_encoder e = {.L = L, .out = out, .start = pl_buf_len(out), .max = max, .root = root};
+  pl_encoder e = encoder_of(L, root, max, out);
   luaL_checkstack(L, 8, NULL);
   index = lua_absindex(L, index);
   if (codec == PL_CODEC_JSON) {

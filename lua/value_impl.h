@@ -17,6 +17,7 @@ typedef struct pl_encoder {
   pl_buf *out;
   size_t start;  // bytes of `out` that are not ours
   size_t max;
+  size_t bound;  // bytes of `out` at most, ours and others
   const char *root;
   pl_value_frame *frame;  // innermost
   unsigned depth;
@@ -26,10 +27,8 @@ uint8_t *pl_encode_grow(pl_encoder *e, size_t n);
 // Room for `n` bytes at the end; raises TOO_LARGE or NO_MEMORY.
 static inline uint8_t *pl_encode_room(pl_encoder *e, size_t n) {
   pl_buf *b = e->out;
-  size_t used = b->end - b->start - e->start;
-  bool fits = b->data != NULL && n <= b->cap - b->end;
-  if (fits && n <= e->max && used <= e->max - n) return b->data + b->end;
-  return pl_encode_grow(e, n);
+  bool fits = n - 1 < b->cap - b->end && b->end - b->start + n <= e->bound;
+  return fits ? b->data + b->end : pl_encode_grow(e, n);
 }
 // Raises INVALID with the path of the value that is being encoded: "args[1].cb is a function".
 int pl_encode_fail(pl_encoder *e, const char *what);
