@@ -23,7 +23,9 @@ describe('a script that cannot be loaded', function()
     assert_fails(run 'local x = \n\nreturn +', 'app.lua:3: ')
     assert_fails(run 'x = "open', 'app.lua:1: unfinished string')
     assert_fails(run 'goto nowhere', 'app.lua:1: ', 'nowhere')
-    for _, opening in ipairs { '(', '{', 'do ', 'x = ', 'not ' } do assert_fails(run(opening:rep(100000)), 'app.lua:') end
+    for _, opening in ipairs { '(', '{', 'do ', 'x = ', 'not ' } do
+      assert_fails(run(opening:rep(100000)), 'app.lua:')
+    end
     assert_fails(run(('local a '):rep(300)), 'app.lua:1: ', 'too many local variables')
   end)
 
