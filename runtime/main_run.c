@@ -81,6 +81,9 @@ static void on_over(pl_host *h, int code, void *user) {
   // Nothing else is left: the loop ends when these are closed.
   for (int i = 0; i < SIGNALS; i++)
     uv_close((uv_handle_t *)&s->signals[i], NULL);
+  // A word that comes too late must not turn a clean end into a killed process.
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGINT, SIG_IGN);
 }
 
 static const pl_host_ops host_ops = {.on_ready = on_ready, .on_over = on_over};
