@@ -21,30 +21,6 @@ typedef struct body {
   size_t at;       // written of `bytes`
 } body;
 
-// Lanes.
-
-static void pump(pl_work *work);
-
-void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session) {
-  *l = (pl_lanes){.session = session, .loop = loop};
-  pl_list_init(&l->ready);
-}
-
-void pl_lanes_fini(pl_lanes *l) {
-  assert(pl_list_empty(&l->ready));
-  pl_work_cancel(&l->pump);
-  pl_buf_fini(&l->scratch);
-  l->session = NULL;
-}
-
-void pl_lanes_drained(pl_lanes *l) {
-  if (!pl_list_empty(&l->ready)) pl_loop_defer(l->loop, &l->pump, pump);
-}
-
-static bool link_is_full(const pl_lanes *l) {
-  return pl_session_backlog(l->session) >= PL_WRITE_HIGH;
-}
-
 // Bodies.
 
 static void body_free(body *b) {
@@ -92,11 +68,10 @@ static bool write_fragment(pl_flow *f, body *b) {
   return last;
 }
 
-// One fragment of the first body of `f`; afterwards `f` is ready again, or waits for credit or
+// One fragment of the first body; afterwards the flow is ready again, or waits for credit or
 // bodies.
-static void write_turn(pl_flow *f) {
-  pl_lanes *l = f->lanes;
-  pl_list_remove(&f->node);
+static void write_turn(pl_turn *t) {
+  pl_flow *f = pl_container(t, pl_flow, turn);
   body *b = pl_container(f->bodies.next, body, node);
   if (!may_write(f, b)) return;
 
@@ -111,37 +86,19 @@ static void write_turn(pl_flow *f) {
     if (f->on_empty != NULL) f->on_empty(f);  // may free the flow
     return;
   }
-  if (may_write(f, pl_container(f->bodies.next, body, node))) pl_list_push(&l->ready, &f->node);
-}
-
-static void pump(pl_work *work) {
-  pl_lanes *l = pl_container(work, pl_lanes, pump);
-  while (!pl_list_empty(&l->ready) && !link_is_full(l)) {
-    write_turn(pl_container(l->ready.next, pl_flow, node));
-  }
-}
-
-static void make_ready(pl_flow *f) {
-  pl_lanes *l = f->lanes;
-  if (!pl_list_empty(&f->node)) return;
-  pl_list_push(&l->ready, &f->node);
-  if (link_is_full(l)) {
-    l->loop->metrics.send_waits++;
-  } else {
-    pl_loop_defer(l->loop, &l->pump, pump);
-  }
+  if (may_write(f, pl_container(f->bodies.next, body, node))) pl_turn_again(&f->turn, f->lanes);
 }
 
 // Flow.
 
 void pl_flow_init(pl_flow *f, pl_lanes *lanes, uint32_t label, uint8_t flags) {
   *f = (pl_flow){.lanes = lanes, .label = label, .flags = flags};
-  pl_list_init(&f->node);
+  pl_turn_init(&f->turn, write_turn);
   pl_list_init(&f->bodies);
 }
 
 void pl_flow_fini(pl_flow *f) {
-  pl_list_remove(&f->node);
+  pl_turn_leave(&f->turn);
   for (pl_list *n; (n = pl_list_pop(&f->bodies)) != NULL;)
     body_free(pl_container(n, body, node));
   f->queued = 0;
@@ -156,7 +113,7 @@ bool pl_flow_withdraw(pl_flow *f) {
     pl_list_remove(n);
     body_free(b);
   }
-  if (pl_flow_idle(f)) pl_list_remove(&f->node);
+  if (pl_flow_idle(f)) pl_turn_leave(&f->turn);
   return !f->began;
 }
 
@@ -174,13 +131,12 @@ static void enqueue(pl_flow *f, const body *proto, pl_bytes map, pl_bytes bytes)
   }
   pl_list_push(&f->bodies, &b->node);
   f->queued += bytes.len;
-  if (may_write(f, pl_container(f->bodies.next, body, node))) make_ready(f);
+  if (may_write(f, pl_container(f->bodies.next, body, node))) pl_turn_ask(&f->turn, f->lanes);
 }
 
 // Whether a body that needs no credit can go out now, in one frame.
 static bool direct(const pl_flow *f, size_t len) {
-  return len <= PL_FRAGMENT_MAX && pl_flow_idle(f) && pl_list_empty(&f->lanes->ready) &&
-         !link_is_full(f->lanes);
+  return len <= PL_FRAGMENT_MAX && pl_flow_idle(f) && pl_lanes_clear(f->lanes);
 }
 
 // A call that fits the batch goes there at once, its head encoded in place.
@@ -316,6 +272,7 @@ pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes) {
     return PL_PROTOCOL;
   f->credit_items += items;
   f->credit_bytes += bytes;
-  if (!pl_flow_idle(f) && may_write(f, pl_container(f->bodies.next, body, node))) make_ready(f);
+  if (!pl_flow_idle(f) && may_write(f, pl_container(f->bodies.next, body, node)))
+    pl_turn_ask(&f->turn, f->lanes);
   return PL_OK;
 }

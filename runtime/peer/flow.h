@@ -6,31 +6,10 @@
 // thread only.
 #pragma once
 
-#include "base/list.h"
-#include "peer/session.h"
-
-// The waiting flows of one session.
-typedef struct pl_lanes {
-  pl_session *session;  // borrowed; NULL once it is down
-  pl_loop *loop;
-  pl_list ready;  // of pl_flow, that have something to write and credit for it
-  pl_work pump;
-  pl_buf scratch;  // for encoding heads and errors
-  uint32_t
-      tail_label;  // DATA frame at the end of the link's batch that may grow: its label, 0 = none
-  uint8_t tail_flags;
-  uint16_t tail_items;
-  size_t tail_len;     // of its body
-  uint64_t tail_mark;  // pl_session_sent() when it was written
-} pl_lanes;
-
-void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session);
-void pl_lanes_fini(pl_lanes *l);
-// The link can take more (pl_session_ops.on_drained).
-void pl_lanes_drained(pl_lanes *l);
+#include "peer/lanes.h"
 
 typedef struct pl_flow {
-  pl_list node;    // in pl_lanes.ready
+  pl_turn turn;
   pl_list bodies;  // waiting, oldest first
   pl_lanes *lanes;
   uint32_t label;
