@@ -19,16 +19,22 @@ static void commit(pl_encoder *e, uint8_t *end) {
   pl_buf_commit(e->out, (size_t)(end - (e->out->data + e->out->end)));
 }
 
-static void encode_bytes(pl_encoder *e, const char *s, size_t len, bool text) {
+// What is too long is refused before it is looked at.
+static uint8_t *bytes_room(pl_encoder *e, size_t len) {
   if (len > UINT32_MAX) pl_encode_fail(e, "is a string of more than 4 GiB");
-  uint8_t *p = pl_encode_room(e, len + PL_MP_TOKEN_MAX);
-  commit(e, text ? pl_mp_put_str(p, s, (uint32_t)len) : pl_mp_put_bin(p, s, (uint32_t)len));
+  return pl_encode_room(e, len + PL_MP_TOKEN_MAX);
+}
+
+static void encode_bytes(pl_encoder *e, const char *s, size_t len) {
+  commit(e, pl_mp_put_bin(bytes_room(e, len), s, (uint32_t)len));
 }
 
 static void encode_string(pl_encoder *e, int index) {
   size_t len;
   const char *s = lua_tolstring(e->L, index, &len);
-  encode_bytes(e, s, len, pl_utf8_valid(s, len));
+  uint8_t *p = bytes_room(e, len);
+  bool text = pl_utf8_valid(s, len);
+  commit(e, text ? pl_mp_put_str(p, s, (uint32_t)len) : pl_mp_put_bin(p, s, (uint32_t)len));
 }
 
 static inline void encode_number(pl_encoder *e, int index) {
@@ -48,11 +54,10 @@ static void encode_userdata(pl_encoder *e, int index) {
   const pl_blob *blob = pl_value_blob(e->L, index, &s, &len);
   if (blob == NULL) pl_encode_fail(e, "is a userdata");
   if (!blob->is_ext) {
-    encode_bytes(e, s, len, false);
+    encode_bytes(e, s, len);
     return;
   }
-  uint8_t *p =
-      pl_mp_put_ext_head(pl_encode_room(e, len + PL_MP_TOKEN_MAX), blob->ext, (uint32_t)len);
+  uint8_t *p = pl_mp_put_ext_head(bytes_room(e, len), blob->ext, (uint32_t)len);
   if (len > 0) memcpy(p, s, len);
   commit(e, p + len);
 }

@@ -149,6 +149,31 @@ describe('a VM', function()
     assert.equal('0 3 3', eval "return #(''):rep(1e15), #('a'):rep(3), #(''):rep(4, ',')")
   end)
 
+  it('repeats a string as plain Lua does', function()
+    local want = {}
+    for _, text in ipairs { '', 'a', 'ab', 'abc' } do
+      for _, separator in ipairs { '', '-', '::' } do
+        for _, n in ipairs { math.mininteger, -1, 0, 1, 2, 3, 4, 5, 8, 31 } do
+          want[#want + 1] = text:rep(n, separator)
+        end
+      end
+    end
+    assert.equal(table.concat(want, '|'), eval [[
+      local got = {}
+      for _, text in ipairs { '', 'a', 'ab', 'abc' } do
+        for _, separator in ipairs { '', '-', '::' } do
+          for _, n in ipairs { math.mininteger, -1, 0, 1, 2, 3, 4, 5, 8, 31 } do
+            got[#got + 1] = text:rep(n, separator)
+          end
+        end
+      end
+      return table.concat(got, '|')
+    ]])
+    assert.equal('resulting string too large', eval [[
+      return select(2, pcall(string.rep, 'ab', math.maxinteger))
+    ]])
+  end)
+
   it('has the functions of plain Lua', function()
     assert.equal('', eval [[
       local missing = {}
