@@ -184,7 +184,10 @@ M.address = address
 
 local function command_line(name, options)
   local argv = { table.unpack(options.before or {}) }
-  for _, word in ipairs { process.perilune, 'run', 'main.lua', '--name', name } do argv[#argv + 1] = word end
+  -- A machine that is busy with other things is no lost peer; `flags` may say otherwise.
+  for _, word in ipairs { process.perilune, 'run', 'main.lua', '--name', name, '--heartbeat=10' } do
+    argv[#argv + 1] = word
+  end
   local listen = options.listen
   if listen == 'tcp' or listen == 'unix' then listen = address(listen) end
   if listen then argv[#argv + 1] = '--listen=' .. listen end
