@@ -43,6 +43,13 @@ enum {
   PL_ACTIONS_PER_PEER = 10000,
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert
 
+  // balancing
+  PL_RETRIES = 2,         // other providers that a call is offered to
+  PL_RETRIES_MAX = 16,    // whatever the caller says
+  PL_WEIGHT_MAX = 10000,  // of a provider
+  PL_PATTERNS_MAX = 64,   // providers or regions that one caller names
+  PL_REGION_MAX = 63,     // bytes of a region's name
+
   // scripts
   PL_TASKS_MAX = 100000,        // tasks of one VM
   PL_THREADS_KEPT = 1024,       // finished coroutines kept for reuse
