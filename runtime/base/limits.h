@@ -40,7 +40,7 @@ enum {
   PL_TOMBSTONES_MAX = 1024,    // cancels remembered before their call arrives
 
   // directory
-  PL_ACTIONS_PER_PEER = 10000,
+  PL_ACTIONS_PER_NODE = 10000,
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert
 
   // balancing

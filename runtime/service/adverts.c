@@ -110,11 +110,8 @@ void pl_service_announce(pl_service *sv) {
 
 // Hearing.
 
-// The neighbour's own attributes; what is missing or of another type stays as it was.
-static void take_node(pl_neighbour *n, pl_bytes attributes) {
-  char name[PL_NAME_MAX + 1];
-  pl_role role = pl_peer_role(n->peer);
-  strcpy(name, pl_peer_name(n->peer));
+// The node's own attributes; what is missing or of another type stays as it was.
+static void take_node(pl_provider *p, pl_bytes attributes) {
   pl_mp_reader r = {attributes.data, attributes.data + attributes.len};
   pl_mp_token t, v;
   if (attributes.len == 0 || pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_MAP) return;
@@ -124,24 +121,23 @@ static void take_node(pl_neighbour *n, pl_bytes attributes) {
     pl_mp_reader value = r;
     if (pl_mp_skip(&r, PL_DEPTH_MAX) != PL_OK || pl_mp_read(&value, &v) != PL_OK) return;
     pl_bytes k = pl_bytes_of(key.data, key.len);
-    if (is(k, "role") && v.kind == PL_MP_INT) role = v.v.integer == 0 ? PL_ROLE_NODE : PL_ROLE_LEAF;
-    if (is(k, "draining") && v.kind == PL_MP_BOOL) n->draining = v.v.boolean;
-    if (is(k, "name") && v.kind == PL_MP_STR && v.len <= PL_NAME_MAX) {
-      memcpy(name, v.data, v.len);
-      name[v.len] = '\0';
-    }
+    if (is(k, "role") && v.kind == PL_MP_INT) p->leaf = v.v.integer != 0;
+    if (is(k, "draining") && v.kind == PL_MP_BOOL) p->draining = v.v.boolean;
+    if (is(k, "name") && v.kind == PL_MP_STR && v.len <= PL_NAME_MAX)
+      pl_provider_rename(p, (const char *)v.data, v.len);
   }
-  pl_peer_update(n->peer, name, role);
 }
 
 static pl_err take_item(pl_service *sv, pl_neighbour *n, const pl_msg_advert_item *item) {
+  pl_provider *p = n->provider;
   if (is(item->kind, "node") && !item->withdrawn) {
-    take_node(n, item->attributes);
+    take_node(p, item->attributes);
+    pl_peer_update(n->peer, p->name, p->leaf ? PL_ROLE_LEAF : PL_ROLE_NODE);
   } else if (is(item->kind, "action")) {
     if (item->withdrawn) {
-      pl_directory_withdraw(&sv->directory, n, item->name);
+      pl_directory_withdraw(&sv->directory, p, item->name);
     } else if (item->name.len > 0 && item->attributes.len <= PL_ADVERT_MAX) {
-      pl_err err = pl_directory_offer(&sv->directory, n, item->name, item->attributes);
+      pl_err err = pl_directory_offer(&sv->directory, p, item->name, item->attributes);
       // More actions than the bound are left out; the rest of the link is not at fault.
       return err == PL_BUSY ? PL_OK : err;
     }
@@ -156,7 +152,7 @@ pl_err pl_adverts_take(pl_service *sv, pl_neighbour *n, const pl_frame *f) {
   if (m.version < n->advert_version) return PL_OK;  // was on its way on a link since replaced
   n->advert_version = m.version;
   if (m.snapshot) {
-    pl_directory_withdraw_all(&sv->directory, n);
+    pl_directory_withdraw_all(&sv->directory, n->provider);
     n->complete = false;
   }
   pl_msg_advert_item item;

@@ -280,17 +280,9 @@ static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const cha
   return code;
 }
 
-// Neighbours are few; this is asked only after a call has failed.
-static bool is_connected(const pl_service *sv, const pl_id *id) {
-  for (const pl_list *n = sv->neighbours.next; n != &sv->neighbours; n = n->next) {
-    const pl_neighbour *nb = pl_container(n, pl_neighbour, node);
-    if (nb->channel != NULL && pl_id_equal(pl_peer_id(nb->peer), id)) return true;
-  }
-  return pl_id_equal(id, &sv->config.identity->id);
-}
-
 static pl_err nobody_there(pl_service *sv, const pl_call_options *o, pl_failure *why) {
-  if (o->node != NULL && !is_connected(sv, o->node)) {
+  const pl_provider *p = o->node != NULL ? pl_service_provider(sv, o->node) : NULL;
+  if (o->node != NULL && (p == NULL || !p->reachable)) {
     return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, "no path to the given node", o->action);
   }
   int len = (int)(o->action.len < PL_NAME_MAX ? o->action.len : PL_NAME_MAX);
@@ -303,9 +295,9 @@ static pl_err nobody_there(pl_service *sv, const pl_call_options *o, pl_failure 
 
 static pl_err choose(pl_service *sv, const pl_call_options *o, pl_offer **out, pl_failure *why) {
   pl_entry *e = pl_directory_find(&sv->directory, o->action);
-  *out = e == NULL ? NULL : pl_directory_choose(e, o->node, &sv->config.identity->id);
+  *out = e == NULL ? NULL : pl_directory_choose(e, o->node);
   if (*out != NULL) return PL_OK;
-  if (e != NULL && pl_directory_drains(e, o->node, &sv->config.identity->id))
+  if (e != NULL && pl_directory_drains(e, o->node))
     return refuse(why, PL_DRAINING, PL_NOT_EXECUTED, NULL, o->action);
   return nobody_there(sv, o, why);
 }
@@ -356,7 +348,7 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
   pl_offer *offer;
   pl_err err = choose(sv, o, &offer, why);
   if (err != PL_OK) return err;
-  pl_channel *ch = offer->neighbour->channel;
+  pl_channel *ch = offer->provider->channel;
   if ((err = admit(ch, o, args, why)) != PL_OK) return err;
   if (o->deadline_us <= pl_now_us(sv->loop)) {
     return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call",
@@ -371,7 +363,7 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
   c->idle_us = o->idle_us;
   c->codec = o->codec;
   c->stream = o->stream;
-  c->callee = *pl_neighbour_id(offer->neighbour, &sv->config.identity->id);
+  c->callee = offer->provider->id;
   pl_intake_init(&c->intake, o->stream ? PL_WINDOW_ITEMS : 0,
                  o->stream ? PL_WINDOW_BYTES : PL_BODY_WINDOW, sv->config.message_max);
   attach(c, ch);

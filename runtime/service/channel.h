@@ -8,6 +8,16 @@
 #include "service/intake.h"
 #include "service/service.h"
 
+// A node with which this one has a link, or had one that may come back.
+typedef struct pl_neighbour {
+  pl_list node;                // in pl_service.neighbours
+  pl_peer *peer;               // held
+  struct pl_channel *channel;  // of the link in use; NULL while there is none
+  pl_provider *provider;       // what it provides; owned
+  uint64_t advert_version;     // of its directory, as far as it is known here
+  bool complete;               // its whole directory has come
+} pl_neighbour;
+
 typedef struct pl_channel {
   pl_service *service;
   pl_neighbour *neighbour;  // NULL once the session is another's business
@@ -30,8 +40,8 @@ struct pl_service {
   pl_map actions;        // name -> pl_action, of this node
   pl_list busy_actions;  // with requests waiting, in turn
   uint64_t advert_version;
-  pl_list neighbours;             // up, for adverts
-  pl_neighbour local;             // this node as a provider: calls leave through its channel
+  pl_list neighbours;             // of pl_neighbour
+  pl_provider local;              // this node as a provider: calls leave through its channel
   pl_session *local_sessions[2];  // calling end, serving end
   pl_channel *serving;            // of the serving end
   unsigned local_up;
@@ -58,6 +68,10 @@ void pl_channel_ended(pl_channel *ch);
 static inline size_t pl_channel_circuits(const pl_channel *ch) {
   return ch->calls.count + ch->requests.count;
 }
+
+// service.c
+// What is known of that node; NULL when nothing is.
+pl_provider *pl_service_provider(pl_service *sv, const pl_id *id);
 
 // calls.c
 pl_err pl_call_frame(pl_channel *ch, const pl_frame *f);

@@ -1,19 +1,27 @@
 #include "service/directory.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "service/channel.h"
 #include "wire/msgpack.h"
 
-void pl_neighbour_init(pl_neighbour *n, pl_peer *peer) {
-  *n = (pl_neighbour){.peer = peer};
-  pl_list_init(&n->node);
-  pl_list_init(&n->offers);
+void pl_provider_init(pl_provider *p, const pl_id *id, const char *name) {
+  *p = (pl_provider){.id = *id, .name = pl_strdup(name)};
+  pl_list_init(&p->offers);
 }
 
-const pl_id *pl_neighbour_id(const pl_neighbour *n, const pl_id *self) {
-  return n->peer == NULL ? self : pl_peer_id(n->peer);
+void pl_provider_fini(pl_provider *p) {
+  assert(pl_list_empty(&p->offers));
+  pl_free(p->name);
+}
+
+void pl_provider_rename(pl_provider *p, const char *name, size_t len) {
+  if (strlen(p->name) == len && memcmp(p->name, name, len) == 0) return;
+  pl_free(p->name);
+  p->name = pl_alloc(len + 1);
+  memcpy(p->name, name, len);
 }
 
 void pl_directory_fini(pl_directory *d) {
@@ -53,24 +61,24 @@ static pl_entry *entry_get(pl_directory *d, pl_bytes name) {
   return e;
 }
 
-static pl_offer *offer_of(pl_entry *e, const pl_neighbour *n) {
+static pl_offer *offer_of(pl_entry *e, const pl_provider *p) {
   for (pl_list *at = e->offers.next; at != &e->offers; at = at->next) {
     pl_offer *o = pl_container(at, pl_offer, in_entry);
-    if (o->neighbour == n) return o;
+    if (o->provider == p) return o;
   }
   return NULL;
 }
 
-pl_offer *pl_directory_own(pl_directory *d, const pl_neighbour *n, pl_bytes name) {
+pl_offer *pl_directory_own(pl_directory *d, const pl_provider *p, pl_bytes name) {
   pl_entry *e = pl_directory_find(d, name);
-  return e == NULL ? NULL : offer_of(e, n);
+  return e == NULL ? NULL : offer_of(e, p);
 }
 
 static void offer_free(pl_directory *d, pl_offer *o) {
   pl_entry *e = o->entry;
   pl_list_remove(&o->in_entry);
-  pl_list_remove(&o->in_neighbour);
-  o->neighbour->offer_count--;
+  pl_list_remove(&o->in_provider);
+  o->provider->offer_count--;
   pl_bytes_drop(&o->attributes);
   pl_free(o);
   if (!pl_list_empty(&e->offers)) return;
@@ -78,20 +86,20 @@ static void offer_free(pl_directory *d, pl_offer *o) {
   pl_free(e);
 }
 
-pl_err pl_directory_offer(pl_directory *d, pl_neighbour *n, pl_bytes name, pl_bytes attributes) {
-  pl_offer *o = pl_directory_own(d, n, name);
-  if (o == NULL && n->offer_count >= PL_ACTIONS_PER_PEER) return PL_BUSY;
+pl_err pl_directory_offer(pl_directory *d, pl_provider *p, pl_bytes name, pl_bytes attributes) {
+  pl_offer *o = pl_directory_own(d, p, name);
+  if (o == NULL && p->offer_count >= PL_ACTIONS_PER_NODE) return PL_BUSY;
 
   pl_bytes kept;
   pl_bytes copy = pl_bytes_of(attributes.data, attributes.len);  // must not pin a read slab
   if (!pl_bytes_keep(&kept, copy)) return PL_NO_MEMORY;
   if (o == NULL) {
     o = pl_new(pl_offer);
-    o->neighbour = n;
+    o->provider = p;
     o->entry = entry_get(d, name);
     pl_list_push(&o->entry->offers, &o->in_entry);
-    pl_list_push(&n->offers, &o->in_neighbour);
-    n->offer_count++;
+    pl_list_push(&p->offers, &o->in_provider);
+    p->offer_count++;
   }
   pl_bytes_drop(&o->attributes);
   o->attributes = kept;
@@ -99,29 +107,29 @@ pl_err pl_directory_offer(pl_directory *d, pl_neighbour *n, pl_bytes name, pl_by
   return PL_OK;
 }
 
-bool pl_directory_withdraw(pl_directory *d, pl_neighbour *n, pl_bytes name) {
-  pl_offer *o = pl_directory_own(d, n, name);
+bool pl_directory_withdraw(pl_directory *d, pl_provider *p, pl_bytes name) {
+  pl_offer *o = pl_directory_own(d, p, name);
   if (o == NULL) return false;
   offer_free(d, o);
   return true;
 }
 
-void pl_directory_withdraw_all(pl_directory *d, pl_neighbour *n) {
-  while (!pl_list_empty(&n->offers))
-    offer_free(d, pl_container(n->offers.next, pl_offer, in_neighbour));
+void pl_directory_withdraw_all(pl_directory *d, pl_provider *p) {
+  while (!pl_list_empty(&p->offers))
+    offer_free(d, pl_container(p->offers.next, pl_offer, in_provider));
 }
 
 static bool reachable(const pl_offer *o) {
-  return o->neighbour->channel != NULL && !o->neighbour->draining;
+  return o->provider->channel != NULL && !o->provider->draining;
 }
 
-pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only, const pl_id *self) {
+pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only) {
   pl_offer *best = NULL;
   for (pl_list *at = e->offers.next; at != &e->offers; at = at->next) {
     pl_offer *o = pl_container(at, pl_offer, in_entry);
-    if (only != NULL && !pl_id_equal(pl_neighbour_id(o->neighbour, self), only)) continue;
+    if (only != NULL && !pl_id_equal(&o->provider->id, only)) continue;
     if (!reachable(o)) continue;
-    if (best == NULL || o->neighbour->channel->calls_open < best->neighbour->channel->calls_open)
+    if (best == NULL || o->provider->channel->calls_open < best->provider->channel->calls_open)
       best = o;
   }
   if (best != NULL && e->offers.prev != &best->in_entry) {
@@ -131,11 +139,11 @@ pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only, const pl_id *self)
   return best;
 }
 
-bool pl_directory_drains(const pl_entry *e, const pl_id *only, const pl_id *self) {
+bool pl_directory_drains(const pl_entry *e, const pl_id *only) {
   for (const pl_list *at = e->offers.next; at != &e->offers; at = at->next) {
     const pl_offer *o = pl_container(at, const pl_offer, in_entry);
-    if (only != NULL && !pl_id_equal(pl_neighbour_id(o->neighbour, self), only)) continue;
-    if (o->neighbour->channel != NULL && o->neighbour->draining) return true;
+    if (only != NULL && !pl_id_equal(&o->provider->id, only)) continue;
+    if (o->provider->channel != NULL && o->provider->draining) return true;
   }
   return false;
 }

@@ -1,33 +1,35 @@
-// Who provides which action: the actions of this node and what its neighbours advertised. Pure
-// bookkeeping.
+// Who provides which action: this node, and every node of the mesh that says so. Pure bookkeeping.
 #pragma once
 
 #include "base/buf.h"
+#include "base/id.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "peer/peer.h"
 #include "perilune.h"
 
 struct pl_channel;
 
-// A node that may provide actions: a neighbour, or this node itself.
-typedef struct pl_neighbour {
-  pl_list node;                // in pl_service.neighbours while it has a channel
-  pl_peer *peer;               // held; NULL for this node
-  struct pl_channel *channel;  // for new calls; NULL while there is none
-  pl_list offers;              // of pl_offer
+// A node that may provide actions: any of the mesh, this one included.
+typedef struct pl_provider {
+  pl_id id;
+  uint64_t epoch;  // of the start that is known of it
+  char *name;      // owned
+  // For new calls that go there directly; NULL: there is no link to it, or a better path.
+  struct pl_channel *channel;
+  pl_list offers;  // of pl_offer
   size_t offer_count;
-  uint64_t epoch;           // of its start that the directory is of
-  uint64_t advert_version;  // of its directory, as far as it is known here
-  bool complete;            // its whole directory has come
+  uint64_t cost;  // of the path to it
+  unsigned hops;  // 0: this node
+  bool reachable;
   bool draining;
-} pl_neighbour;
+  bool leaf;
+} pl_provider;
 
 // One action at one node.
 typedef struct pl_offer {
   pl_list in_entry;
-  pl_list in_neighbour;
-  pl_neighbour *neighbour;
+  pl_list in_provider;
+  pl_provider *provider;
   struct pl_entry *entry;
   pl_bytes attributes;  // kept
   int codec;
@@ -44,24 +46,24 @@ typedef struct pl_directory {
 } pl_directory;
 
 void pl_directory_fini(pl_directory *d);
-void pl_neighbour_init(pl_neighbour *n, pl_peer *peer);
+void pl_provider_init(pl_provider *p, const pl_id *id, const char *name);
+// Its offers must have been withdrawn.
+void pl_provider_fini(pl_provider *p);
+void pl_provider_rename(pl_provider *p, const char *name, size_t len);
 
-// Adds or replaces the offer. BUSY past PL_ACTIONS_PER_PEER, NO_MEMORY.
-pl_err pl_directory_offer(pl_directory *d, pl_neighbour *n, pl_bytes name, pl_bytes attributes);
+// Adds or replaces the offer. BUSY past PL_ACTIONS_PER_NODE, NO_MEMORY.
+pl_err pl_directory_offer(pl_directory *d, pl_provider *p, pl_bytes name, pl_bytes attributes);
 // False when there was none.
-bool pl_directory_withdraw(pl_directory *d, pl_neighbour *n, pl_bytes name);
-void pl_directory_withdraw_all(pl_directory *d, pl_neighbour *n);
+bool pl_directory_withdraw(pl_directory *d, pl_provider *p, pl_bytes name);
+void pl_directory_withdraw_all(pl_directory *d, pl_provider *p);
 
-// The offer of that neighbour; NULL when there is none.
-pl_offer *pl_directory_own(pl_directory *d, const pl_neighbour *n, pl_bytes name);
+// The offer of that node; NULL when there is none.
+pl_offer *pl_directory_own(pl_directory *d, const pl_provider *p, pl_bytes name);
 
 // NULL when nobody offers it.
 pl_entry *pl_directory_find(pl_directory *d, pl_bytes name);
 // The offer with the fewest calls in flight from here among those that can be reached; equals take
 // turns. With `only`, of that node. NULL when there is none.
-pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only, const pl_id *self);
+pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only);
 // Whether there would be one if nobody were draining.
-bool pl_directory_drains(const pl_entry *e, const pl_id *only, const pl_id *self);
-
-// The id of a neighbour; `self` stands for this node.
-const pl_id *pl_neighbour_id(const pl_neighbour *n, const pl_id *self);
+bool pl_directory_drains(const pl_entry *e, const pl_id *only);

@@ -10,8 +10,7 @@ void pl_request_info_get(const pl_request *r, pl_request_info *out) {
       .action = pl_bytes_of(r->action->name, r->action->name_len),
       .meta = r->meta,
       .caller = r->caller,
-      .caller_name =
-          n != NULL && n->peer != NULL ? pl_peer_name(n->peer) : r->service->config.identity->name,
+      .caller_name = n != NULL ? n->provider->name : r->service->config.identity->name,
       .call_id = r->call_id,
       .local_path = ch != NULL && pl_link_is_local(pl_session_link(ch->session)),
   };

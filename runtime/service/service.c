@@ -1,6 +1,7 @@
 #include "service/service.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "service/action.h"
@@ -18,7 +19,7 @@ static void local_up(pl_session *s, void *user) {
   pl_channel *ch = pl_channel_new(sv, s);
   if (pl_session_is_dialler(s)) {
     sv->local.channel = ch;
-    ch->neighbour = &sv->local;
+    sv->local.reachable = true;
   } else {
     sv->serving = ch;
   }
@@ -47,7 +48,10 @@ static void local_down(pl_session *s, pl_err why, const char *detail, const pl_m
   pl_service *sv = user;
   pl_channel *ch = pl_session_data(s);
   bool calling = pl_session_is_dialler(s);
-  if (calling) sv->local.channel = NULL;
+  if (calling) {
+    sv->local.channel = NULL;
+    sv->local.reachable = false;
+  }
   if (!calling) sv->serving = NULL;
   if (ch != NULL) pl_channel_down(ch, why, detail);
   sv->local_sessions[calling ? 0 : 1] = NULL;
@@ -83,7 +87,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   sv->loop = config->loop;
   sv->next_call_id = pl_random_u64(&sv->loop->random)
                      << 32;  // ids of two lives of a node must not meet
-  pl_neighbour_init(&sv->local, NULL);
+  pl_provider_init(&sv->local, &config->identity->id, config->identity->name);
   pl_list_init(&sv->neighbours);
   pl_list_init(&sv->busy_actions);
   pl_list_init(&sv->free_calls);
@@ -113,6 +117,7 @@ void pl_service_free(pl_service *sv) {
     pl_action_free(e->value);
   pl_map_fini(&sv->actions);
   pl_directory_withdraw_all(&sv->directory, &sv->local);
+  pl_provider_fini(&sv->local);
   pl_directory_fini(&sv->directory);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
@@ -125,7 +130,10 @@ static pl_neighbour *neighbour_get(pl_service *sv, pl_peer *p) {
   pl_neighbour *n = pl_peer_data(p);
   if (n != NULL) return n;
   n = pl_new(pl_neighbour);
-  pl_neighbour_init(n, pl_peer_hold(p));
+  n->peer = pl_peer_hold(p);
+  n->provider = pl_new(pl_provider);
+  pl_provider_init(n->provider, pl_peer_id(p), pl_peer_name(p));
+  n->provider->hops = 1;
   pl_peer_set_data(p, n);
   pl_list_push(&sv->neighbours, &n->node);
   return n;
@@ -138,9 +146,14 @@ void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s) {
   if (ch == NULL) ch = pl_channel_new(sv, s);
   ch->neighbour = n;
   n->channel = ch;
-  n->draining = false;
-  if (n->epoch != pl_peer_epoch(p)) {  // another start of it: its versions begin anew
-    n->epoch = pl_peer_epoch(p);
+  pl_provider *of = n->provider;
+  of->channel = ch;
+  of->reachable = true;
+  of->draining = false;
+  of->leaf = pl_peer_role(p) == PL_ROLE_LEAF;
+  pl_provider_rename(of, pl_peer_name(p), strlen(pl_peer_name(p)));
+  if (of->epoch != pl_peer_epoch(p)) {  // another start of it: its versions begin anew
+    of->epoch = pl_peer_epoch(p);
     n->advert_version = 0;
   }
   pl_adverts_send_all(sv, n);
@@ -171,7 +184,9 @@ void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err w
     n->channel = NULL;
     n->complete = false;
     n->advert_version = 0;  // it may come back as a new start
-    pl_directory_withdraw_all(&sv->directory, n);
+    n->provider->channel = NULL;
+    n->provider->reachable = false;
+    pl_directory_withdraw_all(&sv->directory, n->provider);
   }
   pl_channel_down(ch, why, detail);
   sv->config.on_change(sv->config.user);
@@ -181,7 +196,9 @@ void pl_service_peer_gone(pl_service *sv, pl_peer *p) {
   pl_neighbour *n = pl_peer_data(p);
   if (n == NULL) return;
   assert(n->channel == NULL);
-  pl_directory_withdraw_all(&sv->directory, n);
+  pl_directory_withdraw_all(&sv->directory, n->provider);
+  pl_provider_fini(n->provider);
+  pl_free(n->provider);
   pl_list_remove(&n->node);
   pl_peer_set_data(p, NULL);
   pl_free(n);
@@ -201,7 +218,16 @@ bool pl_service_knows(pl_service *sv, pl_peer *p) {
 
 bool pl_service_peer_draining(pl_peer *p) {
   const pl_neighbour *n = pl_peer_data(p);
-  return n != NULL && n->draining;
+  return n != NULL && n->provider->draining;
+}
+
+pl_provider *pl_service_provider(pl_service *sv, const pl_id *id) {
+  if (pl_id_equal(id, &sv->local.id)) return &sv->local;
+  for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
+    pl_provider *p = pl_container(at, pl_neighbour, node)->provider;
+    if (pl_id_equal(&p->id, id)) return p;
+  }
+  return NULL;
 }
 
 // Draining.
@@ -243,19 +269,18 @@ int pl_service_codec(pl_service *sv, pl_bytes action) {
 }
 
 void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user) {
-  const pl_identity *self = sv->config.identity;
   size_t at = 0;
   for (pl_map_entry *m; (m = pl_map_next(&sv->directory.entries, &at)) != NULL;) {
     pl_entry *e = m->value;
     for (pl_list *n = e->offers.next; n != &e->offers; n = n->next) {
       const pl_offer *o = pl_container(n, pl_offer, in_entry);
-      const pl_peer *p = o->neighbour->peer;
+      const pl_provider *p = o->provider;
       pl_action_info info = {
           .name = pl_bytes_of(e->name, e->name_len),
           .attributes = o->attributes,
-          .provider = *pl_neighbour_id(o->neighbour, &self->id),
-          .provider_name = p == NULL ? self->name : pl_peer_name(p),
-          .hops = p == NULL ? 0 : 1,
+          .provider = p->id,
+          .provider_name = p->name,
+          .hops = p->hops,
       };
       fn(&info, user);
     }
