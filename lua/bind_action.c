@@ -330,11 +330,13 @@ static void read_options(lua_State *L, pl_action_options *o, action *a) {
   a->cpu_limit_us = (uint64_t)(luaL_optnumber(L, -1, 0) * 1e6);
   lua_getfield(L, 3, "json");
   o->codec = lua_toboolean(L, -1) ? PL_CODEC_JSON : PL_CODEC_MSGPACK;
-  lua_pop(L, 5);
+  lua_getfield(L, 3, "idempotent");
+  o->idempotent = lua_toboolean(L, -1);
+  lua_pop(L, 6);
 }
 
-// action(name, handler, {concurrency=, queue=, timeout=, cpu_limit=, json=}, attributes): checked
-// by the Lua side.
+// action(name, handler, {concurrency=, queue=, timeout=, cpu_limit=, json=, idempotent=},
+// attributes): checked by the Lua side.
 static int l_action(lua_State *L) {
   size_t len;
   const char *name = luaL_checklstring(L, 1, &len);

@@ -245,6 +245,7 @@ typedef struct pl_action_options {
   int64_t queue;        // waiting requests; -1: the node's max_queue
   uint64_t timeout_us;  // longest run, 0 = none
   int codec;            // 0 MessagePack, 1 JSON
+  bool idempotent;      // a repeat of a call gets the answer of the first
   pl_bytes attributes;  // told to other nodes: raw MessagePack map
 } pl_action_options;
 

@@ -44,11 +44,15 @@ enum {
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert
 
   // balancing
-  PL_RETRIES = 2,         // other providers that a call is offered to
-  PL_RETRIES_MAX = 16,    // whatever the caller says
-  PL_WEIGHT_MAX = 10000,  // of a provider
-  PL_PATTERNS_MAX = 64,   // providers or regions that one caller names
-  PL_REGION_MAX = 63,     // bytes of a region's name
+  PL_RETRIES = 2,                    // other providers that a call is offered to
+  PL_RETRIES_MAX = 16,               // whatever the caller says
+  PL_WEIGHT_MAX = 10000,             // of a provider
+  PL_PATTERNS_MAX = 64,              // providers or regions that one caller names
+  PL_REGION_MAX = 63,                // bytes of a region's name
+  PL_DEDUP_US = 30000000,            // how long the answer of an idempotent action is kept
+  PL_DEDUP_BYTES = 4 * 1024 * 1024,  // of all these answers; the oldest are forgotten
+  PL_DEDUP_ANSWER_MAX = 64 * 1024,   // of one; a larger one is not kept
+  PL_LINGER_US = 1000000,  // how long an idempotent handler runs on when its caller's path is lost
 
   // scripts
   PL_TASKS_MAX = 100000,        // tasks of one VM

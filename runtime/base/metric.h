@@ -35,6 +35,7 @@
   X(requests_started, "of these, handed to a handler")                   \
   X(requests_busy, "of these, refused by a bound")                       \
   X(requests_expired, "of these, expired before a handler started")      \
+  X(requests_repeated, "of these, repeats of one whose answer they get") \
   X(requests_now, "of these, not ended yet")                             \
   X(requests_queued_now, "of these, waiting for a free slot")            \
   X(chunks_sent, "stream items sent")                                    \

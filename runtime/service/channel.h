@@ -4,6 +4,7 @@
 #include "base/labels.h"
 #include "base/map.h"
 #include "peer/flow.h"
+#include "service/dedup.h"
 #include "service/directory.h"
 #include "service/intake.h"
 #include "service/service.h"
@@ -39,6 +40,9 @@ struct pl_service {
   pl_directory directory;
   pl_map actions;        // name -> pl_action, of this node
   pl_list busy_actions;  // with requests waiting, in turn
+  pl_list orphans;       // of pl_request: idempotent ones whose path was lost, see repeat.c
+  pl_dedup dedup;
+  pl_timer expiry;  // of what `dedup` keeps
   uint64_t advert_version;
   pl_list neighbours;             // of pl_neighbour
   pl_provider local;              // this node as a provider: calls leave through its channel

@@ -3,6 +3,8 @@
 //   ARRIVING --> WAITING --> RUNNING --> SENDING --> freed
 //    arguments    for a       handler     result or error
 //    not whole    free slot               not all written
+//       |                                   ^
+//       +--> JOINED: a repeat (repeat.c) ---+
 //
 // A request that the caller gave up, or whose deadline passed, is ended at once while it waits; a
 // running one is cancelled and keeps its slot until its handler has really ended.
@@ -63,6 +65,7 @@ static void detach(pl_request *r) {
 static void request_free(pl_request *r) {
   pl_service *sv = r->service;
   detach(r);
+  pl_list_remove(&r->node);
   pl_timer_stop(&r->timer);
   pl_intake_fini(&r->intake);
   pl_bytes_drop(&r->args);
@@ -86,7 +89,8 @@ static void on_sent(pl_flow *f) {
 }
 
 // Sends the last frame of the circuit; the request lives until it is written.
-static void send_last(pl_request *r, pl_bytes result, const pl_failure *failure) {
+void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure) {
+  if (r->entry != NULL) pl_repeat_settle(r, result, failure);
   r->state = PL_REQUEST_SENDING;
   pl_timer_stop(&r->timer);
   if (r->channel == NULL) {
@@ -103,14 +107,14 @@ static void send_last(pl_request *r, pl_bytes result, const pl_failure *failure)
   if (written) request_free(r);
 }
 
-static void refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms) {
+void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms) {
   pl_failure f = pl_failure_of(code, PL_NOT_EXECUTED, message);
   f.node = r->service->config.identity->id;
   f.retry_after_ms = retry_after_ms;
   if (r->action != NULL) f.action = pl_bytes_of(r->action->name, r->action->name_len);
   if (code == PL_BUSY) r->service->loop->metrics.requests_busy++;
   if (code == PL_TIMEOUT) r->service->loop->metrics.requests_expired++;
-  send_last(r, (pl_bytes){0}, &f);
+  pl_request_answer(r, (pl_bytes){0}, &f);
 }
 
 // Slots.
@@ -146,7 +150,7 @@ static bool own(pl_bytes *b) {
 
 static void enter_queue(pl_request *r) {
   if (r->args.len <= PL_COPY_MAX && !own(&r->args)) {
-    refuse(r, PL_NO_MEMORY, NULL, 0);
+    pl_request_refuse(r, PL_NO_MEMORY, NULL, 0);
     return;
   }
   pl_action *a = r->action;
@@ -189,11 +193,18 @@ static uint32_t retry_after_ms(const pl_service *sv) {
 
 void pl_request_cancel(pl_request *r, const pl_failure *why) {
   switch (r->state) {
-    case PL_REQUEST_ARRIVING: refuse(r, why->code, NULL, 0); return;
+    case PL_REQUEST_ARRIVING: pl_request_refuse(r, why->code, NULL, 0); return;
     case PL_REQUEST_WAITING:
       leave_queue(r);
-      refuse(r, why->code, NULL, 0);
+      pl_request_refuse(r, why->code, NULL, 0);
       return;
+    case PL_REQUEST_JOINED: {
+      pl_failure f = pl_failure_of(why->code, PL_UNKNOWN, NULL);
+      f.node = r->service->config.identity->id;
+      pl_repeat_leave(r);
+      pl_request_answer(r, (pl_bytes){0}, &f);
+      return;
+    }
     case PL_REQUEST_RUNNING:
       if (r->cancelled) return;
       r->cancelled = true;
@@ -214,13 +225,19 @@ static void cancel_with(pl_request *r, pl_err code, const char *message) {
   pl_request_cancel(r, &why);
 }
 
-static void on_deadline(pl_timer *t) {
-  cancel_with(pl_container(t, pl_request, timer), PL_TIMEOUT, NULL);
+void pl_request_on_deadline(pl_timer *t) {
+  pl_request *r = pl_container(t, pl_request, timer);
+  if (pl_repeat_is_orphan(r)) {
+    cancel_with(r, PL_PEER_LOST, "the caller was lost");
+  } else {
+    cancel_with(r, PL_TIMEOUT, NULL);
+  }
 }
 
 void pl_request_lost(pl_request *r, pl_err why, const char *detail) {
   (void)why;
   detach(r);
+  if (pl_repeat_linger(r)) return;
   cancel_with(r, PL_PEER_LOST,
               detail != NULL && detail[0] != '\0' ? detail : "the caller was lost");
 }
@@ -230,7 +247,7 @@ void pl_requests_refuse_waiting(pl_service *sv) {
     pl_action *a = pl_container(sv->busy_actions.next, pl_action, in_busy);
     pl_request *r = pl_container(a->waiting.next, pl_request, in_wait);
     leave_queue(r);
-    refuse(r, PL_DRAINING, NULL, 0);
+    pl_request_refuse(r, PL_DRAINING, NULL, 0);
   }
 }
 
@@ -243,7 +260,7 @@ static void admit(pl_request *r) {
   bool hidden = outside && r->name.len > 0 && r->name.data[0] == '_';
   pl_action *a = hidden ? NULL : pl_action_find(sv, r->name);
   if (a == NULL) {
-    refuse(r, PL_NOT_FOUND, "the node does not provide the action", 0);
+    pl_request_refuse(r, PL_NOT_FOUND, "the node does not provide the action", 0);
     return;
   }
   r->action = pl_action_hold(a);
@@ -253,14 +270,15 @@ static void admit(pl_request *r) {
   if (longest > 0 && !r->stream && now + longest < r->deadline_us) r->deadline_us = now + longest;
   if (r->deadline_us != PL_NEVER) {
     uint64_t left = r->deadline_us > now ? r->deadline_us - now : 0;
-    pl_timer_start(&sv->loop->clock, &r->timer, left, on_deadline);
+    pl_timer_start(&sv->loop->clock, &r->timer, left, pl_request_on_deadline);
   }
+  if (a->options.idempotent && !r->stream && pl_repeat_admit(r)) return;
   if (pl_action_has_slot(a)) {
     start(r);
   } else if (pl_action_has_room(a)) {
     enter_queue(r);
   } else {
-    refuse(r, PL_BUSY, "too many calls run and wait", retry_after_ms(sv));
+    pl_request_refuse(r, PL_BUSY, "too many calls run and wait", retry_after_ms(sv));
   }
 }
 
@@ -276,6 +294,8 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->service = sv;
   r->channel = ch;
   r->call_id = m->call_id;
+  r->repeated = m->first_call_id != 0;
+  r->first_call_id = r->repeated ? m->first_call_id : m->call_id;
   r->stream = m->stream;
   r->codec = m->codec == 1 ? 1 : 0;
   r->caller = *pl_session_peer_id(ch->session);
@@ -308,17 +328,18 @@ static bool is_for_us(const pl_service *sv, pl_bytes destination) {
 static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
   pl_service *sv = ch->service;
   if (!is_for_us(sv, m->destination)) {
-    refuse(r, PL_NO_ROUTE, "this node relays no calls", 0);
+    pl_request_refuse(r, PL_NO_ROUTE, "this node relays no calls", 0);
   } else if (m->codec > 1) {
-    refuse(r, PL_INVALID, "the codec of the call is not known here; use msgpack or json", 0);
+    pl_request_refuse(r, PL_INVALID, "the codec of the call is not known here; use msgpack or json",
+                      0);
   } else if (m->compression != 0) {
-    refuse(r, PL_INVALID, "the compression of the call was not agreed on", 0);
+    pl_request_refuse(r, PL_INVALID, "the compression of the call was not agreed on", 0);
   } else if (sv->draining) {
-    refuse(r, PL_DRAINING, NULL, 0);
+    pl_request_refuse(r, PL_DRAINING, NULL, 0);
   } else if (ch->requests.count > PL_CALLS_PER_LINK) {
-    refuse(r, PL_BUSY, "too many calls in flight on the link", retry_after_ms(sv));
+    pl_request_refuse(r, PL_BUSY, "too many calls in flight on the link", retry_after_ms(sv));
   } else if (r->stream && ch->streams_in > PL_STREAMS_PER_PEER) {
-    refuse(r, PL_BUSY, "too many streams open from the node", retry_after_ms(sv));
+    pl_request_refuse(r, PL_BUSY, "too many streams open from the node", retry_after_ms(sv));
   } else {
     return false;
   }
@@ -340,7 +361,7 @@ static pl_err take_args(pl_request *r, const pl_frame *f, uint64_t total) {
   uint8_t type;
   pl_err err = pl_intake_frame(&r->intake, f, total, true, &event, &type, &r->args);
   if (err == PL_TOO_LARGE) {
-    refuse(r, PL_TOO_LARGE, "the arguments are larger than max_message", 0);
+    pl_request_refuse(r, PL_TOO_LARGE, "the arguments are larger than max_message", 0);
     return PL_OK;
   }
   if (err != PL_OK) return err;
@@ -441,6 +462,6 @@ void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
     too_large.node = sv->config.identity->id;
     failure = &too_large;
   }
-  send_last(r, result, failure);
+  pl_request_answer(r, result, failure);
   if (sv->waiting > 0) start_waiting(sv);
 }

@@ -3,22 +3,26 @@
 #pragma once
 
 #include "service/channel.h"
+#include "service/dedup.h"
 
 typedef enum pl_request_state {
   PL_REQUEST_ARRIVING,
   PL_REQUEST_WAITING,
+  PL_REQUEST_JOINED,
   PL_REQUEST_RUNNING,
   PL_REQUEST_SENDING
 } pl_request_state;
 
 struct pl_request {
-  pl_list node;     // in the channel's requests, or the free list
-  pl_list in_wait;  // in the action's waiting
+  pl_list node;     // in the channel's requests, the service's orphans, or the free list
+  pl_list in_wait;  // in the action's waiting, or while JOINED among the followers of another
   pl_service *service;
   pl_channel *channel;  // NULL once the path is lost
   pl_action *action;    // held from admission on
   pl_request_state state;
+  pl_dedup_entry *entry;  // idempotent: its own, or while JOINED that of the other; else NULL
   uint64_t call_id;
+  uint64_t first_call_id;  // of its first attempt
   uint64_t deadline_us;
   uint64_t started_us;
   pl_bytes args;
@@ -31,9 +35,29 @@ struct pl_request {
   bool cancelled;
   bool given_up;    // the caller wants no answer, and grants no more credit
   bool credit_due;  // the producer waits for on_credit
+  bool repeated;    // not the first attempt
 
   // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
   pl_flow flow;
   pl_intake intake;
   pl_timer timer;
 };
+
+// request.c: its last frame. A refusal says that it was not executed.
+void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure);
+void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms);
+void pl_request_on_deadline(pl_timer *t);
+
+// repeat.c: requests of idempotent actions are looked after while they run and for a while
+// afterwards, so that a repeat gets the answer of the run there is. `r` has its action.
+
+// True when `r` is a repeat of one that is known: it waits for that one's answer, or has it.
+bool pl_repeat_admit(pl_request *r);
+// The answer of `r`, which has an entry: for those who wait, and to be kept.
+void pl_repeat_settle(pl_request *r, pl_bytes result, const pl_failure *failure);
+// A JOINED request does not wait any more.
+void pl_repeat_leave(pl_request *r);
+// The path of `r` is lost: true when it goes on, for a while, in case that a repeat comes.
+bool pl_repeat_linger(pl_request *r);
+// Whether it runs on although nobody waits for its answer.
+bool pl_repeat_is_orphan(const pl_request *r);

@@ -90,6 +90,8 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_provider_init(&sv->local, &config->identity->id, config->identity->name);
   pl_list_init(&sv->neighbours);
   pl_list_init(&sv->busy_actions);
+  pl_list_init(&sv->orphans);
+  pl_dedup_init(&sv->dedup);
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
   open_local(sv);
@@ -119,6 +121,8 @@ void pl_service_free(pl_service *sv) {
   pl_directory_withdraw_all(&sv->directory, &sv->local);
   pl_provider_fini(&sv->local);
   pl_directory_fini(&sv->directory);
+  pl_timer_stop(&sv->expiry);
+  pl_dedup_fini(&sv->dedup);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
   pl_free(sv);
@@ -239,21 +243,22 @@ void pl_service_drain(pl_service *sv) {
   if (sv->requests == 0) sv->config.on_drained(sv->config.user);
 }
 
-static void cancel_requests(pl_channel *ch, const pl_failure *why) {
-  if (ch == NULL) return;
+static void cancel_requests(pl_list *requests, const pl_failure *why) {
   // The list changes as requests end, so walk a copy of the labels' order: each step leaves the
   // rest in place.
-  for (pl_list *at = ch->request_list.next, *next; at != &ch->request_list; at = next) {
+  for (pl_list *at = requests->next, *next; at != requests; at = next) {
     next = at->next;
     pl_request_cancel(pl_request_of(at), why);
   }
 }
 
 void pl_service_cancel_all(pl_service *sv, const pl_failure *why) {
-  cancel_requests(sv->serving, why);
+  if (sv->serving != NULL) cancel_requests(&sv->serving->request_list, why);
   for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
-    cancel_requests(pl_container(at, pl_neighbour, node)->channel, why);
+    pl_channel *ch = pl_container(at, pl_neighbour, node)->channel;
+    if (ch != NULL) cancel_requests(&ch->request_list, why);
   }
+  cancel_requests(&sv->orphans, why);
 }
 
 size_t pl_service_requests(const pl_service *sv) {

@@ -3,14 +3,17 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "service/balance.h"
 #include "service/budget.h"
+#include "service/dedup.h"
 #include "spec/support/testing_base.h"
 
 void testing_open_balance(lua_State *L);
 
 #define BUDGET "perilune.testing.Budget"
+#define DEDUP "perilune.testing.Dedup"
 #define HEALTH "perilune.testing.Health"
 #define RANDOM "perilune.testing.BalanceRandom"
 
@@ -224,17 +227,99 @@ static int budget_take(lua_State *L) {
   return 1;
 }
 
+// Dedup. Callers are letters; times are in microseconds.
+
+static pl_dedup *check_dedup(lua_State *L) {
+  return luaL_checkudata(L, 1, DEDUP);
+}
+
+static int new_dedup(lua_State *L) {
+  pl_dedup *d = lua_newuserdatauv(L, sizeof *d, 0);
+  pl_dedup_init(d);
+  luaL_setmetatable(L, DEDUP);
+  return 1;
+}
+
+static int dedup_free(lua_State *L) {
+  pl_dedup_fini(check_dedup(L));
+  return 0;
+}
+
+static pl_dedup_entry *find_entry(lua_State *L) {
+  pl_id caller;
+  memset(caller.bytes, luaL_checkstring(L, 2)[0], sizeof caller.bytes);
+  return pl_dedup_find(check_dedup(L), &caller, (uint64_t)luaL_checkinteger(L, 3),
+                       (uint64_t)luaL_checkinteger(L, 4));
+}
+
+// dedup:open(caller, call_id, of) -> whether it is looked after
+static int dedup_open(lua_State *L) {
+  pl_dedup *d = check_dedup(L);
+  pl_id caller;
+  memset(caller.bytes, luaL_checkstring(L, 2)[0], sizeof caller.bytes);
+  lua_pushboolean(L, pl_dedup_open(d, &caller, (uint64_t)luaL_checkinteger(L, 3),
+                                   (uint64_t)luaL_checkinteger(L, 4), d) != NULL);
+  return 1;
+}
+
+// dedup:find(caller, call_id, of) -> nil, "running", or "result" | "failure" and its bytes
+static int dedup_find(lua_State *L) {
+  const pl_dedup_entry *e = find_entry(L);
+  if (e == NULL) return 0;
+  lua_pushstring(L, e->owner != NULL ? "running" : e->failed ? "failure" : "result");
+  pl_bytes b = e->failed ? e->failure.message : e->result;
+  lua_pushlstring(L, (const char *)b.data, b.len);
+  return 2;
+}
+
+// dedup:finish(caller, call_id, of, result | nil, message, at)
+static int dedup_finish(lua_State *L) {
+  size_t len;
+  const char *result = luaL_optlstring(L, 5, "", &len);
+  pl_failure f = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, luaL_optstring(L, 6, ""));
+  pl_dedup_finish(check_dedup(L), find_entry(L), pl_bytes_of(result, len),
+                  lua_isnil(L, 5) ? &f : NULL, (uint64_t)luaL_checkinteger(L, 7));
+  return 0;
+}
+
+static int dedup_forget(lua_State *L) {
+  pl_dedup_forget(check_dedup(L), find_entry(L));
+  return 0;
+}
+
+// dedup:expire(at) -> when to look again, nil for never; bytes kept
+static int dedup_expire(lua_State *L) {
+  uint64_t at = pl_dedup_expire(check_dedup(L), (uint64_t)luaL_checkinteger(L, 2));
+  if (at == PL_NEVER) {
+    lua_pushnil(L);
+  } else {
+    lua_pushinteger(L, (lua_Integer)at);
+  }
+  lua_pushinteger(L, (lua_Integer)check_dedup(L)->bytes);
+  return 2;
+}
+
 void testing_open_balance(lua_State *L) {
   static const luaL_Reg health_methods[] = {
       {"now", health_now}, {"begin", health_begin}, {"finish", health_finish}, {NULL, NULL}};
   static const luaL_Reg budget_methods[] = {
       {"earn", budget_earn}, {"take", budget_take}, {NULL, NULL}};
+  static const luaL_Reg dedup_methods[] = {
+      {"open", dedup_open},
+      {"find", dedup_find},
+      {"finish", dedup_finish},
+      {"forget", dedup_forget},
+      {"expire", dedup_expire},
+      {"free", dedup_free},
+      {NULL, NULL},
+  };
   static const luaL_Reg no_methods[] = {{NULL, NULL}};
   static const luaL_Reg functions[] = {
-      {"choose", choose},     {"random", new_random}, {"stride", stride},
-      {"strategy", strategy}, {"matches", matches},   {"health", new_health},
-      {"verdict", verdict},   {"budget", new_budget}, {NULL, NULL},
+      {"choose", choose},   {"random", new_random}, {"stride", stride},   {"strategy", strategy},
+      {"matches", matches}, {"health", new_health}, {"verdict", verdict}, {"budget", new_budget},
+      {"dedup", new_dedup}, {NULL, NULL},
   };
+  testing_new_class(L, DEDUP, dedup_methods, NULL);
   testing_new_class(L, RANDOM, no_methods, NULL);
   testing_new_class(L, HEALTH, health_methods, NULL);
   testing_new_class(L, BUDGET, budget_methods, NULL);

@@ -47,6 +47,7 @@ function M.action(name, handler, options)
     timeout = options.timeout,
     cpu_limit = options.cpu_limit,
     json = options.serializer == 'json',
+    idempotent = options.idempotent,
   }, {
     serializer = options.serializer,
     description = options.description,
