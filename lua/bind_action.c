@@ -108,18 +108,22 @@ static void set_text(lua_State *L, const char *key, const char *text) {
   lua_setfield(L, -2, key);
 }
 
+static void set_id(lua_State *L, const char *key, const pl_id *id) {
+  char hex[PL_ID_HEX];
+  pl_id_format(id, hex);
+  set_text(L, key, hex);
+}
+
 // The request as a table.
 static void push_context(lua_State *L, void *user) {
   const handling *h = user;
   pl_request_info info;
-  char hex[PL_ID_HEX];
   pl_request_info_get(h->request, &info);
   lua_createtable(L, 0, 6);
   lua_pushlstring(L, (const char *)info.action.data, info.action.len);
   lua_setfield(L, -2, "action");
   lua_createtable(L, 0, 3);
-  pl_id_format(&info.caller, hex);
-  set_text(L, "id", hex);
+  set_id(L, "id", &info.caller);
   set_text(L, "name", info.caller_name);
   lua_setfield(L, -2, "caller");
   uint64_t deadline_us = pl_request_deadline(h->request);
@@ -135,6 +139,7 @@ static void push_context(lua_State *L, void *user) {
   lua_setfield(L, -2, "meta");
   lua_pushboolean(L, pl_request_is_stream(h->request));
   lua_setfield(L, -2, "stream");
+  set_id(L, "trace_id", &pl_request_trace(h->request)->id);
 }
 
 // The end.
@@ -167,10 +172,13 @@ static pl_failure failure_of(lua_State *L, const char *name, const char *traceba
 static void log_failure(const handling *h, const pl_failure *f, const char *name) {
   pl_log *log = pl_vm_loop(h->action->vm)->log;
   const char *code = pl_err_name(f->code);
+  char trace[PL_ID_HEX];
+  pl_id_format(&pl_request_trace(h->request)->id, trace);
   pl_bytes shown = f->name.len > 0 ? f->name : pl_bytes_of(code, strlen(code));
   pl_log_warn(log, "handler failed", pl_f_text("action", name),
               pl_f_bytes("code", (const char *)shown.data, shown.len),
               pl_f_bytes("error", (const char *)f->message.data, f->message.len),
+              pl_f_text("trace_id", trace),
               pl_f_bytes("traceback", (const char *)f->traceback.data, f->traceback.len));
 }
 
@@ -271,6 +279,7 @@ static void on_start(pl_request *r, void *user) {
   }
   pl_request_set_user(r, h);
   if (!pl_request_is_stream(r)) pl_task_set_deadline(h->task, pl_request_deadline(r));
+  pl_task_set_trace(h->task, pl_request_trace(r));
   if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(h->task, a->cpu_limit_us);
 }
 

@@ -14,6 +14,11 @@
 #include "lua/task.h"
 #include "lua/value.h"
 
+const pl_trace *pl_call_outer(lua_State *L) {
+  const pl_task *t = pl_task_current(L);
+  return t == NULL ? NULL : pl_task_trace(t);
+}
+
 uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d) {
   double timeout = isnan(d->timeout) ? pl_node_options(n)->request_timeout : d->timeout;
   uint64_t own = timeout <= 0 ? PL_NEVER : pl_now_us(pl_node_loop(n)) + (uint64_t)(timeout * 1e6);
@@ -149,6 +154,7 @@ static int call_now(lua_State *L) {
   if (d->has_node || d->has_meta) pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
   o.deadline_us = pl_call_deadline(L, n, d);
   o.codec = pl_node_codec(n, o.action);
+  o.outer = pl_call_outer(L);
   pl_bytes args = pl_call_encode_args(L, n, o.codec);
 
   call_op *op = pl_op_space(L);

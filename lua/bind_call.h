@@ -15,6 +15,8 @@ typedef struct pl_call_defaults {
   char node[PL_NAME_MAX + 1];  // id or name
 } pl_call_defaults;
 
+// The trace that a call of the running task goes on with; NULL: it begins one.
+const pl_trace *pl_call_outer(lua_State *L);
 // When a call with these defaults must be over, in clock microseconds.
 uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d);
 // Sets node and metadata in `o` from the defaults at `index`. Raises when the node is not known.

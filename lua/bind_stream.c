@@ -77,6 +77,7 @@ static void open_call(lua_State *L, stream *s) {
       .deadline_us = s->deadline_us,
       .idle_us = (uint64_t)(d->idle * 1e6),
       .codec = s->codec,
+      .outer = pl_call_outer(L),
   };
   pl_id id;
   pl_failure why;

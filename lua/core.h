@@ -73,6 +73,7 @@ struct pl_task {
   bool keep_results;  // on `co` until the last reference is dropped: several
   bool interrupted;   // the cancellation or a scope is set
   bool has_context;
+  bool traced;
   bool trace_live;  // the error that `trace` tells of is still travelling
   char *trace;
   pl_interrupt cancel;
@@ -80,6 +81,7 @@ struct pl_task {
   uint64_t deadline_us;
   uint64_t cpu_limit_us;
   unsigned cpu_ticks;                               // since the last wait
+  pl_trace call_trace;                              // when `traced`: of the request it works for
   _Alignas(max_align_t) char space[PL_TASK_SPACE];  // for the op of a wait: not zeroed
 };
 

@@ -81,6 +81,14 @@ static void set_text(lua_State *L, const char *field, pl_bytes text) {
   lua_setfield(L, -2, field);
 }
 
+static void set_id(lua_State *L, const char *field, const pl_id *id) {
+  if (pl_id_is_zero(id)) return;
+  char hex[PL_ID_HEX];
+  pl_id_format(id, hex);
+  lua_pushstring(L, hex);
+  lua_setfield(L, -2, field);
+}
+
 static int decode_value(lua_State *L) {
   const pl_bytes *src = lua_touserdata(L, 1);
   pl_value_decode(L, PL_CODEC_MSGPACK, *src);
@@ -121,12 +129,8 @@ void pl_error_push(lua_State *L, const pl_failure *f) {
   lua_setfield(L, -2, "outcome");
   set_text(L, "action", f->action);
   set_text(L, "traceback", f->traceback);
-  if (!pl_id_is_zero(&f->node)) {
-    char hex[PL_ID_HEX];
-    pl_id_format(&f->node, hex);
-    lua_pushstring(L, hex);
-    lua_setfield(L, -2, "node");
-  }
+  set_id(L, "node", &f->node);
+  set_id(L, "trace_id", &f->trace_id);
   if (f->retry_after_ms > 0) {
     lua_pushnumber(L, f->retry_after_ms / 1000.0);
     lua_setfield(L, -2, "retry_after");

@@ -185,6 +185,15 @@ void pl_task_push_context(lua_State *L, pl_task *t) {
   lua_remove(L, -2);
 }
 
+void pl_task_set_trace(pl_task *t, const pl_trace *trace) {
+  t->call_trace = *trace;
+  t->traced = true;
+}
+
+const pl_trace *pl_task_trace(const pl_task *t) {
+  return t->traced ? &t->call_trace : NULL;
+}
+
 // Threads. A task borrows a coroutine from its first slice to its end.
 
 static int make_thread(lua_State *L) {

@@ -18,6 +18,7 @@
 #include <lua.h>
 
 #include "base/failure.h"
+#include "base/trace.h"
 #include "lua/vm.h"
 
 typedef struct pl_task pl_task;
@@ -130,6 +131,10 @@ void pl_task_set_cpu_limit(pl_task *t, uint64_t us);
 // of the task's own, kept alive with it. [-1, +0] / [-0, +1]
 void pl_task_set_context(lua_State *L, pl_task *t);
 void pl_task_push_context(lua_State *L, pl_task *t);  // nil without one
+
+// The trace of the request that it works for, which the calls it makes carry on. Copied.
+void pl_task_set_trace(pl_task *t, const pl_trace *trace);
+const pl_trace *pl_task_trace(const pl_task *t);  // NULL without one
 
 // Number of tasks not ended.
 size_t pl_task_count(const pl_vm *vm);

@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "base/trace.h"
 
 #define PL_VERSION "0.1.0"
 
@@ -199,12 +200,13 @@ typedef struct pl_call pl_call;
 
 typedef struct pl_call_options {
   pl_bytes action;
-  pl_bytes meta;         // raw MessagePack map, may be empty
-  const pl_id *node;     // NULL: any provider
-  uint64_t deadline_us;  // clock of the loop; PL_NEVER. Of a stream: of its first chunk
-  uint64_t idle_us;      // longest gap of a stream, 0 = none
-  bool stream;           // chunks are welcome
-  int codec;             // that `args` is in; see pl_node_codec
+  pl_bytes meta;          // raw MessagePack map, may be empty
+  const pl_id *node;      // NULL: any provider
+  uint64_t deadline_us;   // clock of the loop; PL_NEVER. Of a stream: of its first chunk
+  uint64_t idle_us;       // longest gap of a stream, 0 = none
+  bool stream;            // chunks are welcome
+  int codec;              // that `args` is in; see pl_node_codec
+  const pl_trace *outer;  // of the request for which it is made; NULL: it begins a trace
 } pl_call_options;
 
 typedef struct pl_call_ops {
@@ -282,6 +284,8 @@ typedef struct pl_request_info {
   uint64_t call_id;
   bool local_path;  // tracebacks may travel to the caller
 } pl_request_info;
+// Of the request itself: what calls made for it are given.
+const pl_trace *pl_request_trace(const pl_request *r);
 void pl_request_info_get(const pl_request *r, pl_request_info *out);
 
 // The arguments have been decoded: their memory can go.

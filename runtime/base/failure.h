@@ -16,6 +16,7 @@ typedef struct pl_failure {
   pl_bytes cause;      // the original error: one MessagePack value
   pl_bytes details;    // one MessagePack value
   pl_id node;          // where it arose; zero when unknown
+  pl_id trace_id;      // of the call; zero when unknown. Does not travel: both ends know it
   uint32_t retry_after_ms;
 } pl_failure;
 

@@ -42,6 +42,7 @@ struct pl_call {
   // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
   pl_flow flow;
   pl_intake intake;
+  pl_trace trace;
   pl_timer timer;  // the deadline, then the gaps of a stream
   pl_work tidy;    // copies unread items out of the read slab at the end of the turn
 };
@@ -111,6 +112,7 @@ static void fail(pl_call *c, const pl_failure *f) {
   c->failure = pl_new(pl_failure);
   *c->failure = pl_failure_keep(f);
   if (pl_id_is_zero(&c->failure->node)) c->failure->node = c->callee;
+  c->failure->trace_id = c->trace.id;
   settle(c);
 }
 
@@ -366,6 +368,7 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
   c->callee = offer->provider->id;
   pl_intake_init(&c->intake, o->stream ? PL_WINDOW_ITEMS : 0,
                  o->stream ? PL_WINDOW_BYTES : PL_BODY_WINDOW, sv->config.message_max);
+  pl_trace_of(&c->trace, &sv->config.identity->id, c->call_id, o->outer);
   attach(c, ch);
 
   pl_msg_call m = {
@@ -375,6 +378,7 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
       .stream = o->stream,
       .window_items = o->stream ? PL_WINDOW_ITEMS : 0,
       .window_bytes = o->stream ? PL_WINDOW_BYTES : 0,
+      .trace = pl_bytes_of(o->outer, o->outer != NULL ? PL_TRACE_BYTES : 0),
       .meta = o->meta,
       .codec = (uint64_t)o->codec,
       .idle_ms = o->idle_us / 1000,

@@ -288,6 +288,18 @@ static bool label_is_theirs(const pl_channel *ch, uint32_t label) {
          pl_labels_find(&ch->requests, label) == NULL;
 }
 
+// The trace of a call within another came with it; all attempts of one call have one.
+static void set_trace(pl_request *r, const pl_msg_call *m) {
+  pl_trace outer;
+  if (m->trace.len > 0) {
+    memcpy(&outer, m->trace.data, sizeof outer);
+  } else if (m->first_call_id != 0) {
+    pl_trace_of(&outer, &r->caller, m->first_call_id, NULL);
+  }
+  bool goes_on = m->trace.len > 0 || m->first_call_id != 0;
+  pl_trace_of(&r->trace, &r->caller, m->call_id, goes_on ? &outer : NULL);
+}
+
 static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_call *m) {
   pl_service *sv = ch->service;
   pl_request *r = request_new(sv);
@@ -299,6 +311,7 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->stream = m->stream;
   r->codec = m->codec == 1 ? 1 : 0;
   r->caller = *pl_session_peer_id(ch->session);
+  set_trace(r, m);
   r->deadline_us = m->timeout_ms == 0 ? PL_NEVER : pl_now_us(sv->loop) + m->timeout_ms * 1000;
   pl_list_init(&r->in_wait);
   pl_flow_init(&r->flow, &ch->lanes, f->label, PL_FLAG_CALLEE | PL_LANE_NORMAL);

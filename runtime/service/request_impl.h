@@ -40,6 +40,7 @@ struct pl_request {
   // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
   pl_flow flow;
   pl_intake intake;
+  pl_trace trace;
   pl_timer timer;
 };
 

@@ -16,6 +16,10 @@ void pl_request_info_get(const pl_request *r, pl_request_info *out) {
   };
 }
 
+const pl_trace *pl_request_trace(const pl_request *r) {
+  return &r->trace;
+}
+
 pl_bytes pl_request_args(const pl_request *r) {
   return r->args;
 }

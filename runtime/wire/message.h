@@ -18,6 +18,7 @@
 #include "base/failure.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/trace.h"
 
 typedef enum pl_role { PL_ROLE_NODE = 0, PL_ROLE_LEAF = 1 } pl_role;
 
@@ -77,7 +78,7 @@ typedef struct pl_msg_call {
   uint64_t priority;     // 10: lane 1-3; 0 = normal
   uint64_t attempt;      // 11
   uint64_t first_call_id;  // 12: of the first attempt
-  pl_bytes trace;          // 13: trace id 16, span id 8, flags 1
+  pl_bytes trace;          // 13: a pl_trace, of the call in which it is made
   pl_bytes meta;           // 14: raw MessagePack map
   pl_bytes identity;       // 15: caller identity stamped by the node that authenticated it, raw
   pl_bytes ancestors;      // 16: raw MessagePack array of call ids

@@ -17,7 +17,7 @@ static const pl_wire_field call_fields[] = {
     PL_WIRE_FIELD(10, pl_msg_call, priority, U64),
     PL_WIRE_FIELD(11, pl_msg_call, attempt, U64),
     PL_WIRE_FIELD(12, pl_msg_call, first_call_id, U64),
-    [13] = {.kind = PL_WIRE_BIN, .len = 25, .at = offsetof(pl_msg_call, trace)},
+    [13] = {.kind = PL_WIRE_BIN, .len = PL_TRACE_BYTES, .at = offsetof(pl_msg_call, trace)},
     PL_WIRE_FIELD(14, pl_msg_call, meta, MAP),
     PL_WIRE_FIELD(15, pl_msg_call, identity, RAW),
     PL_WIRE_FIELD(16, pl_msg_call, ancestors, ARRAY),
@@ -42,10 +42,10 @@ static bool read_uint(pl_mp_reader *r, uint64_t *v) {
   return natural;
 }
 
-// What nearly every call is: its id, its action and its timeout, and nothing else. 0 when it is
-// anything but that, valid or not.
+// What nearly every call is: its id, its action and its timeout, with a trace when it is made for
+// another, and nothing else. 0 when it is anything but that, valid or not.
 static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
-  if (src.len < 2 || src.data[0] != 0x83 || src.data[1] != 1) return 0;
+  if (src.len < 2 || (src.data[0] != 0x83 && src.data[0] != 0x84) || src.data[1] != 1) return 0;
   pl_mp_reader r = {.at = src.data + 2, .end = src.data + src.len};
   pl_mp_token t;
   uint64_t call_id, timeout_ms;
@@ -53,8 +53,14 @@ static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
   if (r.at == r.end || *r.at++ != 2 || pl_mp_read(&r, &t) != PL_OK) return 0;
   if (t.kind != PL_MP_STR || t.len > PL_NAME_MAX || !pl_utf8_valid(t.data, t.len)) return 0;
   if (r.at == r.end || *r.at++ != 3 || !read_uint(&r, &timeout_ms)) return 0;
-  *out = (pl_msg_call){.call_id = call_id, .timeout_ms = timeout_ms};
-  out->action = pl_bytes_of(t.data, t.len);
+  pl_bytes action = pl_bytes_of(t.data, t.len), trace = {0};
+  if (src.data[0] == 0x84) {
+    if (r.at == r.end || *r.at++ != 13 || pl_mp_read(&r, &t) != PL_OK) return 0;
+    if (t.kind != PL_MP_BIN || t.len != PL_TRACE_BYTES) return 0;
+    trace = pl_bytes_of(t.data, t.len);
+  }
+  *out =
+      (pl_msg_call){.call_id = call_id, .action = action, .timeout_ms = timeout_ms, .trace = trace};
   return r.at - src.data;
 }
 

@@ -188,6 +188,36 @@ cluster.describe('a call', cluster.kinds, function(over)
     assert.is_false(stream)
     assert.is_true(left > 2.5 and left <= 3.001, left)
     assert.equal('acme', a:eval(function() return mesh.with { meta = { tenant = 'acme' } }.call 'deep' end))
+    assert.is_nil(caller.identity) -- nobody has authenticated it
     assert.is_nil((a:eval(function() return mesh.context() end)))
+  end)
+
+  it('is traced through the calls that it leads to', function()
+    local b = over.net:node('b', {}, function()
+      mesh.action('last', function() return mesh.context().trace_id end)
+      mesh.action('chunk', function() coroutine.yield(mesh.context().trace_id) end)
+      mesh.action('break', function() error 'boom' end)
+    end)
+    local a = over.net:node('a', { peers = { b } }, function()
+      mesh.action('first', function()
+        local ids = { mesh.context().trace_id, mesh.call 'last', mesh.call 'inner' }
+        ids[4] = mesh.spawn(function() return mesh.call 'last' end):await()
+        for id in mesh.stream 'chunk' do ids[5] = id end
+        ids[6] = select(2, pcall(mesh.call, 'break')).trace_id
+        return ids
+      end)
+      mesh.action('inner', function() return mesh.call 'last' end)
+    end)
+    local seen = {}
+    for _ = 1, 3 do
+      local ids = a:eval(function() return mesh.call 'first' end)
+      assert.matches('^' .. ('%x'):rep(32) .. '$', ids[1])
+      assert.same({ ids[1], ids[1], ids[1], ids[1], ids[1], ids[1] }, ids)
+      assert.is_nil(seen[ids[1]])
+      seen[ids[1]] = true
+    end
+    local id = a:eval(function() return select(2, pcall(mesh.call, 'break')).trace_id end)
+    assert.matches('handler failed action=break .* trace_id=' .. id, over.net:log())
+    assert.is_nil(seen[id])
   end)
 end)

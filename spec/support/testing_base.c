@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/metric.h"
 #include "base/random.h"
+#include "base/trace.h"
 #include "spec/support/testing_base.h"
 
 void testing_open_base(lua_State *L);
@@ -347,6 +348,21 @@ static int metric_list(lua_State *L) {
   return 1;
 }
 
+// of(source, call_id [, outer]) -> the bytes of the trace
+static int trace_of(lua_State *L) {
+  pl_id source = check_id(L, 1);
+  size_t len;
+  const char *bytes = luaL_optlstring(L, 3, NULL, &len);
+  pl_trace outer, trace;
+  luaL_argcheck(L, bytes == NULL || len == sizeof outer, 3, "not a trace");
+  if (bytes != NULL) memcpy(&outer, bytes, len);
+  pl_trace_of(&trace, &source, (uint64_t)luaL_checkinteger(L, 2), bytes != NULL ? &outer : NULL);
+  lua_pushlstring(L, (const char *)&trace, sizeof trace);
+  return 1;
+}
+
+static const luaL_Reg trace_functions[] = {{"of", trace_of}, {NULL, NULL}};
+
 static const luaL_Reg metric_functions[] = {{"list", metric_list}, {NULL, NULL}};
 
 static void set_functions(lua_State *L, const char *name, const luaL_Reg *functions) {
@@ -365,6 +381,7 @@ void testing_open_base(lua_State *L) {
   set_functions(L, "mem", mem_functions);
   set_functions(L, "metric", metric_functions);
   set_functions(L, "random", random_functions);
+  set_functions(L, "trace", trace_functions);
   testing_push_buf(L);
   lua_setfield(L, -2, "buf");
   testing_push_clock(L);

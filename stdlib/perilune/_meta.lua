@@ -91,10 +91,11 @@ function mesh.metrics() end
 
 ---@class perilune.Context
 ---@field action string
----@field caller { id: string, name: string }
+---@field caller { id: string, name: string } Also `identity`, once it is authenticated.
 ---@field meta table
 ---@field deadline number? On the clock of `mesh.now()`.
 ---@field stream boolean Whether the caller wants chunks.
+---@field trace_id string 32 hexadecimal digits, the same in all calls that one first call led to.
 
 ---@class perilune.Task
 ---@field status 'ready'|'running'|'waiting'|'done'|'failed'|'cancelled'
@@ -140,6 +141,7 @@ function Stream:finish() end
 ---@field outcome 'not_sent'|'not_executed'|'executed'|'unknown'
 ---@field action string?
 ---@field node string? The id of the node where it arose.
+---@field trace_id string? As in the context of the call.
 ---@field traceback string?
 ---@field cause perilune.Error?
 ---@field details any

@@ -127,7 +127,7 @@ end
 local function describe(err)
   local lines = { tostring(err) }
   if type(err) ~= 'table' then return lines end
-  for _, field in ipairs { 'action', 'outcome', 'node', 'retry_after' } do
+  for _, field in ipairs { 'action', 'outcome', 'node', 'trace_id', 'retry_after' } do
     if err[field] then lines[#lines + 1] = ('  %s: %s'):format(field, err[field]) end
   end
   if err.details ~= nil then
