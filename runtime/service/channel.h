@@ -77,7 +77,7 @@ static inline size_t pl_channel_circuits(const pl_channel *ch) {
 // What is known of that node; NULL when nothing is.
 pl_provider *pl_service_provider(pl_service *sv, const pl_id *id);
 
-// calls.c
+// calls.c and call_open.c
 pl_err pl_call_frame(pl_channel *ch, const pl_frame *f);
 void pl_call_lost(pl_call *c, pl_err why, const char *detail);
 pl_call *pl_call_of(pl_list *node);
