@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "service/action.h"
+#include "service/relay.h"
 
 // Calls to the node itself.
 
@@ -94,6 +95,8 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_dedup_init(&sv->dedup);
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
+  pl_list_init(&sv->relays);
+  pl_list_init(&sv->free_relays);
   open_local(sv);
   return sv;
 }
@@ -125,6 +128,7 @@ void pl_service_free(pl_service *sv) {
   pl_dedup_fini(&sv->dedup);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
+  pl_relays_free_all(sv);
   pl_free(sv);
 }
 
@@ -236,11 +240,16 @@ pl_provider *pl_service_provider(pl_service *sv, const pl_id *id) {
 
 // Draining.
 
+void pl_service_check_drained(pl_service *sv) {
+  if (sv->draining && sv->requests == 0 && pl_list_empty(&sv->relays))
+    sv->config.on_drained(sv->config.user);
+}
+
 void pl_service_drain(pl_service *sv) {
   if (sv->draining) return;
   sv->draining = true;
   pl_requests_refuse_waiting(sv);
-  if (sv->requests == 0) sv->config.on_drained(sv->config.user);
+  pl_service_check_drained(sv);
 }
 
 static void cancel_requests(pl_list *requests, const pl_failure *why) {
@@ -253,6 +262,7 @@ static void cancel_requests(pl_list *requests, const pl_failure *why) {
 }
 
 void pl_service_cancel_all(pl_service *sv, const pl_failure *why) {
+  pl_relays_cut(sv);
   if (sv->serving != NULL) cancel_requests(&sv->serving->request_list, why);
   for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
     pl_channel *ch = pl_container(at, pl_neighbour, node)->channel;
