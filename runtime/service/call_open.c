@@ -53,6 +53,14 @@ static pl_err admit(const pl_channel *ch, const pl_call_options *o, pl_bytes arg
   return PL_OK;
 }
 
+static uint32_t next_label(pl_channel *ch) {
+  do {
+    ch->next_label += 2;
+    if (ch->next_label >= UINT32_MAX - 2) ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
+  } while (pl_labels_find(&ch->calls, ch->next_label) != NULL);
+  return ch->next_label;
+}
+
 // Remaining time in whole milliseconds, at least 1; 0 = none.
 static uint64_t remaining_ms(const pl_loop *loop, uint64_t deadline_us) {
   if (deadline_us == PL_NEVER) return 0;
@@ -62,7 +70,7 @@ static uint64_t remaining_ms(const pl_loop *loop, uint64_t deadline_us) {
 
 static void attach(pl_call *c, pl_channel *ch) {
   c->channel = ch;
-  pl_flow_init(&c->flow, &ch->lanes, pl_channel_next_label(ch), PL_LANE_NORMAL);
+  pl_flow_init(&c->flow, &ch->lanes, next_label(ch), PL_LANE_NORMAL);
   c->flow.credit_bytes = pl_session_body_window(ch->session);
   pl_labels_put(&ch->calls, c->flow.label, c);
   pl_list_push(&ch->call_list, &c->node);

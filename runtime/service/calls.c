@@ -13,7 +13,6 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/call_impl.h"
-#include "service/relay.h"
 
 enum { TIMEOUT_GRACE_US = 10000 };  // within the accuracy promised for timeouts
 
@@ -182,20 +181,10 @@ static pl_err on_error(pl_call *c, const pl_frame *f) {
   pl_err err = pl_msg_error_decode(&failure, f->body);
   if (err != PL_OK) return err;
   if (c->timing_out) {
-    bool began = failure.outcome == PL_UNKNOWN || failure.outcome == PL_EXECUTED;
-    fail_with(c, PL_TIMEOUT, began ? PL_UNKNOWN : failure.outcome, NULL);
+    bool began = failure.outcome != PL_NOT_EXECUTED;
+    fail_with(c, PL_TIMEOUT, began ? PL_UNKNOWN : PL_NOT_EXECUTED, NULL);
     return PL_OK;
   }
-  fail(c, &failure);
-  return PL_OK;
-}
-
-static pl_err on_path_lost(pl_call *c, const pl_frame *f) {
-  pl_msg_path_lost m;
-  pl_err err = pl_msg_path_lost_decode(&m, f->body);
-  if (err != PL_OK) return err;
-  pl_failure failure = pl_failure_of(PL_PEER_LOST, PL_UNKNOWN, "the path broke behind a relay");
-  failure.node = m.node;
   fail(c, &failure);
   return PL_OK;
 }
@@ -232,7 +221,9 @@ static pl_err on_body(pl_call *c, const pl_frame *f) {
 pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
   pl_call *c = pl_labels_find(&ch->calls, f->label);
   if (c == NULL) {
-    pl_relay_frame(ch, f);
+    pl_metrics *m = &ch->service->loop->metrics;
+    m->frames_stale++;
+    if (f->type == PL_FRAME_RESULT) m->replies_late++;
     return PL_OK;
   }
   switch (f->type) {
@@ -240,7 +231,7 @@ pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
     case PL_FRAME_BODY:
     case PL_FRAME_RESULT: return on_body(c, f);
     case PL_FRAME_ERROR: return on_error(c, f);
-    case PL_FRAME_PATH_LOST: return on_path_lost(c, f);
+    case PL_FRAME_PATH_LOST: pl_call_lost(c, PL_PEER_LOST, NULL); return PL_OK;
     case PL_FRAME_CREDIT: {
       pl_msg_credit m;
       pl_err err = pl_msg_credit_decode(&m, f->body);

@@ -5,7 +5,6 @@
 
 #include "base/mem.h"
 #include "service/action.h"
-#include "service/relay.h"
 
 // Calls to the node itself.
 
@@ -43,6 +42,8 @@ static void local_drained(pl_session *s, void *user) {
   if (ch != NULL) pl_lanes_drained(&ch->lanes);
 }
 
+static void open_local(pl_service *sv);
+
 static void local_down(pl_session *s, pl_err why, const char *detail, const pl_msg_goodbye *goodbye,
                        void *user) {
   (void)goodbye;
@@ -58,8 +59,11 @@ static void local_down(pl_session *s, pl_err why, const char *detail, const pl_m
   sv->local_sessions[calling ? 0 : 1] = NULL;
   sv->local_up = 0;
   pl_session_drop(s);
-  if (sv->local_sessions[0] == NULL && sv->local_sessions[1] == NULL && sv->closed != NULL)
+  if (sv->local_sessions[0] != NULL || sv->local_sessions[1] != NULL) return;
+  if (sv->closed != NULL)
     sv->closed(sv->closed_user);
+  else
+    open_local(sv);  // a process that was stopped in the middle of the handshake is too late for it
 }
 
 static const pl_session_ops local_ops = {
@@ -90,13 +94,12 @@ pl_service *pl_service_new(const pl_service_config *config) {
                      << 32;  // ids of two lives of a node must not meet
   pl_provider_init(&sv->local, &config->identity->id, config->identity->name);
   pl_list_init(&sv->neighbours);
+  pl_list_init(&sv->channels);
   pl_list_init(&sv->busy_actions);
   pl_list_init(&sv->orphans);
   pl_dedup_init(&sv->dedup);
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
-  pl_list_init(&sv->relays);
-  pl_list_init(&sv->free_relays);
   open_local(sv);
   return sv;
 }
@@ -128,7 +131,6 @@ void pl_service_free(pl_service *sv) {
   pl_dedup_fini(&sv->dedup);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
-  pl_relays_free_all(sv);
   pl_free(sv);
 }
 
@@ -240,16 +242,11 @@ pl_provider *pl_service_provider(pl_service *sv, const pl_id *id) {
 
 // Draining.
 
-void pl_service_check_drained(pl_service *sv) {
-  if (sv->draining && sv->requests == 0 && pl_list_empty(&sv->relays))
-    sv->config.on_drained(sv->config.user);
-}
-
 void pl_service_drain(pl_service *sv) {
   if (sv->draining) return;
   sv->draining = true;
   pl_requests_refuse_waiting(sv);
-  pl_service_check_drained(sv);
+  if (sv->requests == 0) sv->config.on_drained(sv->config.user);
 }
 
 static void cancel_requests(pl_list *requests, const pl_failure *why) {
@@ -262,12 +259,8 @@ static void cancel_requests(pl_list *requests, const pl_failure *why) {
 }
 
 void pl_service_cancel_all(pl_service *sv, const pl_failure *why) {
-  pl_relays_cut(sv);
-  if (sv->serving != NULL) cancel_requests(&sv->serving->request_list, why);
-  for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
-    pl_channel *ch = pl_container(at, pl_neighbour, node)->channel;
-    if (ch != NULL) cancel_requests(&ch->request_list, why);
-  }
+  for (pl_list *at = sv->channels.next; at != &sv->channels; at = at->next)
+    cancel_requests(&pl_container(at, pl_channel, node)->request_list, why);
   cancel_requests(&sv->orphans, why);
 }
 
