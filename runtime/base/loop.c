@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <time.h>
 
+#include "base/kernel.h"
 #include "base/limits.h"
 #include "base/loop_uv.h"
 #include "base/map.h"
@@ -30,7 +31,7 @@ pl_loop *pl_loop_new(pl_log *log) {
 }
 
 pl_loop *pl_loop_new_virtual(pl_log *log, uint64_t seed) {
-  pl_map_reseed(seed);
+  if (pl_kernel_current() == NULL) pl_map_reseed(seed);
   return new_loop(log, START_VIRTUAL_US, seed);
 }
 
@@ -99,6 +100,8 @@ uint64_t pl_now_precise_us(const pl_loop *l) {
 }
 
 uint64_t pl_wall_us(void) {
+  const pl_kernel *simulated = pl_kernel_current();
+  if (simulated != NULL) return simulated->wall_us;
   struct timespec now;
   int failed = clock_gettime(CLOCK_REALTIME, &now);
   assert(!failed);

@@ -30,6 +30,8 @@ typedef struct pl_loop {
   uv_loop_t *uv;    // NULL when time is virtual
   struct pl_loop_uv *driver;
   bool turn_over;  // the running work has used up the turn
+  // Virtual: the kind of all links to other loops, whatever their scheme; NULL: mem://.
+  const struct pl_scheme *network;
 } pl_loop;
 
 // A loop on its own uv_loop_t, with `log` handed over.

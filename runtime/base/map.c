@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/kernel.h"
 #include "base/mem.h"
 #include "base/random.h"
 
@@ -17,6 +18,8 @@ void pl_map_reseed(uint64_t seed) {
 }
 
 static uint64_t new_seed(void) {
+  pl_kernel *simulated = pl_kernel_current();
+  if (simulated != NULL) return pl_random_u64(&simulated->secrets);
   if (!seeded) pl_map_reseed(pl_random_secret_u64());
   return pl_random_u64(&seeds);
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/kernel.h"
+
 typedef unsigned __int128 u128;
 
 static uint64_t rotate(uint64_t x, int by) {
@@ -50,6 +52,11 @@ uint64_t pl_random_below(pl_random *r, uint64_t bound) {
 }
 
 void pl_random_secret(void *out, size_t len) {
+  pl_kernel *simulated = pl_kernel_current();
+  if (simulated != NULL) {
+    pl_kernel_secret(simulated, out, len);
+    return;
+  }
   uint8_t *at = out;
   while (len > 0) {
     ssize_t got = getrandom(at, len, 0);
@@ -69,6 +76,8 @@ uint64_t pl_random_secret_u64(void) {
     size_t left;
   } pool;
 
+  pl_kernel *simulated = pl_kernel_current();
+  if (simulated != NULL) return pl_random_u64(&simulated->secrets);
   if (pool.left == 0) {
     pl_random_secret(pool.bytes, sizeof pool.bytes);
     pool.left = sizeof pool.bytes;

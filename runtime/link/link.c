@@ -16,6 +16,7 @@ enum {
 static const pl_scheme *const schemes[] = {&pl_scheme_tcp, &pl_scheme_unix, &pl_scheme_mem};
 
 static const pl_scheme *find_scheme(const pl_loop *loop, const char *name) {
+  if (loop->network != NULL) return loop->network;
   for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
     if (strcmp(schemes[i]->name, name) != 0) continue;
     return schemes[i]->needs_uv && loop->uv == NULL ? NULL : schemes[i];

@@ -1,5 +1,6 @@
 // What the schemes share: the parts of a link that do not depend on how bytes travel, and the
-// contract of a scheme. Internal to link/; everybody else includes link/link.h. Loop thread only.
+// contract of a scheme. Internal to link/ and to the simulator, which has a scheme of its own;
+// everybody else includes link/link.h. Loop thread only.
 //
 //     CONNECTING --> OPEN --> CLOSING --> STOPPED --> (on_close, freed)
 //         |           |    flush, then       ^
