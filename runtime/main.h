@@ -17,8 +17,10 @@ enum {
 
 // An option of one command, besides those of the node.
 typedef struct pl_flag {
-  const char *name;   // "json": --json
-  const char *value;  // what stands for its value, a number from 0 on, in the help; NULL: none
+  const char *name;  // "json": --json
+  // What stands for its value in the help: "N" and "S" for a number from 0 on, others for any
+  // text; NULL: it has none.
+  const char *value;
   const char *help;
 } pl_flag;
 
@@ -88,5 +90,7 @@ int pl_run_files(pl_invocation *inv);
 int pl_run_client(pl_invocation *inv);
 // Prints the options that a node would have, and where each comes from.
 int pl_options_print(pl_invocation *inv);
+// Runs a mesh under disasters, in virtual time.
+int pl_sim_command(pl_invocation *inv);
 // Writes the line that says that the node is ready.
 void pl_ready_print(const pl_node *node);

@@ -121,7 +121,9 @@ static int read_flag(reader *r, const given *g, const pl_flag *flag) {
   if (value == NULL) return needs_value(r, g, flag->value);
   char *end;
   double number = strtod(value, &end);
-  if (end == value || *end != '\0' || !isfinite(number) || number < 0)
+  bool is_number = end != value && *end == '\0' && isfinite(number) && number >= 0;
+  bool needs_number = strcmp(flag->value, "N") == 0 || strcmp(flag->value, "S") == 0;
+  if (needs_number && !is_number)
     return pl_usage_fail(inv->command, PL_INVALID, "--%s: '%.64s' is not a number of 0 or more",
                          flag->name, value);
   char text[PL_URL_MAX];

@@ -33,6 +33,19 @@ static const pl_flag ping_flags[] = {
     {0},
 };
 
+static const pl_flag sim_flags[] = {
+    {"seed", "N", "what everything follows from [1]"},
+    {"seeds", "A..B", "a run for each of them; only those with a fault are told at length"},
+    {"nodes", "N", "2 to 2000 [follows from the seed, 2 to 8]"},
+    {"minutes", "N", "how long the disasters last, in virtual time [0.5]"},
+    {"topology", "WORD", "line, ring, star, tree, full or random [follows from the seed]"},
+    {"calm", NULL, "no disasters"},
+    {"trace", NULL, "print every event, and what the nodes log"},
+    {"sabotage", "WORD", "drop or duplicate frames, which must be found"},
+    {"json", NULL, "one line of JSON a run"},
+    {0},
+};
+
 static const char run_text[] =
     "Runs the scripts in one node. Without --listen and --peer the node joins the local mesh of\n"
     "this user on this machine; with them it does only what it is told, unless --mesh is given\n"
@@ -53,6 +66,12 @@ static const char options_text[] =
     "Prints the options that 'perilune run' would have with the same options, environment and\n"
     "configuration file, and where each comes from. What a script sets by mesh.node is not known\n"
     "here; it counts for what is 'default'.\n";
+
+static const char sim_text[] =
+    "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
+    "go wrong; then everything is healed, and what happened is checked: every call has ended once\n"
+    "and truly, nothing ran twice that must not, every node sees what is there. The same seed\n"
+    "prints the same; a run with a fault ends with 1 and the command that replays it.\n";
 
 const pl_command pl_command_list[] = {
     {.name = "run",
@@ -103,14 +122,21 @@ const pl_command pl_command_list[] = {
      .use = PL_USE_NODE,
      .flags = options_flags,
      .act = pl_options_print},
+    {.name = "sim",
+     .arguments = "",
+     .summary = "put a simulated mesh through disasters",
+     .text = sim_text,
+     .use = PL_USE_NONE,
+     .flags = sim_flags,
+     .act = pl_sim_command},
     {.name = "version", .arguments = "", .summary = "print the version", .use = PL_USE_NONE},
     {.name = "help", .arguments = "[COMMAND]", .summary = "print help", .use = PL_USE_NONE},
     {0},
 };
 
 static const char *const later[] = {
-    "emit",   "routes",   "explain", "ps",    "kill", "mem",   "top", "log",  "trace",
-    "reload", "describe", "types",   "check", "repl", "bench", "sim", "test", "new",
+    "emit",   "routes",   "explain", "ps",    "kill", "mem",   "top",  "log", "trace",
+    "reload", "describe", "types",   "check", "repl", "bench", "test", "new",
 };
 
 const pl_command *pl_command_find(const char *name) {

@@ -79,13 +79,16 @@ static const char sources_text[] =
 
 void pl_help_print_command(FILE *out, const pl_command *c) {
   fprintf(out, "usage: perilune %s%s%s%s\n\n", c->name, c->arguments[0] != '\0' ? " " : "",
-          c->arguments, c->use != PL_USE_NONE ? " [OPTION]..." : "");
+          c->arguments, c->use != PL_USE_NONE || c->flags != NULL ? " [OPTION]..." : "");
   fprintf(out, "%c%s.\n", toupper((unsigned char)c->summary[0]), c->summary + 1);
   if (c->text != NULL) fprintf(out, "\n%s", c->text);
+  if (c->flags != NULL) {
+    fputc('\n', out);
+    print_flags(out, c);
+  }
   if (c->use == PL_USE_NONE) return;
 
-  fputc('\n', out);
-  print_flags(out, c);
+  if (c->flags == NULL) fputc('\n', out);
   print_line(out, "--config FILE", "options from a JSON object, or PERILUNE_CONFIG\n");
   for (int i = 0; i < PL_OPTION_COUNT; i++) {
     const pl_option *o = &pl_option_list[i];

@@ -14,8 +14,8 @@ uint64_t pl_random_u64(pl_random *r);
 // Uniform in [0, bound); `bound` > 0.
 uint64_t pl_random_below(pl_random *r, uint64_t bound);
 
-// Unpredictable bytes from the kernel, for keys, nonces and node ids. Any thread. Inside a simulated
-// machine (base/kernel.h) they are its.
+// Unpredictable bytes from the kernel, for keys, nonces and node ids. Any thread. Inside a
+// simulated machine (base/kernel.h) they are its.
 void pl_random_secret(void *out, size_t len);
 
 // 64 such bits at a tenth of the cost: the kernel is asked for a block at a time.

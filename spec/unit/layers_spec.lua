@@ -1,7 +1,7 @@
 --- The architecture, checked: includes point down, files stay readable.
 
 local LAYERS = {
-  'base', 'perilune.h', 'wire', 'link', 'peer', 'route', 'service', 'edge', 'node', 'lua', 'main',
+  'base', 'perilune.h', 'wire', 'link', 'peer', 'route', 'service', 'edge', 'node', 'sim', 'lua', 'main',
 }
 local LINES_MAX = 500
 local FUNCTION_LINES_MAX = 70

@@ -1,0 +1,180 @@
+// The serving half of the work: handlers that take their time, stream, and are cancelled.
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "sim/sim_impl.h"
+#include "wire/msgpack.h"
+
+const char *const pl_sim_action_names[PL_SIM_KINDS] = {"work", "once", "count"};
+
+enum {
+  TIDY_MAX_US = 20 * 1000,  // a cancelled handler takes so long to end
+  ITEM_HEAD = 3 * PL_MP_TOKEN_MAX,
+};
+
+typedef struct handler {
+  pl_list node;
+  pl_sim_node *owner;
+  pl_request *request;
+  pl_timer timer;
+  uint64_t key;
+  uint32_t chunks, size, work_us;
+  uint32_t sent;
+  bool waits;  // for credit
+  bool cancelled;
+  pl_failure why;
+} handler;
+
+uint8_t pl_sim_pattern(uint64_t key, uint32_t chunk) {
+  return (uint8_t)(key * 31 + chunk * 7 + 1);
+}
+
+// [number, bytes]
+static void put_item(pl_buf *out, uint64_t key, uint32_t number, uint32_t size) {
+  uint8_t *start = pl_buf_reserve(out, ITEM_HEAD + size);
+  uint8_t *p = pl_mp_put_array(start, 2);
+  p = pl_mp_put_uint(p, number);
+  p = pl_mp_put_bin_head(p, size);
+  memset(p, pl_sim_pattern(key, number), size);
+  pl_buf_commit(out, (size_t)(p + size - start));
+}
+
+static void finish(handler *h, const pl_failure *failure) {
+  pl_sim_record *r = pl_sim_ledger_get(h->owner->sim, h->key);
+  pl_buf result = {0};
+  if (failure == NULL) {
+    if (r != NULL && !h->owner->dead) r->returned = true;
+    put_item(&result, h->key, h->chunks, h->size);
+  }
+  pl_bytes bytes = pl_buf_take(&result);
+  pl_timer_stop(&h->timer);
+  pl_list_remove(&h->node);
+  pl_request_end(h->request, bytes, failure);
+  pl_bytes_drop(&bytes);
+  pl_free(h);
+}
+
+static void proceed(handler *h);
+
+static void on_timer(pl_timer *t) {
+  handler *h = pl_container(t, handler, timer);
+  if (h->cancelled)
+    finish(h, &h->why);
+  else
+    proceed(h);
+}
+
+static void pause_for(handler *h, uint64_t us) {
+  pl_timer_start(&h->owner->site->loop->clock, &h->timer, us, on_timer);
+}
+
+static void emit(handler *h) {
+  pl_sim *s = h->owner->sim;
+  pl_buf item = {0};
+  put_item(&item, h->key, h->sent, h->size);
+  pl_bytes bytes = pl_buf_take(&item);
+  pl_err err = pl_request_chunk(h->request, bytes);
+  pl_bytes_drop(&bytes);
+  if (err != PL_OK && err != PL_BUSY) {  // CLOSED: on_cancel comes, or came
+    h->waits = true;
+    return;
+  }
+  h->sent++;
+  h->waits = err == PL_BUSY;
+  pl_sim_record *r = pl_sim_ledger_get(s, h->key);
+  if (r == NULL || h->owner->dead) return;
+  s->report->counts.chunks++;
+  r->emitted = h->sent;
+  // One is taken and held back when the credit is used up.
+  if (!r->orphaned && r->runs == 1 && r->emitted > r->consumed + PL_WINDOW_ITEMS + 1)
+    pl_sim_violated(s, "call #%llu: %u chunks are under way, more than the window",
+                    (unsigned long long)h->key, r->emitted - r->consumed);
+}
+
+static void proceed(handler *h) {
+  while (h->sent < h->chunks) {
+    emit(h);
+    if (h->waits) return;
+    if (h->work_us > 0 && h->sent % 8 == 0) {
+      pause_for(h, h->work_us);
+      return;
+    }
+  }
+  finish(h, NULL);
+}
+
+static void on_start(pl_request *request, void *user) {
+  pl_sim_action *action = user;
+  handler *h = pl_new(handler);
+  h->owner = action->node;
+  h->request = request;
+  pl_request_set_user(request, h);
+  pl_list_push(&h->owner->handlers, &h->node);
+  pl_bytes args = pl_request_args(request);
+  pl_mp_reader in = {args.data, args.data + args.len};
+  uint64_t values[5] = {0};  // the array itself, key, chunks, size, work_us
+  for (size_t i = 0; i < 5; i++) {
+    pl_mp_token t;
+    if (pl_mp_read(&in, &t) == PL_OK && t.kind == PL_MP_INT) values[i] = (uint64_t)t.v.integer;
+  }
+  h->key = values[1];
+  h->chunks = (uint32_t)values[2];
+  h->size = (uint32_t)values[3];
+  h->work_us = (uint32_t)values[4];
+  if (!h->owner->dead) pl_sim_ledger_ran(h->owner->sim, h->key, h->owner->number);
+  pause_for(h, h->work_us);
+}
+
+static void on_cancel(pl_request *request, const pl_failure *why) {
+  handler *h = pl_request_user(request);
+  h->cancelled = true;
+  h->why = pl_failure_of(why->code, PL_EXECUTED, NULL);
+  pause_for(h, pl_random_below(&h->owner->sim->random, TIDY_MAX_US));
+}
+
+static void on_credit(pl_request *request) {
+  handler *h = pl_request_user(request);
+  h->waits = false;
+  proceed(h);
+}
+
+void pl_serve_end_all(pl_sim_node *n) {
+  while (!pl_list_empty(&n->handlers)) {
+    const pl_failure why = pl_failure_of(PL_CANCELLED, PL_EXECUTED, NULL);
+    finish(pl_container(n->handlers.next, handler, node), &why);
+  }
+}
+
+static const pl_action_ops action_ops = {
+    .on_start = on_start,
+    .on_cancel = on_cancel,
+    .on_credit = on_credit,
+};
+
+// {idempotent = true}
+static size_t put_attributes(uint8_t *out) {
+  uint8_t *p = pl_mp_put_map(out, 1);
+  p = pl_mp_put_str(p, "idempotent", 10);
+  return (size_t)(pl_mp_put_bool(p, true) - out);
+}
+
+void pl_serve_provide(pl_sim_node *n, pl_sim_kind kind, bool provided) {
+  pl_sim_action *a = &n->actions[kind];
+  const char *name = pl_sim_action_names[kind];
+  a->provided = provided;
+  if (n->node == NULL) return;
+  pl_bytes bytes = pl_bytes_of(name, strlen(name));
+  if (!provided) {
+    pl_node_remove_action(n->node, bytes);
+    return;
+  }
+  uint8_t attributes[32];
+  size_t len = kind == PL_SIM_WORK ? put_attributes(attributes) : 0;
+  const pl_action_options o = {
+      .concurrency = n->number % 3 == 0 ? 2 : 0,
+      .queue = n->number % 3 == 0 ? 4 : -1,
+      .attributes = pl_bytes_of(attributes, len),
+  };
+  pl_node_add_action(n->node, bytes, &o, &action_ops, a);
+}

@@ -1,0 +1,198 @@
+// Shared by the files of a simulated mesh: sim.c, fleet.c, work.c, serve.c, ledger.c, nemesis.c,
+// truth.c and journal.c.
+#pragma once
+
+#include "perilune.h"
+#include "sim/sim.h"
+
+typedef struct pl_sim pl_sim;
+typedef struct pl_sim_node pl_sim_node;
+
+// The journal: what happened, in order.
+
+typedef enum pl_sim_event {
+  PL_SIM_BOOT,
+  PL_SIM_KILL,
+  PL_SIM_POWER,  // lost
+  PL_SIM_STOP,
+  PL_SIM_CUT,
+  PL_SIM_BLOCK,  // a path, one way
+  PL_SIM_CLOG,
+  PL_SIM_CLEAR,  // a path is as before
+  PL_SIM_PAUSE,
+  PL_SIM_RESUME,
+  PL_SIM_SLOW,
+  PL_SIM_LEAP,
+  PL_SIM_RATE,
+  PL_SIM_WALL,
+  PL_SIM_CHURN,
+  PL_SIM_CALL,
+  PL_SIM_RUN,
+  PL_SIM_SETTLE,
+  PL_SIM_QUIET,
+  PL_SIM_RIGHT,
+} pl_sim_event;
+
+enum { PL_SIM_EVENTS_KEPT = 64 };
+
+typedef struct pl_sim_entry {
+  uint64_t at_us;
+  pl_sim_event event;
+  unsigned a, b;  // nodes
+  int64_t x, y;
+} pl_sim_entry;
+
+typedef struct pl_sim_journal {
+  pl_sim_entry last[PL_SIM_EVENTS_KEPT];
+  uint64_t count;
+  uint64_t digest;
+  FILE *trace;
+} pl_sim_journal;
+
+void pl_sim_note(pl_sim *s, pl_sim_event event, unsigned a, unsigned b, int64_t x, int64_t y);
+// The last events, a line each; owned by the caller.
+char *pl_sim_journal_text(const pl_sim_journal *j);
+
+// The ledger: what really became of every call.
+
+typedef enum pl_sim_kind {
+  PL_SIM_WORK,   // idempotent
+  PL_SIM_ONCE,   // must never run twice
+  PL_SIM_COUNT,  // a stream
+  PL_SIM_KINDS,
+} pl_sim_kind;
+
+typedef struct pl_sim_record {
+  pl_sim_kind kind;
+  unsigned caller;
+  uint64_t started_us;
+  uint64_t deadline_us;  // clock of the caller; PL_NEVER
+  unsigned troubles;     // of the caller's clock, when it began
+  unsigned runs;         // of its handler
+  bool returned;         // a handler of it came to its end
+  bool settled, cancelled, orphaned;
+  bool failed;
+  pl_outcome outcome;
+  uint32_t chunks;    // that it asks for
+  uint32_t emitted;   // of the last run
+  uint32_t consumed;  // in order, without a gap
+} pl_sim_record;
+
+typedef struct pl_sim_ledger {
+  pl_sim_record *records;  // by the key of the call
+  size_t count, cap;
+} pl_sim_ledger;
+
+uint64_t pl_sim_ledger_open(pl_sim *s, const pl_sim_record *r);
+pl_sim_record *pl_sim_ledger_get(pl_sim *s, uint64_t key);  // NULL: never opened
+void pl_sim_ledger_ran(pl_sim *s, uint64_t key, unsigned node);
+void pl_sim_ledger_settled(pl_sim *s, uint64_t key, const pl_failure *failure, uint64_t late_us);
+// Every call has come to its end, and what was said of it still stands.
+void pl_sim_ledger_check(pl_sim *s);
+
+// Nodes.
+
+typedef struct pl_sim_action {
+  pl_sim_node *node;
+  pl_sim_kind kind;
+  bool provided;
+} pl_sim_action;
+
+struct pl_sim_node {
+  pl_sim *sim;
+  unsigned number;
+  char name[8];
+  char id[PL_ID_HEX];  // given, or empty: a new one each time
+  pl_site *site;
+  pl_node *node;  // NULL: not running
+  bool dead;      // being buried: what it does does not count
+  bool stopping;  // told to, and not down yet
+  bool down;      // its stop is complete
+  unsigned boots;
+  unsigned troubles;  // of its clock, so far
+  pl_sim_action actions[PL_SIM_KINDS];
+  pl_list calls;     // of those it makes (work.c)
+  pl_list handlers;  // that run (serve.c)
+  pl_timer next_call;
+  pl_event revival;  // its next start, or while it stops the next look at it
+  uint64_t down_us;  // how long it stays away after that
+};
+
+struct pl_sim {
+  const pl_sim_config *config;
+  pl_sim_report *report;
+  pl_net net;
+  pl_random random;
+  unsigned count;
+  pl_sim_node *nodes;
+  pl_edge *edges;
+  size_t edge_count;
+  pl_sim_ledger ledger;
+  pl_sim_journal journal;
+  uint64_t call_pause_us;  // of a node between two calls, on average
+  bool working;            // nodes make calls
+  struct pl_nemesis *nemesis;
+};
+
+// The run has shown a fault: the first is kept.
+void pl_sim_violated(pl_sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static inline bool pl_sim_chance(pl_sim *s, unsigned one_of) {
+  return pl_random_below(&s->random, one_of) == 0;
+}
+// Uniform between the two.
+uint64_t pl_sim_between(pl_sim *s, uint64_t least, uint64_t most);
+static inline uint64_t pl_sim_now_us(const pl_sim *s) {
+  return pl_net_now_us(&s->net);
+}
+
+// fleet.c
+void pl_fleet_make(pl_sim *s);
+void pl_fleet_boot(pl_sim_node *n);
+void pl_fleet_kill(pl_sim_node *n, bool power);
+// A killed one comes back.
+void pl_fleet_revive(pl_sim_node *n, uint64_t after_us);
+void pl_fleet_revive_now(pl_sim_node *n);  // if it is away
+// It is told to stop, and comes back so long after it has.
+void pl_fleet_restart(pl_sim_node *n, uint64_t drain_us, uint64_t after_us);
+// Stops all that run, as on SIGTERM, and waits for it.
+void pl_fleet_stop_all(pl_sim *s);
+void pl_fleet_free(pl_sim *s);
+
+// work.c
+void pl_work_begin(pl_sim_node *n);
+// Its calls die with it.
+void pl_work_abandon(pl_sim_node *n);
+// One call of `kind` from `n`, to `to` or with NULL to whoever provides it.
+typedef struct pl_sim_order {
+  pl_sim_kind kind;
+  const pl_sim_node *to;
+  uint32_t chunks;
+  uint32_t size;        // of each chunk or of the result, bytes
+  uint32_t work_us;     // of the handler
+  uint64_t timeout_us;  // until it must have ended, or its stream begun
+  uint64_t cancel_us;   // the caller gives up; PL_NEVER
+  bool slow;            // it takes chunks with pauses
+  bool probe;           // must succeed
+} pl_sim_order;
+void pl_work_call(pl_sim_node *n, const pl_sim_order *o);
+size_t pl_work_open(const pl_sim *s);  // calls not settled
+
+// serve.c
+void pl_serve_provide(pl_sim_node *n, pl_sim_kind kind, bool provided);
+// As when a VM is freed: its handlers end, whatever they do.
+void pl_serve_end_all(pl_sim_node *n);
+extern const char *const pl_sim_action_names[PL_SIM_KINDS];
+// The byte of a chunk or result at any place: of the call and the number of the chunk.
+uint8_t pl_sim_pattern(uint64_t key, uint32_t chunk);
+
+// nemesis.c
+void pl_nemesis_begin(pl_sim *s);
+// Everything that is broken is whole again.
+void pl_nemesis_end(pl_sim *s);
+void pl_nemesis_free(pl_sim *s);
+
+// truth.c
+// Whether every node sees what is there. `why` (PL_SIM_WHY bytes, or NULL) gets the first error.
+bool pl_truth_holds(pl_sim *s, char *why);
+// Whether `to` can be reached by `from`, as the links are that should be there.
+bool pl_truth_reaches(const pl_sim *s, const pl_sim_node *from, const pl_sim_node *to);

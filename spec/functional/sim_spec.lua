@@ -1,0 +1,104 @@
+--- `perilune sim`: a mesh under disasters, and the checks that follow. What it finds here is a fault of the
+--- nodes; the last line of its output is the command that replays it.
+
+local json = require 'dkjson'
+local process = require 'spec.support.process'
+
+--- Runs in each of the two ranges below; sanitizers make them several times slower.
+local RUNS = math.max(10, 60 // process.patience // process.patience)
+
+local function sim(...) return process.perilune_run('sim', ...) end
+
+local function assert_clean(run)
+  assert(run.code == 0, run.stdout .. run.stderr)
+end
+
+describe('a simulated mesh', function()
+  it('survives disasters of known seeds', function()
+    assert_clean(sim('--seeds', '1..' .. RUNS, '--minutes', '0.3'))
+  end)
+
+  it('survives disasters of seeds that nobody has seen', function()
+    local first = math.random(1, 1 << 40)
+    assert_clean(sim('--seeds', ('%d..%d'):format(first, first + RUNS // 2), '--minutes', '0.3'))
+  end)
+
+  for _, topology in ipairs { 'line', 'ring', 'star', 'tree', 'full', 'random' } do
+    it('has nodes linked as a ' .. topology, function()
+      assert_clean(sim('--nodes', '9', '--minutes', '0.1', '--seed', '4', '--topology', topology))
+    end)
+  end
+
+  it('replays to the byte from its seed', function()
+    local arguments = { '--seed', '97', '--nodes', '6', '--minutes', '0.3', '--topology', 'full', '--trace' }
+    local first, second = sim(table.unpack(arguments)), sim(table.unpack(arguments))
+    assert.is_true(#first.stdout > 10000)
+    assert.equal(first.stdout, second.stdout)
+    assert.matches('runs/s', first.stderr)
+  end)
+
+  it('says what happened', function()
+    local run = sim('--seed', '3', '--nodes', '4', '--minutes', '0.2', '--topology', 'ring')
+    assert_clean(run)
+    assert.matches('^perilune sim %-%-seed 3 %-%-nodes 4 %-%-minutes 0.2 %-%-topology ring\n', run.stdout)
+    for _, word in ipairs { 'disasters', 'links', 'calls', 'failed', 'handlers', 'converged', 'digest' } do
+      assert.matches('\n' .. word .. ' ', run.stdout)
+    end
+    assert.matches('\nno violation\n$', run.stdout)
+  end)
+
+  it('says it as JSON', function()
+    local run = sim('--seeds', '3..4', '--minutes', '0.1', '--json')
+    local lines = {}
+    for line in run.stdout:gmatch '[^\n]+' do lines[#lines + 1] = assert(json.decode(line)) end
+    assert.equal(2, #lines)
+    assert.equal(4, lines[2].seed)
+    assert.is_true(lines[1].ok > 0)
+    assert.is_true(lines[1].violation == nil or lines[1].violation == json.null)
+  end)
+
+  it('loses nothing when there are no disasters', function()
+    local run = json.decode(sim('--seed', '5', '--nodes', '5', '--minutes', '0.2', '--calm', '--json').stdout)
+    assert.equal(0, run.links_lost)
+    assert.equal(0, run.orphaned)
+  end)
+end)
+
+describe('the checks of a simulated mesh', function()
+  for _, harm in ipairs { 'drop', 'duplicate' } do
+    it('notice a network that may ' .. harm .. ' a frame, and tell how to see it again', function()
+      local run = sim('--seed', '8', '--sabotage', harm)
+      assert.equal(1, run.code)
+      assert.matches('the last events:\n +%d+%.%d+ ', run.stdout)
+      local violation, command = run.stdout:match 'VIOLATION: ([^\n]+)\nreplay with: perilune (sim [^\n]+)'
+      assert.is_truthy(violation, run.stdout)
+      local words = {}
+      for word in command:gmatch '%S+' do words[#words + 1] = word end
+      local again = process.perilune_run(table.unpack(words))
+      assert.equal(1, again.code)
+      assert.equal(run.stdout, again.stdout)
+    end)
+  end
+end)
+
+describe('perilune sim', function()
+  for _, case in ipairs {
+    { { '--nodes', '1' }, '%-%-nodes is a number from 2 to 2000' },
+    { { '--nodes', '3000' }, '%-%-nodes is a number from 2 to 2000' },
+    { { '--topology', 'cube' }, '%-%-topology is line, ring' },
+    { { '--seeds', '5..1' }, '%-%-seed is a number, %-%-seeds a range' },
+    { { '--seed', 'x' }, "'x' is not a number" },
+    { { '--sabotage', 'all' }, '%-%-sabotage is drop or duplicate' },
+    { { '--sede', '1' }, "did you mean '%-%-seed'" },
+  } do
+    it('refuses ' .. table.concat(case[1], ' '), function()
+      local run = sim(table.unpack(case[1]))
+      assert.equal(2, run.code)
+      assert.matches(case[2], run.stderr)
+    end)
+  end
+
+  it('has its help', function()
+    assert.matches('%-%-topology WORD', process.perilune_run('help', 'sim').stdout)
+  end)
+end)
