@@ -98,6 +98,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->busy_actions);
   pl_list_init(&sv->orphans);
   pl_dedup_init(&sv->dedup);
+  pl_budget_init(&sv->budget, pl_now_us(sv->loop));
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
   open_local(sv);
@@ -129,6 +130,7 @@ void pl_service_free(pl_service *sv) {
   pl_directory_fini(&sv->directory);
   pl_timer_stop(&sv->expiry);
   pl_dedup_fini(&sv->dedup);
+  pl_free(sv->candidates);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
   pl_free(sv);
