@@ -230,7 +230,6 @@ static size_t on_link_bytes(pl_link *link, pl_bytes in, void *user) {
   if (s->state == PL_SESSION_UP) {
     pl_bytes rest = {.data = in.data + used, .len = in.len - used, .owner = in.owner};
     used += pl_session_read(s, rest);
-    if (s->state == PL_SESSION_UP) s->ops->on_batch(s, s->user);
   }
   return s->state == PL_SESSION_CLOSING ? in.len : used;
 }

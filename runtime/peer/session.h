@@ -51,8 +51,6 @@ typedef struct pl_session_ops {
   // Any known frame but those of the handshake, the heartbeat and GOODBYE. The body has an owner
   // and may be kept. Not PL_OK closes the session with a GOODBYE of that error.
   pl_err (*on_frame)(pl_session *s, const pl_frame *f, void *user);
-  // All frames of one read were delivered.
-  void (*on_batch)(pl_session *s, void *user);
   // The backlog of the link fell below PL_WRITE_LOW again.
   void (*on_drained)(pl_session *s, void *user);
   // The last one, exactly once, also for a session that never came up. `why`: PL_OK (closed on

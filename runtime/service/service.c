@@ -32,10 +32,6 @@ static pl_err local_frame(pl_session *s, const pl_frame *f, void *user) {
   return pl_channel_frame(pl_session_data(s), f);
 }
 
-static void local_batch(pl_session *s, void *user) {
-  (void)s, (void)user;
-}
-
 static void local_drained(pl_session *s, void *user) {
   (void)user;
   pl_channel *ch = pl_session_data(s);
@@ -70,7 +66,6 @@ static const pl_session_ops local_ops = {
     .on_hello = accept_self,
     .on_up = local_up,
     .on_frame = local_frame,
-    .on_batch = local_batch,
     .on_drained = local_drained,
     .on_down = local_down,
 };
