@@ -23,10 +23,14 @@ enum {
   PL_COPY_MAX = 4096,              // longer payloads are written from their slice, not copied
   PL_WRITE_HIGH = 256 * 1024,      // unwritten bytes at which circuits of a link must wait
   PL_WRITE_LOW = 64 * 1024,        // and at which they go on
-  PL_WRITE_MAX = 8 * 1024 * 1024,  // unwritten bytes at which a peer that does not read is cut off
-  PL_GREETING_MAX = 16384,         // accepted links that have not said who they are
-  PL_PINGS_MAX = 4096,             // on their way on one link; the next is BUSY
-  PL_BACKLOG = 511,                // of listen(2)
+  PL_KEPT_HIGH = 4 * 1024 * 1024,  // bytes not acknowledged at which circuits of a link must wait
+  PL_KEPT_LOW = 3 * 1024 * 1024,   // and at which they go on
+  PL_WRITE_MAX =
+      8 * 1024 * 1024,       // of both together, at which a peer that does not read is cut off
+  PL_ACK_BYTES = 64 * 1024,  // received before they are acknowledged at once
+  PL_GREETING_MAX = 16384,   // accepted links that have not said who they are
+  PL_PINGS_MAX = 4096,       // on their way on one link; the next is BUSY
+  PL_BACKLOG = 511,          // of listen(2)
   PL_LISTENERS_MAX = 64,
   PL_SUN_PATH_MAX = 107,  // sizeof sun_path - 1
 

@@ -16,7 +16,11 @@
   X(dials_failed, "attempts that did not end in a link")                 \
   X(duplicate_links, "second links to one node that were retired")       \
   X(handshakes_failed, "handshakes refused or timed out")                \
-  X(peers_lost, "links lost without a goodbye")                          \
+  X(peers_lost, "sessions lost without a goodbye")                       \
+  X(links_broken, "links that broke with their session waiting")         \
+  X(links_resumed, "of these, replaced by a link that went on")          \
+  X(resumes_refused, "links that wanted to go on and might not")         \
+  X(bytes_resent, "bytes written again on a new link")                   \
   X(heartbeats_missed, "heartbeats not answered in time")                \
   X(protocol_errors, "links closed because the peer broke the protocol") \
   X(bytes_read, "bytes received on all links")                           \
@@ -30,8 +34,6 @@
   X(calls_ok, "of these, ended with a result")                           \
   X(calls_failed, "of these, ended with an error")                       \
   X(calls_now, "of these, not ended yet")                                \
-  X(calls_repeated, "attempts of calls after their first")               \
-  X(repeats_refused, "repeats that the budget did not allow")            \
   X(replies_late, "results that came after the caller had given up")     \
   X(requests_received, "calls and streams that arrived here")            \
   X(requests_started, "of these, handed to a handler")                   \

@@ -9,6 +9,7 @@
 
 enum {
   CLOSE_US = 1000 * 1000,       // for the last bytes to leave, and the other end to say goodbye
+  BROKEN_US = 50 * 1000,        // for what can still be read of a link that may be resumed
   REST_MAX = PL_READ_SLAB / 2,  // of a frame that does not end
   READ_MIN = PL_READ_SLAB / 4,  // a slab with less room is exchanged
 };
@@ -85,6 +86,14 @@ size_t pl_link_backlog(const pl_link *l) {
   return l->out.bytes;
 }
 
+bool pl_link_is_full(const pl_link *l) {
+  return l->out.bytes >= PL_WRITE_HIGH || l->out.kept >= PL_KEPT_HIGH;
+}
+
+bool pl_link_was_refused(const pl_link *l) {
+  return l->refused;
+}
+
 // Ends.
 
 static void run_stopped(pl_work *w) {
@@ -99,6 +108,7 @@ void pl_link_stopped(pl_link *l) {
   assert(l->state == PL_LINK_STOPPED);
   const char *detail = l->detail != NULL ? l->detail : "";
   if (l->ops != NULL) l->ops->on_close(l, l->why, detail, l->user);
+  pl_outq_fini(&l->out, &l->env->pool);
   pl_link_env_drop(l->env);
   pl_free(l->remote);
   pl_free(l->detail);
@@ -121,12 +131,19 @@ static void stop(pl_link *l, pl_err why, bool reset) {
   pl_work_cancel(&l->flush_work);
   pl_work_cancel(&l->drained_work);
   pl_timer_stop(&l->timer);
-  pl_outq_fini(&l->out, &l->env->pool);
+  if (!l->out.keep) pl_outq_fini(&l->out, &l->env->pool);
   drop_rest(l);
   l->type->stop(l, reset);
 }
 
 void pl_link_abort(pl_link *l, pl_err why, const char *detail) {
+  pl_outq_fini(&l->out, &l->env->pool);
+  if (l->state == PL_LINK_STOPPED) return;
+  set_detail(l, detail);
+  stop(l, why, true);
+}
+
+void pl_link_lose(pl_link *l, pl_err why, const char *detail) {
   if (l->state == PL_LINK_STOPPED) return;
   set_detail(l, detail);
   stop(l, why, true);
@@ -160,35 +177,42 @@ static void run_flush(pl_work *w) {
   pl_link_flush(pl_container(w, pl_link, flush_work));
 }
 
-static void flush_later(pl_link *l) {
+void pl_link_flush_later(pl_link *l) {
   if (!pl_work_queued(&l->flush_work)) pl_loop_flush_later(l->loop, &l->flush_work, run_flush);
 }
 
 void pl_link_close(pl_link *l) {
   if (l->state >= PL_LINK_CLOSING) return;
   if (l->state == PL_LINK_CONNECTING || l->broken) {
+    pl_outq_fini(&l->out, &l->env->pool);
     stop(l, PL_OK, false);
     return;
   }
   l->state = PL_LINK_CLOSING;
+  pl_outq_forget(&l->out, &l->env->pool);
   drop_rest(l);
   pl_timer_start(&l->loop->clock, &l->timer, CLOSE_US, run_timer);
   start_reading(l);  // what comes is discarded: closing with unread bytes would send a reset
-  flush_later(l);
+  pl_link_flush_later(l);
 }
 
 void pl_link_write_failed(pl_link *l, const char *detail) {
   if (l->state == PL_LINK_STOPPED || l->broken) return;
   l->broken = true;
   set_detail(l, detail);
-  pl_outq_fini(&l->out, &l->env->pool);
-  pl_timer_start(&l->loop->clock, &l->timer, CLOSE_US, run_timer);
+  if (!l->out.keep) pl_outq_fini(&l->out, &l->env->pool);
+  pl_timer_start(&l->loop->clock, &l->timer, l->out.keep ? BROKEN_US : CLOSE_US, run_timer);
 }
 
 // Writing.
 
-static bool writable(const pl_link *l) {
+static bool alive(const pl_link *l) {
   return l->state < PL_LINK_CLOSING && !l->broken;
+}
+
+// What is appended to a lost link is kept for the one that may follow.
+static bool writable(const pl_link *l) {
+  return alive(l) || l->out.keep;
 }
 
 void pl_link_flush(pl_link *l) {
@@ -205,29 +229,32 @@ static void run_drained(pl_work *w) {
   if (l->state == PL_LINK_OPEN && l->ops != NULL) l->ops->on_drained(l, l->user);
 }
 
+void pl_link_relax(pl_link *l) {
+  if (!l->high || l->out.bytes >= PL_WRITE_LOW || l->out.kept >= PL_KEPT_LOW) return;
+  l->high = false;
+  pl_loop_defer(l->loop, &l->drained_work, run_drained);
+}
+
 void pl_link_wrote(pl_link *l, size_t n) {
   pl_outq_consume(&l->out, &l->env->pool, n);
   l->loop->metrics.bytes_written += n;
-  if (l->high && l->out.bytes < PL_WRITE_LOW) {
-    l->high = false;
-    pl_loop_defer(l->loop, &l->drained_work, run_drained);
-  }
-  if (l->state == PL_LINK_CLOSING && l->out.bytes == 0) flush_later(l);
+  if (l->out.kept >= PL_KEPT_HIGH) l->high = true;
+  pl_link_relax(l);
+  if (l->state == PL_LINK_CLOSING && l->out.bytes == 0) pl_link_flush_later(l);
 }
 
 // A long queue is offered to the system at once, which keeps memory and caches small.
 static void crowded(pl_link *l) {
-  if (l->state == PL_LINK_OPEN) l->type->flush(l);
-  if (l->out.bytes < PL_WRITE_HIGH) return;
-  l->high = true;
-  if (l->out.bytes <= PL_WRITE_MAX) return;
+  if (l->out.bytes >= PL_WRITE_HIGH && l->state == PL_LINK_OPEN && !l->broken) l->type->flush(l);
+  if (l->out.bytes >= PL_WRITE_HIGH) l->high = true;
+  if (l->out.bytes + l->out.kept <= PL_WRITE_MAX) return;
   l->loop->metrics.links_cut++;
   pl_link_abort(l, PL_PEER_LOST, "the peer does not read");
 }
 
 static void appended(pl_link *l) {
-  if (l->out.bytes >= PL_WRITE_HIGH) crowded(l);
-  if (l->out.bytes > 0 && !pl_work_queued(&l->flush_work)) flush_later(l);
+  if (pl_link_is_full(l)) crowded(l);
+  if (l->out.bytes > 0 && alive(l)) pl_link_flush_later(l);
 }
 
 static void no_memory(pl_link *l) {
@@ -243,12 +270,20 @@ uint8_t *pl_link_reserve(pl_link *l, size_t n) {
   return l->env->nowhere;
 }
 
-void pl_link_commit(pl_link *l, size_t n) {
+static void commit(pl_link *l, size_t n, bool once) {
   if (!writable(l)) return;
-  if (pl_outq_commit(&l->out, n))
+  if (pl_outq_commit(&l->out, n, once))
     appended(l);
   else
     no_memory(l);
+}
+
+void pl_link_commit(pl_link *l, size_t n) {
+  commit(l, n, false);
+}
+
+void pl_link_commit_once(pl_link *l, size_t n) {
+  commit(l, n, true);
 }
 
 static bool append_view(pl_link *l, pl_bytes b) {
@@ -281,7 +316,7 @@ bool pl_link_append(pl_link *l, pl_bytes b) {
     return false;
   }
   memcpy(room, b.data, b.len);
-  if (!pl_outq_commit(&l->out, b.len)) {
+  if (!pl_outq_commit(&l->out, b.len, false)) {
     no_memory(l);
     return false;
   }
@@ -301,7 +336,7 @@ void pl_link_opened(pl_link *l) {
   l->ops->on_open(l, l->user);
   if (l->state != PL_LINK_OPEN) return;
   start_reading(l);
-  if (l->out.bytes > 0) flush_later(l);
+  if (l->out.bytes > 0) pl_link_flush_later(l);
 }
 
 // Makes a slab current that nobody keeps views of, or that has `need` bytes behind them.

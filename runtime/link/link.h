@@ -27,7 +27,7 @@ typedef struct pl_link_ops {
   // Returns how many bytes it used; the rest comes again in front of what arrives next. `bytes` has
   // an owner, so parts of it may be kept. Never called after pl_link_close.
   size_t (*on_bytes)(pl_link *l, pl_bytes bytes, void *user);
-  // The backlog fell below PL_WRITE_LOW after pl_link_backlog had been over PL_WRITE_HIGH.
+  // There is room again after the link had been full.
   void (*on_drained)(pl_link *l, void *user);
   // The last upcall, exactly once; the link is freed after it. PL_OK: closed here, or
   // cleanly by the other end; `detail` is a text for people and may be "".
@@ -54,15 +54,42 @@ bool pl_link_append(pl_link *l, pl_bytes b);
 // the batch; else NULL.
 uint8_t *pl_link_recent(pl_link *l, size_t n);
 
-// Bytes appended and not yet taken by the system. Past PL_WRITE_MAX the link is aborted with
-// PEER_LOST.
+// Bytes appended and not yet taken by the system. With those that are kept (below) past
+// PL_WRITE_MAX, the link is aborted with PEER_LOST.
 size_t pl_link_backlog(const pl_link *l);
+// Past PL_WRITE_HIGH of the one, or PL_KEPT_HIGH of the other: on_drained will tell when there is
+// room.
+bool pl_link_is_full(const pl_link *l);
 
 // Writes what is gathered (as far as possible within ~1 s after close, then aborts), then closes.
 // Idempotent.
 void pl_link_close(pl_link *l);
 // Closes at once, dropping what was not written (TCP: with a reset).
 void pl_link_abort(pl_link *l, pl_err why, const char *detail);
+
+// In on_close of a dialled link: nobody listens there, or there is no such socket.
+bool pl_link_was_refused(const pl_link *l);
+
+// A link whose bytes may have to go on over another one (link/keep.c).
+//
+// What is appended from here on is counted, and kept after it was written until the other end has
+// acknowledged it; also when the link is lost, until on_close has returned.
+void pl_link_keep(pl_link *l);
+// As pl_link_commit, of bytes that are of use on this link only: neither counted nor kept.
+void pl_link_commit_once(pl_link *l, size_t n);
+// The other end has received all counted bytes up to `position`. False: it cannot have.
+bool pl_link_acknowledge(pl_link *l, uint64_t position);
+// Whether pl_link_resume can go on from `position`.
+bool pl_link_covers(const pl_link *l, uint64_t position);
+// Ends it at once as lost, keeping what is kept.
+void pl_link_lose(pl_link *l, pl_err why, const char *detail);
+// A link that leads nowhere takes over what `l` keeps and has to write; `l` ends without on_close,
+// or, if this is that, with its return. NULL: `l` keeps nothing (not asked to, closed on purpose,
+// or out of memory).
+pl_link *pl_link_park(pl_link *l);
+// `l`, which keeps nothing yet, goes on from `position` with what `parked` has, which ends without
+// on_close. False: not covered after all, or no memory: then `parked` is of no more use.
+bool pl_link_resume(pl_link *l, pl_link *parked, uint64_t position);
 
 // For people: "tcp://127.0.0.1:50412", "unix:///run/a.sock", "mem://a".
 const char *pl_link_remote(const pl_link *l);

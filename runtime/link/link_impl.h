@@ -68,10 +68,11 @@ struct pl_link {
   bool reading;
   bool high;      // the backlog was over PL_WRITE_HIGH and on_drained is due
   bool broken;    // writing failed; what can still be read is read
+  bool refused;   // nobody listens where it dialled
   bool finished;  // type->finish was called
   int64_t peer_uid;
   char *remote;    // owned
-  pl_outq out;     // not yet taken by the system
+  pl_outq out;     // not yet taken by the system, and what is kept for another link
   pl_slice *rest;  // read and not yet used: a partial frame. NULL when there is none
   pl_work flush_work, drained_work, stopped_work;
   pl_timer timer;  // bounds CLOSING and a broken link
@@ -95,14 +96,17 @@ void pl_link_stopped(pl_link *l);
 uint8_t *pl_link_room(pl_link *l, size_t *len);
 // `n` bytes of the front of l->out are out of our hands.
 void pl_link_wrote(pl_link *l, size_t n);
+// Some of l->out is gone: whoever waits for that is told.
+void pl_link_relax(pl_link *l);
 // Writing failed; reading goes on for a moment, because the other end may have said why.
 void pl_link_write_failed(pl_link *l, const char *detail);
 // The other end is done (PL_OK) or lost, or the dial failed.
 void pl_link_end(pl_link *l, pl_err why, const char *detail);
 // pl_link_stopped, from the loop.
 void pl_link_stopped_later(pl_link *l);
-// Writes now what can be written now.
+// Writes now what can be written now; or at the end of the turn.
 void pl_link_flush(pl_link *l);
+void pl_link_flush_later(pl_link *l);
 
 typedef struct pl_listener_type {
   // Accepts no more, undoes the name; pl_listener_stopped follows from the loop.

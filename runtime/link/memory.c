@@ -93,6 +93,7 @@ static void connect_end(mem_link *m) {
   const char *name = pl_link_remote(&m->link) + strlen("mem://");
   mem_listener *s = find_name(m->link.env, name);
   if (s == NULL) {
+    m->link.refused = true;
     pl_link_end(&m->link, PL_CONNECT_FAILED, "nobody listens there");
     return;
   }

@@ -53,39 +53,51 @@ uint8_t *pl_outq_grow(pl_outq *q, pl_batch_pool *pool, size_t n) {
   return fresh->data;
 }
 
-// A place for one more part; NULL when memory is exhausted.
-static pl_part *add_part(pl_outq *q) {
-  if (q->end == q->cap && q->first > q->cap / 2) {
-    memmove(q->parts, q->parts + q->first, (q->end - q->first) * sizeof *q->parts);
-    q->end -= q->first;
-    q->first = 0;
+// Room for `n` more parts; false when memory is exhausted.
+static bool make_room(pl_outq *q, size_t n) {
+  if (q->cap - q->end >= n) return true;
+  if (q->head > q->cap / 2) {
+    memmove(q->parts, q->parts + q->head, (q->end - q->head) * sizeof *q->parts);
+    q->end -= q->head;
+    q->first -= q->head;
+    q->head = 0;
+    if (q->cap - q->end >= n) return true;
   }
-  if (q->end == q->cap) {
-    size_t cap = q->cap > 0 ? q->cap * 2 : PARTS_MIN;
-    pl_part *parts = pl_try_realloc(q->parts, cap * sizeof *parts);
-    if (parts == NULL) return NULL;
-    q->parts = parts;
-    q->cap = cap;
-  }
-  return &q->parts[q->end++];
+  size_t cap = q->cap > 0 ? q->cap * 2 : PARTS_MIN;
+  while (cap - q->end < n)
+    cap *= 2;
+  pl_part *parts = pl_try_realloc(q->parts, cap * sizeof *parts);
+  if (parts == NULL) return false;
+  q->parts = parts;
+  q->cap = cap;
+  return true;
 }
 
 static pl_part *last_part(pl_outq *q) {
-  return q->end > q->first ? &q->parts[q->end - 1] : NULL;
+  return q->end > q->head ? &q->parts[q->end - 1] : NULL;
 }
 
-bool pl_outq_commit(pl_outq *q, size_t n) {
+static bool goes_on(const pl_part *last, const pl_slice *batch, bool once) {
+  return last != NULL && last->owner == batch && last->once == once &&
+         last->data + last->len == batch->data + batch->len;
+}
+
+bool pl_outq_commit(pl_outq *q, size_t n, bool once) {
   if (n == 0) return true;
   pl_slice *b = q->batch;
   assert(b != NULL && n <= b->cap - b->len);
 
+  once = once || !q->keep;
   pl_part *last = last_part(q);
-  if (last != NULL && last->owner == b && last->data + last->len == b->data + b->len) {
+  if (goes_on(last, b, once)) {
+    if (q->first == q->end) {  // all of it was written so far
+      q->first--;
+      q->at = last->len;
+    }
     last->len += n;
   } else {
-    pl_part *p = add_part(q);
-    if (p == NULL) return false;
-    *p = (pl_part){pl_slice_hold(b), b->data + b->len, n, true};
+    if (!make_room(q, 1)) return false;
+    q->parts[q->end++] = (pl_part){pl_slice_hold(b), b->data + b->len, n, true, once};
   }
   b->len += n;
   q->bytes += n;
@@ -95,9 +107,8 @@ bool pl_outq_commit(pl_outq *q, size_t n) {
 bool pl_outq_push(pl_outq *q, pl_bytes b) {
   assert(b.owner != NULL);
   if (b.len == 0) return true;
-  pl_part *p = add_part(q);
-  if (p == NULL) return false;
-  *p = (pl_part){pl_slice_hold(b.owner), b.data, b.len, false};
+  if (!make_room(q, 1)) return false;
+  q->parts[q->end++] = (pl_part){pl_slice_hold(b.owner), b.data, b.len, false, !q->keep};
   q->bytes += b.len;
   return true;
 }
@@ -118,7 +129,7 @@ static void release(pl_part *p, pl_batch_pool *pool) {
 
 // The batch goes back to the pool, and what a burst allocated to the system.
 static void become_empty(pl_outq *q, pl_batch_pool *pool) {
-  q->first = q->end = 0;
+  q->head = q->first = q->end = 0;
   if (q->batch != NULL) pool_give(pool, q->batch);
   q->batch = NULL;
   if (q->cap > PARTS_KEPT) {
@@ -128,35 +139,142 @@ static void become_empty(pl_outq *q, pl_batch_pool *pool) {
   }
 }
 
+// Lets go of what need not be kept any more.
+static void settle(pl_outq *q, pl_batch_pool *pool) {
+  if (q->kept > 0 && q->told == q->acknowledged) return;  // as after every write but the first
+  size_t n = 0;
+  if (q->told > q->acknowledged) {
+    uint64_t ahead = q->told - q->acknowledged;
+    n = ahead < q->kept ? (size_t)ahead : q->kept;
+    q->acknowledged += n;
+    q->kept -= n;
+  }
+  for (; q->head < q->first; q->head++) {
+    pl_part *p = &q->parts[q->head];
+    if (!p->once) {
+      if (n < p->len - q->head_at) break;
+      n -= p->len - q->head_at;
+    }
+    q->head_at = 0;
+    release(p, pool);
+  }
+  q->head_at += n;
+  if (q->head == q->end) become_empty(q, pool);
+}
+
 void pl_outq_consume(pl_outq *q, pl_batch_pool *pool, size_t n) {
   assert(n <= q->bytes);
   q->bytes -= n;
   while (n > 0) {
-    pl_part *p = &q->parts[q->first];
-    if (n < p->len) {
-      p->data += n;
-      p->len -= n;
-      return;
-    }
-    n -= p->len;
-    release(p, pool);
+    const pl_part *p = &q->parts[q->first];
+    size_t left = p->len - q->at;
+    size_t took = n < left ? n : left;
+    n -= took;
+    if (!p->once) q->kept += took;
+    q->at += took;
+    if (took < left) break;
     q->first++;
+    q->at = 0;
   }
-  if (q->bytes == 0) become_empty(q, pool);
+  settle(q, pool);
 }
 
 size_t pl_outq_copy(const pl_outq *q, uint8_t *to, size_t n) {
   size_t done = 0;
+  size_t at = q->at;
   for (size_t i = q->first; i < q->end && done < n; i++) {
     const pl_part *p = &q->parts[i];
-    size_t len = p->len < n - done ? p->len : n - done;
-    memcpy(to + done, p->data, len);
+    size_t left = p->len - at;
+    size_t len = left < n - done ? left : n - done;
+    memcpy(to + done, p->data + at, len);
     done += len;
+    at = 0;
   }
   return done;
 }
 
+// What is kept for another link.
+
+static uint64_t reached(const pl_outq *q) {
+  uint64_t now = q->acknowledged + q->kept + q->in_flight;  // what is in flight may have been sent
+  return now > q->reached ? now : q->reached;
+}
+
+bool pl_outq_covers(const pl_outq *q, uint64_t position) {
+  return position >= q->acknowledged && position <= reached(q);
+}
+
+void pl_outq_acknowledge(pl_outq *q, pl_batch_pool *pool, uint64_t position) {
+  if (position <= q->told) return;
+  q->told = position;
+  settle(q, pool);
+}
+
+// The part at the head loses what is acknowledged of it.
+static void trim(pl_outq *q) {
+  if (q->head_at == 0) return;
+  q->parts[q->head].data += q->head_at;
+  q->parts[q->head].len -= q->head_at;
+  q->head_at = q->at = 0;
+}
+
+// Back to where it begins, without what is of no use on another link.
+static void rewind_all(pl_outq *q, pl_batch_pool *pool) {
+  trim(q);
+  size_t end = q->head;
+  q->bytes = 0;
+  for (size_t i = q->head; i < q->end; i++) {
+    pl_part *p = &q->parts[i];
+    if (p->once) {
+      release(p, pool);
+      continue;
+    }
+    q->bytes += p->len;
+    q->parts[end++] = *p;
+  }
+  q->end = end;
+  q->first = q->head;
+  q->at = q->kept = q->in_flight = 0;
+}
+
+bool pl_outq_rewind(pl_outq *q, pl_batch_pool *pool, uint64_t position) {
+  if (!pl_outq_covers(q, position)) return false;
+  q->reached = reached(q);
+  rewind_all(q, pool);
+  if (position - q->acknowledged > q->bytes) return false;
+  q->told = position;
+  pl_outq_consume(q, pool, (size_t)(position - q->acknowledged));
+  trim(q);
+  return true;
+}
+
+bool pl_outq_follow(pl_outq *q, pl_outq *from, pl_batch_pool *pool) {
+  assert(!q->keep && from->keep && from->first == from->head && from->at == 0);
+  size_t count = from->end - from->head;
+  if (!make_room(q, count)) return false;
+  if (count > 0) memcpy(q->parts + q->end, from->parts + from->head, count * sizeof *q->parts);
+  q->end += count;
+  q->bytes += from->bytes;
+  q->keep = true;
+  q->acknowledged = q->told = from->acknowledged;
+  q->reached = from->reached;
+  from->head = from->first = from->end;
+  from->bytes = 0;
+  pl_outq_fini(from, pool);
+  return true;
+}
+
+void pl_outq_forget(pl_outq *q, pl_batch_pool *pool) {
+  for (size_t i = q->head; i < q->end; i++)
+    q->parts[i].once = true;
+  q->keep = false;
+  q->kept = q->head_at = 0;
+  q->told = q->acknowledged;
+  settle(q, pool);
+}
+
 void pl_outq_fini(pl_outq *q, pl_batch_pool *pool) {
+  pl_outq_forget(q, pool);
   q->in_flight = 0;
   pl_outq_consume(q, pool, q->bytes);
   become_empty(q, pool);

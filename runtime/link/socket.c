@@ -101,12 +101,15 @@ static void socket_start(pl_link *l) {
 // The front of the queue, at most `max` bytes; returns how many views were filled.
 static unsigned gather(const pl_outq *q, uv_buf_t bufs[WRITE_PARTS], size_t max, size_t *total) {
   unsigned n = 0;
+  size_t at = q->at;
   *total = 0;
   for (size_t i = q->first; i < q->end && n < WRITE_PARTS && *total < max; i++) {
     const pl_part *p = &q->parts[i];
-    size_t len = p->len < max - *total ? p->len : max - *total;
-    bufs[n++] = (uv_buf_t){.base = (char *)(uintptr_t)p->data, .len = len};
+    size_t left = p->len - at;
+    size_t len = left < max - *total ? left : max - *total;
+    bufs[n++] = (uv_buf_t){.base = (char *)(uintptr_t)(p->data + at), .len = len};
     *total += len;
+    at = 0;
   }
   return n;
 }
@@ -201,6 +204,7 @@ static void socket_stop(pl_link *l, bool reset) {
 }
 
 static void fail(socket_link *s, int error) {
+  s->link.refused = error == UV_ECONNREFUSED || error == UV_ENOENT;
   pl_link_end(&s->link, PL_CONNECT_FAILED, uv_strerror(error));
 }
 

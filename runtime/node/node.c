@@ -33,6 +33,10 @@ static pl_err on_frame(pl_peer *p, pl_session *s, const pl_frame *f, void *user)
   return pl_service_frame(((pl_node *)user)->service, p, s, f);
 }
 
+static void on_batch(pl_peer *p, pl_session *s, void *user) {
+  (void)p, (void)s, (void)user;
+}
+
 static void on_drained(pl_peer *p, pl_session *s, void *user) {
   (void)p;
   pl_service_drained(((pl_node *)user)->service, s);
@@ -57,6 +61,7 @@ static size_t circuits(pl_session *s, void *user) {
 static const pl_peers_ops peers_ops = {
     .on_session = on_session,
     .on_frame = on_frame,
+    .on_batch = on_batch,
     .on_drained = on_drained,
     .on_session_down = on_session_down,
     .on_state = on_state,
@@ -93,6 +98,7 @@ static pl_err make_identity(pl_node *n, char *detail) {
   id->handshake_timeout_us = to_us(o->handshake_timeout);
   id->heartbeat_us = to_us(o->heartbeat);
   id->heartbeat_misses = (unsigned)o->heartbeat_misses;
+  id->resume_window_us = to_us(o->resume_window);
   n->started_wall_us = id->epoch;
   return PL_OK;
 }

@@ -38,6 +38,33 @@ static bool is_full(const pl_conn *c) {
 
 static const char taken[] = "id is taken";
 
+// Two nodes claim one id, and the older link is silent: the later start is believed.
+static bool displace(pl_conn *c, pl_conn *active) {
+  if (c->told.epoch < active->told.epoch) return false;
+  pl_peer *p = active->peer;
+  for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
+    pl_conn *old = pl_container(n, pl_conn, of_peer);
+    if (old->told.epoch != c->told.epoch) {
+      pl_session_abort(old->session, PL_PEER_LOST, "replaced by a restart of the node");
+    }
+  }
+  return true;
+}
+
+// A link to go on with a session that lost its own.
+static pl_err find_session(pl_conn *c, const pl_msg_hello *hello, const char **reason) {
+  pl_peer *p = pl_peers_find(c->peers, &hello->id);
+  if (p != NULL) {
+    for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
+      pl_conn *old = pl_container(n, pl_conn, of_peer);
+      if (pl_session_resume(c->session, old->session, hello)) return PL_OK;
+    }
+  }
+  c->peers->loop->metrics.resumes_refused++;
+  *reason = "no such session";
+  return PL_CLOSED;
+}
+
 static pl_err on_hello(pl_session *s, const pl_msg_hello *hello, const char **reason, void *user) {
   pl_conn *c = user;
   pl_peers *ps = c->peers;
@@ -51,6 +78,7 @@ static pl_err on_hello(pl_session *s, const pl_msg_hello *hello, const char **re
     *reason = "the node is stopping";
     return PL_DRAINING;
   }
+  if (!pl_id_is_zero(&hello->resume)) return find_session(c, hello, reason);
   pl_conn *active = active_of(ps, &hello->id);
   if (active == NULL && is_full(c)) {
     ps->loop->metrics.links_refused++;
@@ -64,22 +92,14 @@ static pl_err on_hello(pl_session *s, const pl_msg_hello *hello, const char **re
   }
   // Restarted with the same id, or a copy of it: whoever is there proves it by living.
   *reason = taken;
+  if (pl_conn_is_waiting(active)) {
+    if (!displace(c, active)) return PL_INVALID;
+    admit(c);
+    return PL_OK;
+  }
   if (!pl_conn_probe(c, active)) return PL_INVALID;
   pl_session_defer(s);
   return PL_OK;
-}
-
-// Two nodes claim one id, and the older link is silent: the later start is believed.
-static bool displace(pl_conn *c, pl_conn *active) {
-  if (c->told.epoch < active->told.epoch) return false;
-  pl_peer *p = active->peer;
-  for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
-    pl_conn *old = pl_container(n, pl_conn, of_peer);
-    if (old->told.epoch != c->told.epoch) {
-      pl_session_abort(old->session, PL_PEER_LOST, "replaced by a restart of the node");
-    }
-  }
-  return true;
 }
 
 static void id_probed(pl_conn *c, pl_err err) {
@@ -165,9 +185,21 @@ static pl_err on_frame(pl_session *s, const pl_frame *f, void *user) {
   return c->peer != NULL ? c->peers->ops->on_frame(c->peer, s, f, c->peers->user) : PL_OK;
 }
 
+static void on_batch(pl_session *s, void *user) {
+  pl_conn *c = user;
+  if (c->peer != NULL) c->peers->ops->on_batch(c->peer, s, c->peers->user);
+}
+
 static void on_drained(pl_session *s, void *user) {
   pl_conn *c = user;
   if (c->peer != NULL) c->peers->ops->on_drained(c->peer, s, c->peers->user);
+}
+
+static void on_resumed(pl_session *s, void *user) {
+  pl_conn *c = user;
+  if (c->peer == NULL) return;
+  c->peers->ops->on_drained(c->peer, s, c->peers->user);
+  if (pl_session_status(s) == PL_SESSION_UP) pl_conn_went_on(c);
 }
 
 static void tell_down(pl_conn *c, pl_err why, const char *detail, const pl_msg_goodbye *goodbye) {
@@ -212,7 +244,9 @@ static const pl_session_ops session_ops = {
     .on_hello = on_hello,
     .on_up = on_up,
     .on_frame = on_frame,
+    .on_batch = on_batch,
     .on_drained = on_drained,
+    .on_resumed = on_resumed,
     .on_down = on_down,
 };
 

@@ -36,7 +36,7 @@ static bool put_frame(pl_buf *out, uint8_t type, pl_bytes body) {
 
 static pl_err put_hello(const pl_hello *h, pl_buf *out) {
   const pl_identity *self = h->self;
-  const pl_msg_hello m = {
+  pl_msg_hello m = {
       .id = self->id,
       .epoch = self->epoch,
       .name = pl_bytes_of(self->name, strlen(self->name)),
@@ -50,6 +50,7 @@ static pl_err put_hello(const pl_hello *h, pl_buf *out) {
       .mesh = pl_bytes_of(self->mesh, strlen(self->mesh)),
       .draining = self->draining,
   };
+  if (h->resume != NULL) m.resume = h->resume->session;
   pl_buf body = {0};
   pl_err err = pl_msg_hello_encode(&body, &m);
   if (err == PL_OK &&
@@ -67,8 +68,15 @@ static pl_err put_preamble(pl_buf *out) {
 }
 
 pl_err pl_hello_start(pl_hello *h, const pl_identity *self, bool dialler, const pl_id *nonce,
-                      pl_buf *out) {
-  *h = (pl_hello){.state = PL_HELLO_IDLE, .dialler = dialler, .self = self, .nonce = *nonce};
+                      const pl_resume *resume, uint64_t position, pl_buf *out) {
+  *h = (pl_hello){
+      .state = PL_HELLO_IDLE,
+      .dialler = dialler,
+      .self = self,
+      .nonce = *nonce,
+      .resume = resume,
+      .position = position,
+  };
   pl_err err = PL_OK;
   if (dialler) err = put_preamble(out);
   if (dialler && err == PL_OK) err = put_hello(h, out);
@@ -111,10 +119,59 @@ static pl_hello_event on_hello(pl_hello *h, const pl_frame *f) {
   return e;
 }
 
-static pl_hello_event on_ready(pl_hello *h) {
+static pl_hello_event on_ready(pl_hello *h, const pl_frame *f) {
+  pl_msg_ready m = {0};
+  if (f->body.len > 0 && pl_msg_ready_decode(&m, f->body) != PL_OK) {
+    return broken(h, PL_PROTOCOL, "malformed READY");
+  }
+  h->peer_secret = m.secret;
   bool up = h->state == PL_HELLO_ACCEPTED;
   enter(h, up ? PL_HELLO_READY : PL_HELLO_EXPECTED);
   return (pl_hello_event){.step = up ? PL_HELLO_STEP_UP : PL_HELLO_STEP_NEXT};
+}
+
+// Going on with a session.
+
+static pl_resume_claim claim(const pl_hello *h, bool by_dialler, uint64_t position) {
+  return (pl_resume_claim){
+      .by_dialler = by_dialler,
+      .dialler_nonce = h->dialler ? h->nonce : h->peer_nonce,
+      .other_nonce = h->dialler ? h->peer_nonce : h->nonce,
+      .position = position,
+  };
+}
+
+static pl_err put_resume(const pl_hello *h, uint64_t position, pl_buf *out) {
+  uint8_t proof[PL_RESUME_PROOF];
+  pl_resume_claim c = claim(h, h->dialler, position);
+  if (!pl_resume_prove(h->resume, &c, proof)) return PL_NO_MEMORY;
+  const pl_msg_resume m = {
+      .session = h->resume->session,
+      .position = position,
+      .proof = pl_bytes_of(proof, sizeof proof),
+  };
+  pl_buf body = {0};
+  pl_err err = pl_msg_resume_encode(&body, &m);
+  if (err == PL_OK &&
+      !put_frame(out, PL_FRAME_RESUME, pl_bytes_of(pl_buf_data(&body), pl_buf_len(&body)))) {
+    err = PL_NO_MEMORY;
+  }
+  pl_buf_fini(&body);
+  return err;
+}
+
+static pl_hello_event on_resume(pl_hello *h, const pl_frame *f) {
+  pl_msg_resume m;
+  if (pl_msg_resume_decode(&m, f->body) != PL_OK) {
+    return broken(h, PL_PROTOCOL, "malformed RESUME");
+  }
+  pl_resume_claim c = claim(h, !h->dialler, m.position);
+  if (!pl_id_equal(&m.session, &h->resume->session) ||
+      !pl_resume_check(h->resume, &c, m.proof.data)) {
+    return broken(h, PL_FORBIDDEN, "not who had the session");
+  }
+  if (h->dialler) enter(h, PL_HELLO_READY);
+  return (pl_hello_event){.step = PL_HELLO_STEP_RESUME, .msg.position = m.position};
 }
 
 static pl_hello_event on_goodbye(pl_hello *h, const pl_frame *f) {
@@ -140,10 +197,13 @@ static pl_hello_event on_other(pl_hello *h, const pl_frame *f) {
 
 static pl_hello_event on_frame(pl_hello *h, const pl_frame *f) {
   bool greeting = h->state == PL_HELLO_GREETING;
-  bool ready_due = h->state == PL_HELLO_DECIDING || h->state == PL_HELLO_ACCEPTED;
+  bool fresh = h->resume == NULL;
+  bool ready_due = fresh && (h->state == PL_HELLO_DECIDING || h->state == PL_HELLO_ACCEPTED);
+  bool resume_due = !fresh && h->state == PL_HELLO_ACCEPTED;
   switch (f->type) {
     case PL_FRAME_HELLO: return greeting ? on_hello(h, f) : unexpected(h, f);
-    case PL_FRAME_READY: return ready_due ? on_ready(h) : unexpected(h, f);
+    case PL_FRAME_READY: return ready_due ? on_ready(h, f) : unexpected(h, f);
+    case PL_FRAME_RESUME: return resume_due ? on_resume(h, f) : unexpected(h, f);
     case PL_FRAME_GOODBYE: return on_goodbye(h, f);
     default: return on_other(h, f);
   }
@@ -181,12 +241,37 @@ pl_hello_event pl_hello_feed(pl_hello *h, pl_bytes in, pl_buf *out) {
   return e;
 }
 
+static pl_err put_ready(const pl_hello *h, pl_buf *out) {
+  const pl_msg_ready m = {.secret = h->secret};
+  pl_buf body = {0};
+  pl_err err = pl_id_is_zero(&h->secret) ? PL_OK : pl_msg_ready_encode(&body, &m);
+  if (err == PL_OK &&
+      !put_frame(out, PL_FRAME_READY, pl_bytes_of(pl_buf_data(&body), pl_buf_len(&body)))) {
+    err = PL_NO_MEMORY;
+  }
+  pl_buf_fini(&body);
+  return err;
+}
+
 pl_err pl_hello_accept(pl_hello *h, bool *up, pl_buf *out) {
   bool here = h->state == PL_HELLO_EXPECTED;
-  if (!put_frame(out, PL_FRAME_READY, (pl_bytes){0})) return PL_NO_MEMORY;
+  pl_err err = PL_OK;
+  if (h->resume == NULL) {
+    err = put_ready(h, out);
+  } else if (h->dialler) {
+    err = put_resume(h, h->position, out);
+  }
+  if (err != PL_OK) return err;
   enter(h, here ? PL_HELLO_READY : PL_HELLO_ACCEPTED);
   *up = here;
   return PL_OK;
+}
+
+pl_err pl_hello_resume(pl_hello *h, uint64_t position, pl_buf *out) {
+  assert(!h->dialler && h->resume != NULL);
+  pl_err err = put_resume(h, position, out);
+  if (err == PL_OK) enter(h, PL_HELLO_READY);
+  return err;
 }
 
 void pl_hello_fail(pl_hello *h) {

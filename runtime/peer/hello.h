@@ -10,6 +10,9 @@
 // The end that was dialled says nothing at all before it has seen that the other speaks this
 // protocol.
 //
+// A link that goes on with a session says RESUME in the place of READY, first the dialler and then
+// the other end, which has nothing to say before it has checked the dialler's proof.
+//
 //   IDLE -> PREAMBLE -> GREETING -> DECIDING ----> ACCEPTED -> READY
 //                                      |   \                     ^
 //                                      |    +----> EXPECTED -----+
@@ -17,6 +20,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "peer/resume.h"
 #include "peer/session.h"
 
 typedef enum pl_hello_state {
@@ -41,9 +45,13 @@ typedef struct pl_hello {
   pl_id peer_nonce;
   uint64_t peer_body_window;
   uint64_t peer_message_max;
-  size_t received;   // bytes used; bounded until READY
-  uint64_t skipped;  // frames of types unknown here
-  char detail[128];  // why it FAILED, for people
+  pl_id secret;             // told in READY; the owner sets it before it accepts. Zero: none
+  pl_id peer_secret;        // of the other's READY; zero: none
+  const pl_resume *resume;  // the session that goes on here; NULL: a new one
+  uint64_t position;        // received of that, the dialler's
+  size_t received;          // bytes used; bounded until READY
+  uint64_t skipped;         // frames of types unknown here
+  char detail[128];         // why it FAILED, for people
 } pl_hello;
 
 typedef enum pl_hello_step {
@@ -51,6 +59,8 @@ typedef enum pl_hello_step {
   PL_HELLO_STEP_NEXT,    // something was used; feed the rest
   PL_HELLO_STEP_ASK,     // a HELLO came: answer with pl_hello_accept or pl_hello_fail
   PL_HELLO_STEP_UP,      // READY both ways; the rest is frames of the session
+  PL_HELLO_STEP_RESUME,  // the other end proved that it may go on from `position`; if that is the
+                         // dialler, answer with pl_hello_resume. The rest is frames of the session
   PL_HELLO_STEP_LEFT,    // the other end said GOODBYE
   PL_HELLO_STEP_BROKEN,  // the other end broke the protocol; `err` and h->detail say how
 } pl_hello_step;
@@ -62,18 +72,25 @@ typedef struct pl_hello_event {
   union {
     pl_msg_hello hello;      // ASK: borrows from the input
     pl_msg_goodbye goodbye;  // LEFT: the same
+    uint64_t position;       // RESUME
   } msg;
 } pl_hello_event;
 
 // `nonce` is random and new. What is to be sent is appended to `out`, here and below; PL_NO_MEMORY
-// is the only error, and then nothing is sent.
+// is the only error, and then nothing is sent. `resume`, of the dialler only: the session that is
+// to go on over this link, of which `position` was received; outlives the handshake. NULL: a new
+// one.
 pl_err pl_hello_start(pl_hello *h, const pl_identity *self, bool dialler, const pl_id *nonce,
-                      pl_buf *out);
+                      const pl_resume *resume, uint64_t position, pl_buf *out);
 
 // Takes at most one preamble or frame from the start of `in`. Not after READY or FAILED.
 pl_hello_event pl_hello_feed(pl_hello *h, pl_bytes in, pl_buf *out);
 
-// The owner's answer in DECIDING or EXPECTED: READY is sent. *up: and had already come.
+// The owner's answer in DECIDING or EXPECTED: READY is sent. *up: and had already come. With
+// h->resume set (by the owner that was dialled: to what the HELLO asks for) the dialler's RESUME is
+// sent, or awaited.
 pl_err pl_hello_accept(pl_hello *h, bool *up, pl_buf *out);
+// Of the end that was dialled, after STEP_RESUME: RESUME is sent, with what was received.
+pl_err pl_hello_resume(pl_hello *h, uint64_t position, pl_buf *out);
 // The handshake ends without a link: refused, too late, or closed. Fine in every state but READY.
 void pl_hello_fail(pl_hello *h);

@@ -36,7 +36,7 @@ void pl_lanes_fini(pl_lanes *l);
 void pl_lanes_drained(pl_lanes *l);
 
 static inline bool pl_lanes_full(const pl_lanes *l) {
-  return pl_session_backlog(l->session) >= PL_WRITE_HIGH;
+  return pl_session_is_full(l->session);
 }
 
 // Nothing waits: a frame may be written at once without overtaking anybody.

@@ -148,7 +148,7 @@ static void activate(pl_peer *p, pl_conn *c) {
 // While a better link is there, the other end may open circuits here until it says RETIRE, too.
 // Without one it did not see what made us retire this: then it dials anew.
 void pl_conn_close_idle(pl_conn *c) {
-  if (c->stage != PL_CONN_RETIRED || !pl_conn_is_up(c)) return;
+  if (c->stage != PL_CONN_RETIRED || !pl_conn_is_up(c) || pl_conn_is_waiting(c)) return;
   if (!c->other_retired && c->peer->active != NULL) return;
   if (c->peers->ops->circuits(c->session, c->peers->user) > 0) return;
   pl_session_close(c->session, PL_OK, "duplicate link", true);
@@ -164,6 +164,20 @@ void pl_conn_retire(pl_conn *c) {
   pl_conn_close_idle(c);
 }
 
+void pl_conn_went_on(pl_conn *c) {
+  pl_conn_close_idle(c);
+  if (c->stage != PL_CONN_ACTIVE) return;
+  for (pl_list *n = c->peer->conns.next; n != &c->peer->conns; n = n->next) {
+    pl_conn *other = pl_container(n, pl_conn, of_peer);
+    if (other->stage == PL_CONN_CONTENDING && other->probe == NULL) pl_conn_retire(other);
+  }
+}
+
+// Who dials anew instead of going on has given up what was there: so have we.
+static bool is_given_up(const pl_conn *old, const pl_conn *c) {
+  return pl_conn_is_waiting(old) && !old->dialled && !c->dialled;
+}
+
 void pl_peer_joined(pl_peer *p, pl_conn *c) {
   pl_metrics *m = &p->peers->loop->metrics;
   m->links_opened++;
@@ -172,10 +186,13 @@ void pl_peer_joined(pl_peer *p, pl_conn *c) {
   pl_list_push(&p->conns, &c->of_peer);
 
   pl_conn *old = p->active;
+  if (old != NULL && is_given_up(old, c)) {
+    pl_session_abort(old->session, PL_PEER_LOST, "the other end began anew");
+  }
   if (old == NULL || !pl_conn_is_up(old) || pl_conn_beats(c, old)) {
     activate(p, c);
     if (old != NULL && pl_conn_is_up(old)) pl_conn_retire(old);
-  } else if (!pl_conn_probe(c, old)) {
+  } else if (!pl_conn_is_waiting(old) && !pl_conn_probe(c, old)) {
     pl_conn_retire(c);
   }
   pl_dialers_rest(p);

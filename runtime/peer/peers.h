@@ -8,8 +8,8 @@
 //                     +-----------|-----------+
 //
 // CONTENDING: up, and by the rule it is the one to go, but first the active one has to show that it
-// still lives. RETIRED: both ends close it when they know that neither opens circuits on it (RETIRE
-// frames) and the last one has ended.
+// still lives, or, if it has lost its link, to go on over another one. RETIRED: both ends close it
+// when they know that neither opens circuits on it (RETIRE frames) and the last one has ended.
 //
 // A dialer keeps one address connected. Any number of dials (the handles of pl_peers_dial) share
 // it.
@@ -131,8 +131,12 @@ pl_err pl_conn_dial(pl_conn **out, pl_dialer *d);
 // Asks `asked` for a sign of life, on which the fate of `c` depends. False when that is not
 // possible.
 bool pl_conn_probe(pl_conn *c, pl_conn *asked);
+// It has a link, or waits for one to go on with.
 static inline bool pl_conn_is_up(const pl_conn *c) {
-  return pl_session_status(c->session) == PL_SESSION_UP;
+  return pl_session_is_open(c->session);
+}
+static inline bool pl_conn_is_waiting(const pl_conn *c) {
+  return pl_session_status(c->session) == PL_SESSION_SUSPENDED;
 }
 
 // peer.c
@@ -148,6 +152,8 @@ void pl_peer_joined(pl_peer *p, pl_conn *c);
 void pl_peer_promote(pl_peer *p);
 // There was none.
 void pl_peer_lost(pl_peer *p, const pl_msg_goodbye *goodbye);
+// `c` goes on over another link.
+void pl_conn_went_on(pl_conn *c);
 // `c` has to go in favour of another link to its peer, and closes when nothing is left to do on it.
 void pl_conn_retire(pl_conn *c);
 void pl_conn_close_idle(pl_conn *c);

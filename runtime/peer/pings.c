@@ -64,6 +64,19 @@ uint64_t pl_pings_answer(pl_pings *p, uint64_t token) {
   return 0;
 }
 
+void pl_pings_again(pl_pings *p, void (*send)(uint64_t token, void *user), void *user) {
+  for (pl_list *n = p->waiting.next, *next; n != &p->waiting; n = next) {
+    next = n->next;
+    ping *g = pl_container(n, ping, node);
+    if (g->done == NULL) {
+      finish(g, PL_OK, 0);
+      continue;
+    }
+    g->sent_us = pl_now_precise_us(p->loop);
+    send(g->token, user);
+  }
+}
+
 void pl_pings_fail(pl_pings *p, pl_err why) {
   while (!pl_list_empty(&p->waiting)) {
     finish(pl_container(p->waiting.next, ping, node), why, 0);

@@ -19,5 +19,7 @@ pl_err pl_pings_add(pl_pings *p, uint64_t timeout_us, pl_pong_fn *done, void *us
 // A pong with that token came: calls `done`, and returns the round trip (at least 1), or 0 when
 // nobody waits for it any more.
 uint64_t pl_pings_answer(pl_pings *p, uint64_t token);
+// What was sent is lost: sends those that somebody waits for once more, and forgets the others.
+void pl_pings_again(pl_pings *p, void (*send)(uint64_t token, void *user), void *user);
 // All that wait fail.
 void pl_pings_fail(pl_pings *p, pl_err why);

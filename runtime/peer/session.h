@@ -4,7 +4,13 @@
 // virtual time.
 //
 //     CONNECTING --> GREETING --> UP --> CLOSING --> (on_down, freed with its last reference)
-//         dialled      HELLO      READY both ways
+//         dialled      HELLO      |^                    from every state
+//                        READY    v|
+//                               SUSPENDED
+//
+// A session that loses its link does not end at once: for `resume_window` it is SUSPENDED, and goes
+// on when its dialler has brought another link, with nothing lost or repeated. Who only sends and
+// receives notices nothing of it: frames are kept meanwhile, and it counts as full.
 //
 // An object that refers to a session holds it; after on_down its sends do nothing.
 #pragma once
@@ -32,12 +38,14 @@ typedef struct pl_identity {
   uint64_t connect_timeout_us, handshake_timeout_us;
   uint64_t heartbeat_us;
   unsigned heartbeat_misses;
+  uint64_t resume_window_us;  // how long a session waits for another link; 0: it does not
 } pl_identity;
 
 typedef enum pl_session_state {
   PL_SESSION_CONNECTING,
   PL_SESSION_GREETING,
   PL_SESSION_UP,
+  PL_SESSION_SUSPENDED,
   PL_SESSION_CLOSING,
 } pl_session_state;
 
@@ -51,8 +59,12 @@ typedef struct pl_session_ops {
   // Any known frame but those of the handshake, the heartbeat and GOODBYE. The body has an owner
   // and may be kept. Not PL_OK closes the session with a GOODBYE of that error.
   pl_err (*on_frame)(pl_session *s, const pl_frame *f, void *user);
-  // The backlog of the link fell below PL_WRITE_LOW again.
+  // All frames of one read were delivered.
+  void (*on_batch)(pl_session *s, void *user);
+  // There is room again after pl_session_is_full.
   void (*on_drained)(pl_session *s, void *user);
+  // It was SUSPENDED and goes on; there is room again.
+  void (*on_resumed)(pl_session *s, void *user);
   // The last one, exactly once, also for a session that never came up. `why`: PL_OK (closed on
   // purpose, by either side), CONNECT_FAILED, TIMEOUT, PEER_LOST, PROTOCOL, SELF, or what the other
   // side refused with. `goodbye` is what the other side said, or NULL.
@@ -74,6 +86,11 @@ pl_err pl_session_dial(pl_session **out, pl_loop *loop, const pl_identity *self,
 void pl_session_defer(pl_session *s);
 void pl_session_accept(pl_session *s);
 
+// In on_hello, of a session that was accepted: its link is to go on with `old`, if the other end
+// proves that it may. Then `s` ends with on_down (PL_OK) in favour of `old`; else it ends
+// otherwise, and `old` goes on waiting. False: that is not the session that the hello asks for.
+bool pl_session_resume(pl_session *s, pl_session *old, const pl_msg_hello *hello);
+
 pl_session *pl_session_hold(pl_session *s);
 void pl_session_drop(pl_session *s);
 
@@ -83,8 +100,10 @@ void pl_session_close(pl_session *s, pl_err code, const char *reason, bool allow
 void pl_session_abort(pl_session *s, pl_err why, const char *detail);
 
 pl_session_state pl_session_status(const pl_session *s);
+// UP or SUSPENDED: it may be sent on.
+bool pl_session_is_open(const pl_session *s);
 bool pl_session_is_dialler(const pl_session *s);
-pl_link *pl_session_link(const pl_session *s);  // borrowed; NULL after on_down
+pl_link *pl_session_link(const pl_session *s);  // borrowed, until the next turn; NULL after on_down
 // Of the neighbour, valid from on_hello on.
 const pl_id *pl_session_peer_id(const pl_session *s);
 const pl_id *pl_session_nonce(const pl_session *s,
@@ -108,6 +127,8 @@ void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux,
                        size_t len);
 
 size_t pl_session_backlog(const pl_session *s);
+// Whoever can wait does, until on_drained.
+bool pl_session_is_full(const pl_session *s);
 
 // Round trip: smoothed, microseconds, 0 when not measured yet.
 uint64_t pl_session_rtt_us(const pl_session *s);

@@ -35,25 +35,34 @@ void pl_session_put(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, ui
   s->loop->metrics.frames_written++;
 }
 
+void pl_session_put_once(pl_session *s, uint8_t type, pl_bytes body) {
+  uint8_t *to = pl_link_reserve(s->link, PL_FRAME_HEADER + body.len);
+  pl_frame_put_header(to, type, 0, 0, 0, body.len);
+  if (body.len > 0) memcpy(to + PL_FRAME_HEADER, body.data, body.len);
+  pl_link_commit_once(s->link, PL_FRAME_HEADER + body.len);
+  s->sent++;
+  s->loop->metrics.frames_written++;
+}
+
 void pl_session_send(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
                      pl_bytes body) {
-  if (s->state == PL_SESSION_UP) pl_session_put(s, type, flags, aux, label, (pl_bytes){0}, body);
+  if (pl_session_is_open(s)) pl_session_put(s, type, flags, aux, label, (pl_bytes){0}, body);
 }
 
 void pl_session_send_parts(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
                            pl_bytes head, pl_bytes body) {
-  if (s->state == PL_SESSION_UP) pl_session_put(s, type, flags, aux, label, head, body);
+  if (pl_session_is_open(s)) pl_session_put(s, type, flags, aux, label, head, body);
 }
 
 uint8_t *pl_session_begin(pl_session *s, size_t max) {
   assert(max <= PL_FRAGMENT_MAX);
-  if (s->state != PL_SESSION_UP) return nowhere();
+  if (!pl_session_is_open(s)) return nowhere();
   return pl_link_reserve(s->link, PL_FRAME_HEADER + max) + PL_FRAME_HEADER;
 }
 
 void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
                        size_t len) {
-  if (s->state != PL_SESSION_UP) return;
+  if (!pl_session_is_open(s)) return;
   uint8_t *to = pl_link_reserve(s->link, PL_FRAME_HEADER + len);
   pl_frame_put_header(to, type, flags, aux, label, len);
   pl_link_commit(s->link, PL_FRAME_HEADER + len);
@@ -63,14 +72,18 @@ void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux,
 
 // Heartbeat.
 
+static void put_ping(uint64_t token, void *user) {
+  uint8_t body[PING_BODY];
+  pl_put_be64(body, token);
+  pl_session_put_once(user, PL_FRAME_PING, pl_bytes_of(body, sizeof body));
+}
+
 pl_err pl_session_ping(pl_session *s, uint64_t timeout_us, pl_pong_fn *done, void *user) {
-  if (s->state != PL_SESSION_UP) return PL_CLOSED;
+  if (!pl_session_is_open(s)) return PL_CLOSED;
   uint64_t token;
   pl_err err = pl_pings_add(&s->pings, timeout_us, done, user, &token);
   if (err != PL_OK) return err;
-  uint8_t body[PING_BODY];
-  pl_put_be64(body, token);
-  pl_session_put(s, PL_FRAME_PING, 0, 0, 0, (pl_bytes){0}, pl_bytes_of(body, sizeof body));
+  if (s->state == PL_SESSION_UP) put_ping(token, s);  // else with the next link
   return PL_OK;
 }
 
@@ -86,7 +99,7 @@ static void lose(pl_session *s) {
   char detail[64];
   snprintf(detail, sizeof detail, "no sign of life for %.1f s",
            (double)s->heartbeat.patience_us / 1e6);
-  pl_session_abort(s, PL_PEER_LOST, detail);
+  pl_link_lose(s->link, PL_PEER_LOST, detail);
 }
 
 static void on_tick(pl_timer *t) {
@@ -105,8 +118,11 @@ static void on_tick(pl_timer *t) {
 
 void pl_session_start_heartbeat(pl_session *s) {
   const pl_identity *self = s->self;
+  uint64_t rtt_us = s->heartbeat.rtt_us;
   pl_heartbeat_start(&s->heartbeat, self->heartbeat_us, self->heartbeat_misses, pl_now_us(s->loop));
+  s->heartbeat.rtt_us = rtt_us;
   plan_tick(s);
+  pl_pings_again(&s->pings, put_ping, s);
   pl_session_ping(s, PL_NEVER, NULL, NULL);
 }
 
@@ -123,12 +139,14 @@ static pl_err on_link_frame(pl_session *s, const pl_frame *f) {
   switch (f->type) {
     case PL_FRAME_HELLO:
     case PL_FRAME_PROOF:
-    case PL_FRAME_READY: return PL_PROTOCOL;
+    case PL_FRAME_READY:
+    case PL_FRAME_RESUME: return PL_PROTOCOL;
     case PL_FRAME_PING:
       if (f->body.len > PING_BODY_MAX) return PL_PROTOCOL;
-      pl_session_put(s, PL_FRAME_PONG, 0, 0, 0, (pl_bytes){0}, f->body);
+      pl_session_put_once(s, PL_FRAME_PONG, f->body);
       return PL_OK;
     case PL_FRAME_PONG: on_pong(s, f); return PL_OK;
+    case PL_FRAME_ACK: return pl_session_acknowledged(s, f);
     case PL_FRAME_GOODBYE:
       if (pl_msg_goodbye_decode(&goodbye, f->body) != PL_OK) return PL_PROTOCOL;
       pl_session_left(s, &goodbye);
@@ -139,6 +157,11 @@ static pl_err on_link_frame(pl_session *s, const pl_frame *f) {
 
 static void frame_failed(pl_session *s, pl_err err) {
   pl_session_break(s, err, err == PL_TOO_LARGE ? "frame over the limit" : pl_err_text(err));
+}
+
+// The rest is of use on one link only.
+static bool is_counted(uint8_t type) {
+  return type != PL_FRAME_PING && type != PL_FRAME_PONG && type != PL_FRAME_ACK;
 }
 
 size_t pl_session_read(pl_session *s, pl_bytes in) {
@@ -156,14 +179,18 @@ size_t pl_session_read(pl_session *s, pl_bytes in) {
     count++;
     pl_err err = PL_OK;
     if (pl_frame_is_circuit(f.type)) {
+      s->received += (size_t)took;
       err = s->ops->on_frame(s, &f, s->user);
     } else if (f.type <= PL_FRAME_LINK_LAST) {
+      if (is_counted(f.type)) s->received += (size_t)took;
       err = on_link_frame(s, &f);
     } else {
+      s->received += (size_t)took;
       s->loop->metrics.frames_unknown++;
     }
     if (err != PL_OK) frame_failed(s, err);
   }
   s->loop->metrics.frames_read += count;
+  if (s->counted && s->received != s->told) pl_session_acknowledge(s);
   return at;
 }

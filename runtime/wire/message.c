@@ -15,7 +15,7 @@ static const pl_wire_field hello_fields[] = {
     PL_WIRE_FIELD(10, pl_msg_hello, message_max, U64),
     PL_WIRE_FIELD(11, pl_msg_hello, heartbeat_ms, U64),
     PL_WIRE_FIELD(12, pl_msg_hello, payload, RAW),
-    PL_WIRE_FIELD(13, pl_msg_hello, resume, RAW),
+    PL_WIRE_FIELD(13, pl_msg_hello, resume, ID),
     PL_WIRE_FIELD(14, pl_msg_hello, version, NAME),
     PL_WIRE_FIELD(15, pl_msg_hello, compressions, ARRAY),
     PL_WIRE_FIELD(16, pl_msg_hello, mesh, NAME),
@@ -34,6 +34,43 @@ pl_err pl_msg_hello_encode(pl_buf *out, const pl_msg_hello *m) {
 
 pl_err pl_msg_hello_decode(pl_msg_hello *out, pl_bytes src) {
   return pl_wire_decode(out, &hello_map, src);
+}
+
+static const pl_wire_field ready_fields[] = {
+    PL_WIRE_FIELD(1, pl_msg_ready, secret, ID),
+};
+static const pl_wire_map ready_map = {
+    .fields = ready_fields,
+    .count = sizeof ready_fields / sizeof *ready_fields,
+    .size = sizeof(pl_msg_ready),
+};
+
+pl_err pl_msg_ready_encode(pl_buf *out, const pl_msg_ready *m) {
+  return pl_wire_encode(out, &ready_map, m);
+}
+
+pl_err pl_msg_ready_decode(pl_msg_ready *out, pl_bytes src) {
+  return pl_wire_decode(out, &ready_map, src);
+}
+
+static const pl_wire_field resume_fields[] = {
+    PL_WIRE_FIELD(1, pl_msg_resume, session, ID),
+    PL_WIRE_FIELD(2, pl_msg_resume, position, U64),
+    [3] = {.kind = PL_WIRE_BIN, .len = 32, .at = offsetof(pl_msg_resume, proof)},
+};
+static const pl_wire_map resume_map = {
+    .fields = resume_fields,
+    .count = sizeof resume_fields / sizeof *resume_fields,
+    .required = PL_WIRE_KEY(1) | PL_WIRE_KEY(3),
+    .size = sizeof(pl_msg_resume),
+};
+
+pl_err pl_msg_resume_encode(pl_buf *out, const pl_msg_resume *m) {
+  return pl_wire_encode(out, &resume_map, m);
+}
+
+pl_err pl_msg_resume_decode(pl_msg_resume *out, pl_bytes src) {
+  return pl_wire_decode(out, &resume_map, src);
 }
 
 static const pl_wire_field goodbye_fields[] = {

@@ -35,12 +35,22 @@ typedef struct pl_msg_hello {
   uint64_t message_max;  // 10: largest value accepted, bytes
   uint64_t heartbeat_ms;  // 11
   pl_bytes payload;       // 12: initial payload for the accept hook, raw MessagePack value
-  pl_bytes resume;        // 13: session to resume, raw MessagePack value
+  pl_id resume;           // 13: session to go on with
   pl_bytes version;       // 14: of the product, for people
   pl_bytes compressions;  // 15: raw MessagePack array of ids
   pl_bytes mesh;          // 16: name of the local mesh, "" for none
   bool draining;          // 17
 } pl_msg_hello;
+
+typedef struct pl_msg_ready {
+  pl_id secret;  // 1: random, for going on with the session over another link
+} pl_msg_ready;
+
+typedef struct pl_msg_resume {
+  pl_id session;      // 1, required: dialler's nonce of its first link
+  uint64_t position;  // 2: received
+  pl_bytes proof;     // 3, required: HMAC-SHA256
+} pl_msg_resume;
 
 typedef struct pl_msg_goodbye {
   int64_t code;             // 1, required: pl_err, 0 for a plain close
@@ -106,6 +116,10 @@ typedef struct pl_msg_path_lost {
 
 pl_err pl_msg_hello_encode(pl_buf *out, const pl_msg_hello *m);
 pl_err pl_msg_hello_decode(pl_msg_hello *out, pl_bytes src);
+pl_err pl_msg_ready_encode(pl_buf *out, const pl_msg_ready *m);
+pl_err pl_msg_ready_decode(pl_msg_ready *out, pl_bytes src);
+pl_err pl_msg_resume_encode(pl_buf *out, const pl_msg_resume *m);
+pl_err pl_msg_resume_decode(pl_msg_resume *out, pl_bytes src);
 pl_err pl_msg_goodbye_encode(pl_buf *out, const pl_msg_goodbye *m);
 pl_err pl_msg_goodbye_decode(pl_msg_goodbye *out, pl_bytes src);
 pl_err pl_msg_advert_encode(pl_buf *out, const pl_msg_advert *m);

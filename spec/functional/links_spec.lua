@@ -44,7 +44,7 @@ cluster.describe('a lost link', cluster.kinds, function(over)
     assert.equal(1, a:eval(function() return mesh.call('echo', 1) end))
     for i = 1, 5 do
       b:eval(function(id) mesh.disconnect(id, { abort = true, allow_reconnect = true }) end, a:id())
-      over.net:wait(function() return over.net:metrics().links_now < 2 end, 'the loss')
+      over.net:wait(function() return over.net:metrics().links_closed == 2 * i end, 'the loss at both ends')
       assert.equal(i, a:eval(function(n) return mesh.with { wait = 5 }.call('echo', n) end, i))
     end
     assert.equal(2, over.net:metrics().links_now)

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0) return 0;
   pl_buf out = {0};
   pl_hello h;
-  pl_hello_start(&h, &self, data[0] & 1, &nonce, &out);
+  pl_hello_start(&h, &self, data[0] & 1, &nonce, NULL, 0, &out);
   bool up = false;
   for (size_t at = 1; !up && h.state != PL_HELLO_FAILED;) {
     pl_hello_event e = pl_hello_feed(&h, pl_bytes_of(data + at, size - at), &out);

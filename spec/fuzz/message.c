@@ -22,6 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
   }
 
 CHECK(hello, pl_msg_hello)
+CHECK(ready, pl_msg_ready)
+CHECK(resume, pl_msg_resume)
 CHECK(goodbye, pl_msg_goodbye)
 CHECK(advert, pl_msg_advert)
 CHECK(call, pl_msg_call)
@@ -57,8 +59,8 @@ static void check_items(pl_bytes src) {
 // The first byte chooses the message.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static void (*const checks[])(pl_bytes) = {
-      check_hello,  check_goodbye, check_advert,    check_call,  check_credit,
-      check_cancel, check_error,   check_path_lost, check_items,
+      check_hello, check_goodbye,   check_advert, check_call,  check_credit, check_cancel,
+      check_error, check_path_lost, check_items,  check_ready, check_resume,
   };
   if (size == 0) return 0;
   checks[data[0] % (sizeof checks / sizeof *checks)](pl_bytes_of(data + 1, size - 1));

@@ -118,7 +118,7 @@ Cluster.__index = Cluster
 ---@return spec.Cluster
 function M.new(kind)
   kind = kind or 'mem'
-  local self = setmetatable({ kind = kind, virtual = kind == 'mem', nodes = {}, raws = {} }, Cluster)
+  local self = setmetatable({ kind = kind, virtual = kind == 'mem', nodes = {}, raws = {}, proxies = {} }, Cluster)
   self.live = mem.live()
   self.native = native.new(self.virtual and 'virtual' or 'real')
   return self
@@ -168,6 +168,13 @@ function Cluster:dial(target)
   self.raws[#self.raws + 1] = raw
   self:wait(function() return raw:is_open() or raw:is_closed() end, 'a connection')
   return raw
+end
+
+--- A listener that passes bytes on to a node, and cuts links as it is told (testing_proxy.c).
+function Cluster:proxy(node)
+  local proxy = self.native:proxy(listen_url(self, node.name .. '-proxy'), node:url())
+  self.proxies[#self.proxies + 1] = proxy
+  return proxy
 end
 
 --- Seconds of the loop's clock.
@@ -229,6 +236,7 @@ local GAUGES = { 'calls_now', 'requests_now', 'requests_queued_now', 'tasks_now'
 function Cluster:finish()
   self.last_log = self:log()
   for _, raw in ipairs(self.raws) do raw:abort() end
+  for _, proxy in ipairs(self.proxies) do proxy:close() end
   for _, node in ipairs(self.nodes) do
     if not node:over() then node.host:stop(0) end
   end

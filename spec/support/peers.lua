@@ -56,7 +56,7 @@ Net.__index = Net
 
 function M.new(seed)
   local live = mem.live()
-  local net = { real = seed == 'real', live = live, nodes = {}, ends = {}, raws = {} }
+  local net = { real = seed == 'real', live = live, nodes = {}, ends = {}, raws = {}, proxies = {} }
   net.world = testing.peer.world(seed)
   return setmetatable(net, Net)
 end
@@ -89,7 +89,7 @@ End.__index = End
 local function new_end(hooks)
   local e = setmetatable({ events = {}, frames = {}, hooks = hooks or {} }, End)
   e.handler = function(event, ...)
-    e.events[#e.events + 1] = event
+    if event ~= 'batch' then e.events[#e.events + 1] = event end
     if event == 'hello' then e.hello = ... end
     if event == 'frame' then
       local type, label, body, owned = ...
@@ -137,6 +137,13 @@ function Net:raw(url)
   local raw = self.world:raw(url)
   self.raws[#self.raws + 1] = raw
   return raw
+end
+
+--- A listener at `url` that passes bytes on to `target`, and cuts links as it is told (testing_proxy.c).
+function Net:proxy(url, target)
+  local proxy = self.world:proxy(url, target)
+  self.proxies[#self.proxies + 1] = proxy
+  return proxy
 end
 
 ---@class spec.PeerNode
@@ -210,6 +217,7 @@ function Net:finish()
     if e.raw then e.raw:close() end
   end
   for _, raw in ipairs(self.raws) do raw:close() end
+  for _, proxy in ipairs(self.proxies) do proxy:close() end
   self:advance(self.real and 0.1 or 5)
   for _, raw in ipairs(self.raws) do
     assert(not raw:is_open(), 'a link did not end')

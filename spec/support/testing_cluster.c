@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "lua/value.h"
 #include "spec/support/testing_base.h"
+#include "spec/support/testing_proxy.h"
 
 void testing_open_cluster(lua_State *L);
 
@@ -98,18 +99,24 @@ static int cluster_free(lua_State *L) {
   return 0;
 }
 
+// cluster:proxy(url, target) -> proxy
+static int cluster_proxy(lua_State *L) {
+  testing_cluster *c = testing_check_cluster(L, 1);
+  return testing_new_proxy(L, c->loop, c->L);
+}
+
 void testing_open_cluster(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"host", testing_cluster_host}, {"dial", testing_cluster_dial},
-      {"run", cluster_run},           {"now", cluster_now},
-      {"metrics", cluster_metrics},   {"log", cluster_log},
-      {"free", cluster_free},         {NULL, NULL},
+      {"host", testing_cluster_host}, {"dial", testing_cluster_dial}, {"run", cluster_run},
+      {"now", cluster_now},           {"metrics", cluster_metrics},   {"log", cluster_log},
+      {"free", cluster_free},         {"proxy", cluster_proxy},       {NULL, NULL},
   };
   static const luaL_Reg functions[] = {{"new", new_cluster}, {NULL, NULL}};
   testing_new_class(L, CLUSTER, methods, NULL);
   luaL_newlib(L, functions);
   pl_push_null(L);
   lua_setfield(L, -2, "null");
+  testing_add_proxies(L);
   testing_add_eval(L);
   testing_add_raw(L);
 }

@@ -23,8 +23,10 @@ static const char *const states[] = {
 };
 
 static const char *const steps[] = {
-    [PL_HELLO_STEP_MORE] = "more", [PL_HELLO_STEP_NEXT] = "next", [PL_HELLO_STEP_ASK] = "ask",
-    [PL_HELLO_STEP_UP] = "up",     [PL_HELLO_STEP_LEFT] = "left", [PL_HELLO_STEP_BROKEN] = "broken",
+    [PL_HELLO_STEP_MORE] = "more",     [PL_HELLO_STEP_NEXT] = "next",
+    [PL_HELLO_STEP_ASK] = "ask",       [PL_HELLO_STEP_UP] = "up",
+    [PL_HELLO_STEP_RESUME] = "resume", [PL_HELLO_STEP_LEFT] = "left",
+    [PL_HELLO_STEP_BROKEN] = "broken",
 };
 
 static void push_out(lua_State *L, pl_buf *out) {
@@ -39,7 +41,7 @@ static int hello_new(lua_State *L) {
   luaL_setmetatable(L, HELLO);
   pl_id nonce = {{7}};
   pl_buf out = {0};
-  pl_hello_start(&h->hello, &h->self, lua_toboolean(L, 2), &nonce, &out);
+  pl_hello_start(&h->hello, &h->self, lua_toboolean(L, 2), &nonce, NULL, 0, &out);
   push_out(L, &out);
   return 2;
 }

@@ -22,9 +22,19 @@ static const member hello[] = {
     HELLO(U64, role),        HELLO(ID, nonce),         HELLO(BYTES, methods),
     HELLO(BYTES, addresses), HELLO(U64, features),     HELLO(U64, body_window),
     HELLO(U64, message_max), HELLO(U64, heartbeat_ms), HELLO(BYTES, payload),
-    HELLO(BYTES, resume),    HELLO(BYTES, version),    HELLO(BYTES, compressions),
+    HELLO(ID, resume),       HELLO(BYTES, version),    HELLO(BYTES, compressions),
     HELLO(BYTES, mesh),      HELLO(FLAG, draining),    {NULL, END, 0},
 };
+
+static const member ready[] = {
+    {"secret", ID, offsetof(pl_msg_ready, secret)},
+    {NULL, END, 0},
+};
+
+#define RESUME(kind, name) \
+  { #name, kind, offsetof(pl_msg_resume, name) }
+static const member resume[] = {
+    RESUME(ID, session), RESUME(U64, position), RESUME(BYTES, proof), {NULL, END, 0}};
 
 #define GOODBYE(kind, name) \
   { #name, kind, offsetof(pl_msg_goodbye, name) }
@@ -88,6 +98,8 @@ static const member failure[] = {
 
 typedef union any_message {
   pl_msg_hello hello;
+  pl_msg_ready ready;
+  pl_msg_resume resume;
   pl_msg_goodbye goodbye;
   pl_msg_advert advert;
   pl_msg_advert_item item;
@@ -110,6 +122,8 @@ typedef pl_err decoder(void *out, pl_bytes src);
     return (pl_err)pl_msg_##name##_decode((type *)out, src); \
   }
 WRAP(hello, pl_msg_hello)
+WRAP(ready, pl_msg_ready)
+WRAP(resume, pl_msg_resume)
 WRAP(goodbye, pl_msg_goodbye)
 WRAP(advert, pl_msg_advert)
 WRAP(call, pl_msg_call)
@@ -124,6 +138,8 @@ static const struct {
   decoder *decode;
 } messages[] = {
     {hello, encode_hello, decode_hello},
+    {ready, encode_ready, decode_ready},
+    {resume, encode_resume, decode_resume},
     {goodbye, encode_goodbye, decode_goodbye},
     {advert, encode_advert, decode_advert},
     {call, encode_call, decode_call},
@@ -132,8 +148,8 @@ static const struct {
     {path_lost, encode_path_lost, decode_path_lost},
     {failure, encode_error, decode_error},
 };
-static const char *const names[] = {"hello",  "goodbye",   "advert", "call", "credit",
-                                    "cancel", "path_lost", "error",  NULL};
+static const char *const names[] = {"hello",  "ready",  "resume",    "goodbye", "advert", "call",
+                                    "credit", "cancel", "path_lost", "error",   NULL};
 
 // Sets a member from the value on the top of the stack.
 static void set_member(lua_State *L, void *v, member_kind kind) {

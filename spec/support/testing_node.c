@@ -100,7 +100,7 @@ static pl_err on_frame(pl_peer *p, pl_session *s, const pl_frame *f, void *user)
   return PL_OK;
 }
 
-static void on_drained(pl_peer *p, pl_session *s, void *user) {
+static void on_batch(pl_peer *p, pl_session *s, void *user) {
   (void)p, (void)s, (void)user;
 }
 
@@ -132,7 +132,8 @@ static size_t circuits(pl_session *s, void *user) {
 static const pl_peers_ops peers_ops = {
     .on_session = on_session,
     .on_frame = on_frame,
-    .on_drained = on_drained,
+    .on_batch = on_batch,
+    .on_drained = on_batch,
     .on_session_down = on_session_down,
     .on_state = on_state,
     .circuits = circuits,
@@ -280,7 +281,10 @@ static int node_send(lua_State *L) {
   }
   size_t len;
   const char *body = luaL_checklstring(L, 2, &len);
-  if (s != NULL) pl_session_send(s, PL_FRAME_CALL, 0, 0, 1, pl_bytes_of(body, len));
+  pl_slice *slice = pl_slice_copy(body, len);
+  pl_bytes view = {.data = slice->data, .len = len, .owner = slice};
+  if (s != NULL) pl_session_send(s, PL_FRAME_CALL, 0, 0, 1, view);
+  pl_slice_drop(slice);
   lua_pushboolean(L, s != NULL);
   return 1;
 }

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "spec/support/testing_base.h"
+#include "spec/support/testing_proxy.h"
 
 void testing_open_peer(lua_State *L);
 
@@ -86,6 +87,7 @@ void testing_check_identity(lua_State *L, int arg, pl_identity *out) {
   out->connect_timeout_us = us_field(L, arg, "connect_timeout", 5);
   out->handshake_timeout_us = us_field(L, arg, "handshake_timeout", 10);
   out->heartbeat_us = us_field(L, arg, "heartbeat", 2);
+  out->resume_window_us = us_field(L, arg, "resume_window", 0);
   copy_field(L, arg, "name", out->name, sizeof out->name);
   copy_field(L, arg, "mesh", out->mesh, sizeof out->mesh);
 }
@@ -265,6 +267,12 @@ static int world_free(lua_State *L) {
   return 0;
 }
 
+// world:proxy(url, target) -> proxy
+static int world_proxy(lua_State *L) {
+  testing_world *w = testing_check_world(L, 1);
+  return testing_new_proxy(L, w->loop, w->L);
+}
+
 void testing_open_peer(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"advance", world_advance},
@@ -274,6 +282,7 @@ void testing_open_peer(lua_State *L) {
       {"metrics", world_metrics},
       {"log", world_log},
       {"free", world_free},
+      {"proxy", world_proxy},
       {"sessions", testing_new_session_pair},
       {"session", testing_new_session},
       {"node", testing_new_node},
@@ -284,6 +293,7 @@ void testing_open_peer(lua_State *L) {
   static const luaL_Reg functions[] = {{"world", new_world}, {NULL, NULL}};
   testing_new_class(L, WORLD, methods, world_free);
   luaL_newlib(L, functions);
+  testing_add_proxies(L);
   testing_add_handshake(L);
   testing_add_sessions(L);
   testing_add_nodes(L);

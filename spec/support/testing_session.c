@@ -64,9 +64,19 @@ static pl_err on_frame(pl_session *p, const pl_frame *f, void *user) {
   return err;
 }
 
+static void on_batch(pl_session *p, void *user) {
+  (void)p;
+  event(user, "batch");
+}
+
 static void on_drained(pl_session *p, void *user) {
   (void)p;
   event(user, "drained");
+}
+
+static void on_resumed(pl_session *p, void *user) {
+  (void)p;
+  event(user, "resumed");
 }
 
 static void on_down(pl_session *p, pl_err why, const char *detail, const pl_msg_goodbye *goodbye,
@@ -90,7 +100,9 @@ static const pl_session_ops session_ops = {
     .on_hello = on_hello,
     .on_up = on_up,
     .on_frame = on_frame,
+    .on_batch = on_batch,
     .on_drained = on_drained,
+    .on_resumed = on_resumed,
     .on_down = on_down,
 };
 
@@ -330,9 +342,9 @@ static int session_accept(lua_State *L) {
   return 0;
 }
 
-// "connecting", "greeting", "up", "closing"; nil once down
+// "connecting", "greeting", "up", "suspended", "closing"; nil once down
 static int session_state(lua_State *L) {
-  static const char *const names[] = {"connecting", "greeting", "up", "closing"};
+  static const char *const names[] = {"connecting", "greeting", "up", "suspended", "closing"};
   session *s = luaL_checkudata(L, 1, SESSION);
   if (s->session == NULL) return 0;
   lua_pushstring(L, names[pl_session_status(s->session)]);

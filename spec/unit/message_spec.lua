@@ -25,14 +25,19 @@ local FULL = {
       id = ID, epoch = 1700000000000000, name = 'worker-1', role = 1, nonce = NONCE,
       methods = array(str 'psk'), addresses = array(str 'tcp://127.0.0.1:4100', str 'unix:///run/a'),
       features = 5, body_window = 65536, message_max = 1 << 26, heartbeat_ms = 2000,
-      payload = map(1, str 'x'), resume = array(put('int', 1)), version = '0.1.0',
+      payload = map(1, str 'x'), resume = ('r'):rep(16), version = '0.1.0',
       compressions = array(put('int', 1)), mesh = 'default', draining = true,
     },
     map(1, put('bin', ID), 2, put('int', 1700000000000000), 3, str 'worker-1', 4, put('int', 1),
       5, put('bin', NONCE), 6, array(str 'psk'), 7, array(str 'tcp://127.0.0.1:4100', str 'unix:///run/a'),
       8, put('int', 5), 9, put('int', 65536), 10, put('int', 1 << 26), 11, put('int', 2000),
-      12, map(1, str 'x'), 13, array(put('int', 1)), 14, str '0.1.0', 15, array(put('int', 1)),
+      12, map(1, str 'x'), 13, put('bin', ('r'):rep(16)), 14, str '0.1.0', 15, array(put('int', 1)),
       16, str 'default', 17, put('bool', true)),
+  },
+  ready = { { secret = ('s'):rep(16) }, map(1, put('bin', ('s'):rep(16))) },
+  resume = {
+    { session = ID, position = 1 << 33, proof = ('p'):rep(32) },
+    map(1, put('bin', ID), 2, put('int', 1 << 33), 3, put('bin', ('p'):rep(32))),
   },
   goodbye = {
     { code = -12, reason = 'too odd', allow_reconnect = true, retry_after_ms = 500 },
@@ -79,6 +84,8 @@ local FULL = {
 --- The least that each message may be.
 local LEAST = {
   hello = { { id = ID, epoch = 0, nonce = NONCE }, map(1, put('bin', ID), 2, put('int', 0), 5, put('bin', NONCE)) },
+  ready = { {}, map() },
+  resume = { { session = ID, proof = ('p'):rep(32) }, map(1, put('bin', ID), 3, put('bin', ('p'):rep(32))) },
   goodbye = { { code = 0, allow_reconnect = true }, map(1, put('int', 0)) },
   advert = { { version = 0 }, map(1, put('int', 0)) },
   call = { { call_id = 0, action = 'a' }, map(1, put('int', 0), 2, str 'a') },
@@ -98,7 +105,7 @@ local function without_zeros(t)
 end
 
 --- Fields that are any value.
-local ANY_VALUE = { hello = { [12] = true, [13] = true }, call = { [8] = true, [15] = true },
+local ANY_VALUE = { hello = { [12] = true }, call = { [8] = true, [15] = true },
   error = { [8] = true, [9] = true } }
 setmetatable(ANY_VALUE, { __index = function() return {} end })
 
@@ -215,6 +222,7 @@ describe('a field', function()
     ['an id of 15 bytes'] = { 'path_lost', map(1, put('bin', ('x'):rep(15))) },
     ['an id of 17 bytes'] = { 'path_lost', map(1, put('bin', ('x'):rep(17))) },
     ['an id as text'] = { 'path_lost', map(1, str(ID)) },
+    ['a proof of 31 bytes'] = { 'resume', map(1, put('bin', ID), 3, put('bin', ('p'):rep(31))) },
     ['an id of zeros'] = { 'path_lost', map(1, put('bin', ('\0'):rep(16))) },
     ['no id'] = { 'hello', map(2, put('int', 0), 5, put('bin', NONCE)) },
     ['no nonce'] = { 'hello', map(1, put('bin', ID), 2, put('int', 0)) },
