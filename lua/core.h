@@ -110,6 +110,7 @@ struct pl_vm {
   unsigned finalizer_ticks;           // of the slice, at which the running finalizer ends; or 0
   unsigned finalizers_stopped;        // that took too long
   bool collects_rarely;               // tune_collector
+  bool simulated;                     // by the governor: instructions, not time
   bool in_work;
   bool collect;  // a task failed for lack of memory
 
@@ -243,5 +244,7 @@ void pl_open_require(lua_State *L);
 void pl_governor_hold(void);  // a VM of this thread was born
 void pl_governor_drop(void);
 void pl_governor_enter(pl_vm *vm);
-void pl_governor_leave(void);
+void pl_governor_leave(const pl_vm *vm);
+// From now on instructions count in place of time. Once, before the first slice.
+void pl_governor_simulate(pl_vm *vm);
 enum { PL_TICK_US = PL_SLICE_US / 2, PL_CANCEL_CPU_US = 100000 };

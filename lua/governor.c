@@ -22,6 +22,8 @@ enum {
   TICK_SIGNAL = SIGVTALRM,
   TICKS_PER_SLICE = PL_SLICE_US / PL_TICK_US,
   IDLE_TICKS = 20,  // without a slice, then the timer stops
+  // In the simulator a tick is a number of instructions, about as many as one takes.
+  TICK_INSTRUCTIONS = 500 * 1000,
 };
 
 typedef struct governor {
@@ -42,21 +44,27 @@ static bool is_over(const pl_vm *vm) {
   return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
 }
 
+// Until the next tick.
+static void disarm(const pl_vm *vm, lua_State *L) {
+  if (!vm->simulated) lua_sethook(L, NULL, 0, 0);
+}
+
 static void slice_hook(lua_State *L, lua_Debug *ar) {
   (void)ar;
   pl_vm *vm = pl_vm_of(L);
+  if (vm->simulated) vm->slice_ticks++;
   if (vm->slice_ticks < TICKS_PER_SLICE) {  // left over from an earlier slice
-    lua_sethook(L, NULL, 0, 0);
+    disarm(vm, L);
     return;
   }
   if (L == vm->running && vm->noyield == 0 && vm->current != NULL && lua_isyieldable(L)) {
-    lua_sethook(L, NULL, 0, 0);
+    disarm(vm, L);
     vm->pass = PL_PASS_PREEMPT;
     lua_yield(L, 0);
     return;
   }
   if (!is_over(vm)) {
-    lua_sethook(L, NULL, 0, 0);  // until the next tick
+    disarm(vm, L);
     return;
   }
   if (vm->current != NULL && !vm->current->trace_live) pl_task_on_error(L);
@@ -140,9 +148,16 @@ void pl_governor_drop(void) {
   g->armed = 0;
 }
 
+// Every coroutine has the hook from the one that made it.
+void pl_governor_simulate(pl_vm *vm) {
+  vm->simulated = true;
+  lua_sethook(vm->L, slice_hook, LUA_MASKCOUNT, TICK_INSTRUCTIONS);
+}
+
 void pl_governor_enter(pl_vm *vm) {
   governor *g = &own;
   vm->slice_ticks = 0;
+  if (vm->simulated) return;
   g->idle = 0;
   g->vm = vm;
   if (g->armed || !(g->created || create_timer(g))) return;
@@ -150,6 +165,6 @@ void pl_governor_enter(pl_vm *vm) {
   set_timer(g, PL_TICK_US);
 }
 
-void pl_governor_leave(void) {
-  own.vm = NULL;
+void pl_governor_leave(const pl_vm *vm) {
+  if (!vm->simulated) own.vm = NULL;
 }

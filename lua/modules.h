@@ -18,7 +18,8 @@
   X(crypto, pl_open_crypto)   \
   X(node, pl_open_node)       \
   X(call, pl_open_call)       \
-  X(action, pl_open_action)
+  X(action, pl_open_action)   \
+  X(sim, pl_open_sim)
 
 #define X(name, opener) int opener(lua_State *L);
 PL_LUA_MODULES(X)

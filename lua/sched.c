@@ -69,7 +69,7 @@ void pl_vm_enter(pl_vm *vm, pl_entry *e, lua_State *co, pl_task *t) {
 }
 
 void pl_vm_leave(pl_vm *vm, const pl_entry *e) {
-  if (e->old_level == NULL) pl_governor_leave();
+  if (e->old_level == NULL) pl_governor_leave(vm);
   vm->level = e->old_level;
   vm->running = e->old_running;
   vm->current = e->old_current;

@@ -76,6 +76,7 @@ pl_vm *pl_vm_new(const pl_vm_options *options) {
   *(pl_vm **)lua_getextraspace(vm->L) = vm;
   lua_atpanic(vm->L, on_panic);
   lua_setwarnf(vm->L, on_warning, vm);
+  if (options->loop->network != NULL) pl_governor_simulate(vm);
 
   vm->alloc.enforce = true;
   lua_pushcfunction(vm->L, set_up);

@@ -14,7 +14,8 @@
 typedef struct pl_vm pl_vm;
 
 typedef struct pl_vm_options {
-  pl_loop *loop;              // outlives the VM
+  pl_loop *loop;              // outlives the VM; of a simulated machine: CPU time is counted in
+                              // instructions
   const char *name;           // of the script, for logs
   size_t memory_limit;        // bytes, 0 = none; enforced while script code runs
   uint64_t cpu_limit_us;      // CPU time of a task between two waits, 0 = none

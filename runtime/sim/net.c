@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "base/limits.h"
+
 enum { START_US = 1000000, LATENCY_US = 100, PPM = 1000000 };
 
 // Noon of 1 January 2026: any time would do, but it must always be the same.
@@ -125,11 +127,15 @@ static void set_wake(pl_site *s) {
 static void run(pl_site *s) {
   if (s->paused || s->loop == NULL || s->severed) return;
   pl_kernel *before = pl_site_enter(s);
-  while (pl_loop_turn(s->loop)) {
-  }
+  bool used_up = false;
+  while (!used_up && pl_loop_turn(s->loop))
+    used_up = s->loop->turn_over;  // by a script that computes, which takes its time
   pl_kernel_enter(before);
   s->running = false;
-  set_wake(s);
+  if (used_up)
+    pl_agenda_set(&s->net->agenda, &s->wake, pl_net_now_us(s->net) + PL_TURN_US, on_wake);
+  else
+    set_wake(s);
 }
 
 void pl_net_run(pl_net *n, uint64_t until_us) {

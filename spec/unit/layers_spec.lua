@@ -6,9 +6,9 @@ local LAYERS = {
 local LINES_MAX = 500
 local FUNCTION_LINES_MAX = 70
 
---- Of `runtime/` the embedding sees base, the public header and the value codecs.
+--- Of `runtime/` the embedding sees base, the public header, the value codecs and the simulated network.
 local LUA_MAY_USE = { ['perilune.h'] = true, ['wire/msgpack.h'] = true, ['wire/json.h'] = true,
-  ['wire/utf8.h'] = true }
+  ['wire/utf8.h'] = true, ['sim/net.h'] = true }
 
 --- What only some layers may mention: system headers by the layers that may include them.
 local RESTRICTED = {

@@ -169,9 +169,15 @@ function M.stop(options)
   core.stop(options.drain)
 end
 
+--- A mesh of scripts in this process, in virtual time, with faults on demand: see perilune.sim.
+---
+---@param options { seed: integer?, nodes: any, script: any, topology: string?, options: table? }?
+---@return perilune.sim.Net
+function M.sim(options) return require 'perilune.sim' (options) end
+
 -- Surface of later versions: asking for it says so instead of "a nil value".
 local LATER = {
-  'input', 'monitor', 'explain', 'sim', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
+  'input', 'monitor', 'explain', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
   'service', 'proxy', 'reload', 'on_unload', 'on_load', 'on_close', 'state', 'shared',
 }
 local later = {}
