@@ -45,35 +45,6 @@ void pl_push_empty_array(lua_State *L) {
   lua_setmetatable(L, -2);
 }
 
-pl_shape pl_value_shape(lua_State *L, int table, lua_Integer *n) {
-  if (!lua_getmetatable(L, table)) return PL_SHAPE_AUTO;
-  pl_shape shape = PL_SHAPE_AUTO;
-  int type = lua_rawgetp(L, -1, &array_key);
-  if (type != LUA_TNIL) {
-    shape = PL_SHAPE_ARRAY;
-    *n = type == LUA_TNUMBER ? lua_tointeger(L, -1) : (lua_Integer)lua_rawlen(L, table);
-  }
-  lua_pop(L, 2);
-  return shape;
-}
-
-lua_Integer pl_value_path_index(lua_State *L, int key) {
-  if (lua_isinteger(L, key)) return lua_tointeger(L, key);
-  lua_Number v = lua_tonumber(L, key);
-  return v > -1e18 && v < 1e18 ? (lua_Integer)v : 0;
-}
-
-bool pl_value_is_sequence(lua_State *L, int table, lua_Integer n) {
-  lua_Integer count = 0;
-  for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1), count++) {
-    lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
-    if (key >= 1 && key <= n) continue;
-    lua_pop(L, 2);
-    return false;
-  }
-  return count == n;
-}
-
 // mesh.array(t [, n]) -> t
 static int make_array(lua_State *L) {
   if (lua_isnoneornil(L, 1)) {
@@ -216,7 +187,8 @@ static pl_value_frame *find_cycle(pl_value_frame *innermost) {
   return first;
 }
 
-void pl_encode_enter(pl_encoder *e, pl_value_frame *f, int table) {
+// At entry of a table: depth and cycles.
+static void enter(pl_encoder *e, pl_value_frame *f, int table) {
   f->up = e->frame;
   f->table = lua_topointer(e->L, table);
   f->key = NULL;
@@ -228,6 +200,75 @@ void pl_encode_enter(pl_encoder *e, pl_value_frame *f, int table) {
   }
   luaL_checkstack(e->L, 8, NULL);
   e->frame = f;
+}
+
+int pl_encode_fail_type(pl_encoder *e, int type) {
+  switch (type) {
+    case LUA_TFUNCTION: return pl_encode_fail(e, "is a function");
+    case LUA_TTHREAD: return pl_encode_fail(e, "is a coroutine");
+    default: return pl_encode_fail(e, "is a userdata");
+  }
+}
+
+int pl_encode_fail_key(pl_encoder *e, pl_key_kind kind) {
+  e->frame = e->frame->up;  // it is the table that is wrong
+  return pl_encode_fail(e, kind == PL_KEY_NONE ? "has a key that is neither a string nor a number"
+                                               : "mixes string and number keys");
+}
+
+void pl_encode_at_number(pl_encoder *e, int key) {
+  e->frame->key = NULL;
+  if (lua_isinteger(e->L, key)) {
+    e->frame->index = lua_tointeger(e->L, key);
+  } else {
+    lua_Number v = lua_tonumber(e->L, key);
+    e->frame->index = v > -1e18 && v < 1e18 ? (lua_Integer)v : 0;
+  }
+}
+
+// Whether mesh.array marked the table; *n is its length then.
+static bool is_marked(lua_State *L, int table, lua_Integer *n) {
+  if (!lua_getmetatable(L, table)) return false;
+  int type = lua_rawgetp(L, -1, &array_key);
+  if (type == LUA_TNUMBER) {
+    *n = lua_tointeger(L, -1);
+  } else if (type != LUA_TNIL) {
+    *n = (lua_Integer)lua_rawlen(L, table);
+  }
+  lua_pop(L, 2);
+  return type != LUA_TNIL;
+}
+
+// Whether the keys of the table, whose length is `n` > 0, are exactly 1 to n, in whatever order
+// lua_next gives them: those of a table that was filled from its end come in any.
+static bool is_array(lua_State *L, int table, lua_Integer n) {
+  lua_Integer count = 0;
+  for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1), count++) {
+    lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    if (key >= 1 && key <= n) continue;
+    lua_pop(L, 2);
+    return false;
+  }
+  return count == n;
+}
+
+void pl_encode_table(pl_encoder *e, int index, const pl_table_writer *w) {
+  pl_value_frame f;
+  enter(e, &f, index);
+  lua_Integer n;
+  if (is_marked(e->L, index, &n)) {
+    w->array(e, index, n);
+  } else if ((n = (lua_Integer)lua_rawlen(e->L, index)) == 0 || n > UINT32_MAX) {
+    w->map(e, index);
+  } else if (!w->sequence(e, index, n)) {
+    if (is_array(e->L, index, n)) {
+      w->array(e, index, n);
+    } else {
+      w->map(e, index);
+    }
+  }
+  e->frame = f.up;
+  e->depth--;
 }
 
 static pl_encoder encoder_of(lua_State *L, const char *root, size_t max, pl_buf *out) {

@@ -32,24 +32,44 @@ static inline uint8_t *pl_encode_room(pl_encoder *e, size_t n) {
 }
 // Raises INVALID with the path of the value that is being encoded: "args[1].cb is a function".
 int pl_encode_fail(pl_encoder *e, const char *what);
-// At entry of a table: depth and cycles.
-void pl_encode_enter(pl_encoder *e, pl_value_frame *f, int table);
-static inline void pl_encode_leave(pl_encoder *e) {
-  e->frame = e->frame->up;
-  e->depth--;
+// Raises INVALID: "args[1] is a function".
+int pl_encode_fail_type(pl_encoder *e, int type);
+
+// How a codec writes the table at `index`, once it is known what it is.
+typedef struct pl_table_writer {
+  // Its elements 1 to n, whatever they are.
+  void (*array)(pl_encoder *e, int index, lua_Integer n);
+  // The same in the order of lua_next, which is faster. False when its keys did not come as 1, 2, …
+  // n: then nothing is left of the attempt, and the stack is as before.
+  bool (*sequence)(pl_encoder *e, int index, lua_Integer n);
+  void (*map)(pl_encoder *e, int index);
+} pl_table_writer;
+
+// A table is an array when mesh.array says so, or its keys are exactly 1 to n > 0; else a map.
+void pl_encode_table(pl_encoder *e, int index, const pl_table_writer *w);
+
+typedef enum pl_key_kind { PL_KEY_NONE, PL_KEY_STRING, PL_KEY_NUMBER } pl_key_kind;
+
+int pl_encode_fail_key(pl_encoder *e, pl_key_kind kind);
+void pl_encode_at_number(pl_encoder *e, int key);
+
+// The kind of the key at `key`, which the path then ends with. Raises INVALID when it can be none,
+// or is another than `before`, that of the keys so far.
+static inline pl_key_kind pl_encode_key(pl_encoder *e, int key, pl_key_kind before) {
+  int type = lua_type(e->L, key);
+  pl_key_kind kind = type == LUA_TSTRING   ? PL_KEY_STRING
+                     : type == LUA_TNUMBER ? PL_KEY_NUMBER
+                                           : PL_KEY_NONE;
+  if (kind == PL_KEY_NONE || (before != PL_KEY_NONE && kind != before)) {
+    pl_encode_fail_key(e, kind);
+  }
+  if (kind == PL_KEY_STRING) {
+    e->frame->key = lua_tostring(e->L, key);
+  } else {
+    pl_encode_at_number(e, key);
+  }
+  return kind;
 }
-
-typedef enum pl_shape { PL_SHAPE_AUTO, PL_SHAPE_ARRAY } pl_shape;
-
-// Whether mesh.array marked the table; *n is its length then.
-pl_shape pl_value_shape(lua_State *L, int table, lua_Integer *n);
-
-// The number at `key` as it shows in a path.
-lua_Integer pl_value_path_index(lua_State *L, int key);
-
-// Whether the keys of the table, whose length is `n` > 0, are exactly 1 to n, in whatever order
-// lua_next gives them: those of a table that was filled from its end come in any.
-bool pl_value_is_sequence(lua_State *L, int table, lua_Integer n);
 
 // Bytes that are to travel as such: mesh.bytes, or an extension that is passed on.
 typedef struct pl_blob {

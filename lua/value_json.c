@@ -73,11 +73,7 @@ static void encode_other(pl_encoder *e, int index, int type) {
     put(e, "null", 4);
     return;
   }
-  switch (type) {
-    case LUA_TFUNCTION: pl_encode_fail(e, "is a function"); break;
-    case LUA_TTHREAD: pl_encode_fail(e, "is a coroutine"); break;
-    default: pl_encode_fail(e, "is a userdata");
-  }
+  pl_encode_fail_type(e, type);
 }
 
 static void encode_any(pl_encoder *e, int index) {
@@ -98,7 +94,7 @@ static void encode_any(pl_encoder *e, int index) {
   }
 }
 
-static void encode_marked(pl_encoder *e, int index, lua_Integer n) {
+static void encode_array(pl_encoder *e, int index, lua_Integer n) {
   put_char(e, '[');
   for (lua_Integer i = 1; i <= n; i++) {
     if (i > 1) put_char(e, ',');
@@ -110,7 +106,6 @@ static void encode_marked(pl_encoder *e, int index, lua_Integer n) {
   put_char(e, ']');
 }
 
-// As in MessagePack: an attempt that leaves nothing when the keys are not 1, 2, … n.
 static bool encode_sequence(pl_encoder *e, int index, lua_Integer n) {
   lua_State *L = e->L;
   size_t begin = pl_buf_len(e->out);
@@ -135,30 +130,11 @@ rewind:
   return false;
 }
 
-enum { KEY_NONE, KEY_STRING, KEY_NUMBER };
-
-static int check_key(pl_encoder *e, int key, int kind) {
-  int type = lua_type(e->L, key);
-  const char *wrong = NULL;
-  int now = type == LUA_TSTRING ? KEY_STRING : KEY_NUMBER;
-  if (type != LUA_TSTRING && type != LUA_TNUMBER) {
-    wrong = "has a key that is neither a string nor a number";
-  } else if (kind != KEY_NONE && kind != now) {
-    wrong = "mixes string and number keys";
-  }
-  if (wrong != NULL) {
-    e->frame = e->frame->up;
-    pl_encode_fail(e, wrong);
-  }
-  return now;
-}
-
 static void encode_key(pl_encoder *e, int key) {
   lua_State *L = e->L;
   size_t len;
   lua_pushvalue(L, key);  // a number is converted, and the key must stay for lua_next
   const char *s = lua_tolstring(L, -1, &len);
-  e->frame->key = s;
   pl_encode_room(e, len);
   check(e, pl_json_put_string(e->out, s, len), "has a key that is not UTF-8");
   put_char(e, ':');
@@ -166,13 +142,14 @@ static void encode_key(pl_encoder *e, int key) {
 
 static void encode_object(pl_encoder *e, int index) {
   lua_State *L = e->L;
-  int key = lua_gettop(L) + 1, kind = KEY_NONE;
+  int key = lua_gettop(L) + 1;
+  pl_key_kind kind = PL_KEY_NONE;
   bool first = true;
   put_char(e, '{');
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_settop(L, key)) {
     if (!first) put_char(e, ',');
     first = false;
-    kind = check_key(e, key, kind);
+    kind = pl_encode_key(e, key, kind);
     encode_key(e, key);
     encode_any(e, key + 1);
   }
@@ -180,25 +157,8 @@ static void encode_object(pl_encoder *e, int index) {
 }
 
 static void encode_table(pl_encoder *e, int index) {
-  pl_value_frame f;
-  pl_encode_enter(e, &f, index);
-  lua_Integer n;
-  if (pl_value_shape(e->L, index, &n) == PL_SHAPE_ARRAY) {
-    encode_marked(e, index, n);
-    pl_encode_leave(e);
-    return;
-  }
-  n = (lua_Integer)lua_rawlen(e->L, index);
-  if (n == 0) {
-    encode_object(e, index);
-  } else if (!encode_sequence(e, index, n)) {
-    if (pl_value_is_sequence(e->L, index, n)) {
-      encode_marked(e, index, n);
-    } else {
-      encode_object(e, index);
-    }
-  }
-  pl_encode_leave(e);
+  static const pl_table_writer writer = {encode_array, encode_sequence, encode_object};
+  pl_encode_table(e, index, &writer);
 }
 
 void pl_json_encode(pl_encoder *e, int index) {

@@ -62,14 +62,6 @@ static void encode_userdata(pl_encoder *e, int index) {
   commit(e, p + len);
 }
 
-static int fail_type(pl_encoder *e, int type) {
-  switch (type) {
-    case LUA_TFUNCTION: return pl_encode_fail(e, "is a function");
-    case LUA_TTHREAD: return pl_encode_fail(e, "is a coroutine");
-    default: return pl_encode_fail(e, "is a userdata");
-  }
-}
-
 static void encode_any(pl_encoder *e, int index) {
   int type = lua_type(e->L, index);
   switch (type) {
@@ -82,14 +74,14 @@ static void encode_any(pl_encoder *e, int index) {
       break;
     case LUA_TUSERDATA: encode_userdata(e, index); break;
     case LUA_TLIGHTUSERDATA:
-      if (!pl_is_null(e->L, index)) fail_type(e, type);
+      if (!pl_is_null(e->L, index)) pl_encode_fail_type(e, type);
       commit(e, pl_mp_put_nil(pl_encode_room(e, PL_MP_TOKEN_MAX)));
       break;
-    default: fail_type(e, type);
+    default: pl_encode_fail_type(e, type);
   }
 }
 
-static void encode_marked(pl_encoder *e, int index, lua_Integer n) {
+static void encode_array(pl_encoder *e, int index, lua_Integer n) {
   commit(e, pl_mp_put_array(pl_encode_room(e, PL_MP_TOKEN_MAX), (uint32_t)n));
   for (lua_Integer i = 1; i <= n; i++) {
     e->frame->index = i;
@@ -99,8 +91,6 @@ static void encode_marked(pl_encoder *e, int index, lua_Integer n) {
   }
 }
 
-// True when the keys came as 1, 2, … n; else nothing is left of the attempt, and the stack is as
-// before.
 static bool encode_sequence(pl_encoder *e, int index, lua_Integer n) {
   lua_State *L = e->L;
   size_t begin = e->out->end - e->out->start;
@@ -121,31 +111,6 @@ rewind:
   return false;
 }
 
-enum { KEY_NONE, KEY_STRING, KEY_NUMBER };
-
-static void encode_key(pl_encoder *e, int key, int *kind) {
-  lua_State *L = e->L;
-  int type = lua_type(L, key);
-  if (type != LUA_TSTRING && type != LUA_TNUMBER) {
-    e->frame = e->frame->up;
-    pl_encode_fail(e, "has a key that is neither a string nor a number");
-  }
-  int now = type == LUA_TSTRING ? KEY_STRING : KEY_NUMBER;
-  if (*kind != KEY_NONE && *kind != now) {
-    e->frame = e->frame->up;
-    pl_encode_fail(e, "mixes string and number keys");
-  }
-  *kind = now;
-  if (now == KEY_STRING) {
-    e->frame->key = lua_tostring(L, key);
-    encode_string(e, key);
-  } else {
-    e->frame->key = NULL;
-    e->frame->index = pl_value_path_index(L, key);
-    encode_number(e, key);
-  }
-}
-
 // The head is one byte until the count is known to need more.
 static void patch_map_head(pl_encoder *e, size_t at, uint32_t n) {
   uint8_t head[PL_MP_TOKEN_MAX];
@@ -164,35 +129,24 @@ static void encode_map(pl_encoder *e, int index) {
   size_t at = pl_buf_len(e->out);
   pl_encode_room(e, 1);
   pl_buf_commit(e->out, 1);
-  int key = lua_gettop(L) + 1, kind = KEY_NONE;
+  int key = lua_gettop(L) + 1;
+  pl_key_kind kind = PL_KEY_NONE;
   uint32_t n = 0;
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), n++) {
-    encode_key(e, key, &kind);
+    kind = pl_encode_key(e, key, kind);
+    if (kind == PL_KEY_STRING) {
+      encode_string(e, key);
+    } else {
+      encode_number(e, key);
+    }
     encode_any(e, key + 1);
   }
   patch_map_head(e, at, n);
 }
 
 static void encode_table(pl_encoder *e, int index) {
-  pl_value_frame f;
-  pl_encode_enter(e, &f, index);
-  lua_Integer n;
-  if (pl_value_shape(e->L, index, &n) == PL_SHAPE_ARRAY) {
-    encode_marked(e, index, n);
-    pl_encode_leave(e);
-    return;
-  }
-  n = (lua_Integer)lua_rawlen(e->L, index);
-  if (n == 0 || n > UINT32_MAX) {
-    encode_map(e, index);
-  } else if (!encode_sequence(e, index, n)) {
-    if (pl_value_is_sequence(e->L, index, n)) {
-      encode_marked(e, index, n);
-    } else {
-      encode_map(e, index);
-    }
-  }
-  pl_encode_leave(e);
+  static const pl_table_writer writer = {encode_array, encode_sequence, encode_map};
+  pl_encode_table(e, index, &writer);
 }
 
 void pl_msgpack_encode(pl_encoder *e, int index) {

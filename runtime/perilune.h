@@ -194,19 +194,83 @@ pl_err pl_node_connect(pl_node *n, const char *url, pl_connect_fn *done, void *u
 pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect,
                           bool abort);
 
+// Who of several providers takes a call.
+
+// X(name, text)
+#define PL_STRATEGIES(X)        \
+  X(LEAST, "least")             \
+  X(ROUND_ROBIN, "round_robin") \
+  X(RANDOM, "random")           \
+  X(WEIGHTED, "weighted")       \
+  X(P2C, "p2c")                 \
+  X(HASH, "hash")               \
+  X(LOCAL, "local")
+
+typedef enum pl_strategy {
+  PL_STRATEGY_UNSET,  // whoever else has a say
+#define X(name, text) PL_STRATEGY_##name,
+  PL_STRATEGIES(X)
+#undef X
+} pl_strategy;
+
+// PL_STRATEGY_UNSET when there is none of that name.
+pl_strategy pl_strategy_find(const char *name, size_t len);
+const char *pl_strategy_name(pl_strategy strategy);
+
+// What a caller wants. Zeroed: nothing in particular.
+typedef struct pl_policy {
+  pl_strategy strategy;
+  bool keyed;  // `key` was given; else the arguments are the key
+  pl_bytes key;
+  // Patterns of names, or ids in 32 hexadecimal digits; none: any provider will do. The first that
+  // a provider matches is its rank; one that matches none takes no call.
+  const pl_bytes *providers;
+  size_t provider_count;
+  const pl_bytes *regions;  // in order of preference; elsewhere comes last
+  size_t region_count;
+  bool limited;  // `retries` was given; else PL_RETRIES
+  unsigned retries;
+} pl_policy;
+
+// One provider, as it stands when an action is called.
+typedef struct pl_standing {
+  pl_id id;
+  const char *name, *region;
+  unsigned hops;
+  uint64_t cost_us, latency_us;  // 0: not known
+  uint32_t outstanding, load, weight;
+  const char *health;    // "ok", "degraded", "ejected", "probing"
+  const char *fitness;   // "fit", or why it comes late or not at all
+  bool able;             // it could take the call
+  unsigned group, zone;  // rank among the providers and regions wanted, from 0
+  uint64_t score;        // by the strategy, the lower the better
+  bool chosen;
+  pl_id via;  // the neighbour to which the call goes first; zero: no path
+} pl_standing;
+
+// How a choice among them came about. Texts are borrowed until the next call.
+typedef struct pl_explanation {
+  pl_strategy strategy;
+  const char *said_by;  // "call", "action", "node", "default"
+  const char *reason;   // why the chosen one, or why none
+} pl_explanation;
+typedef void pl_standing_fn(const pl_standing *s, void *user);
+
 // Calls: this node asks.
 
 typedef struct pl_call pl_call;
 
+// Action, metadata and policy are needed until the call has ended: it may be repeated.
 typedef struct pl_call_options {
   pl_bytes action;
-  pl_bytes meta;          // raw MessagePack map, may be empty
-  const pl_id *node;      // NULL: any provider
-  uint64_t deadline_us;   // clock of the loop; PL_NEVER. Of a stream: of its first chunk
-  uint64_t idle_us;       // longest gap of a stream, 0 = none
-  bool stream;            // chunks are welcome
-  int codec;              // that `args` is in; see pl_node_codec
-  const pl_trace *outer;  // of the request for which it is made; NULL: it begins a trace
+  pl_bytes meta;            // raw MessagePack map, may be empty
+  const pl_id *node;        // NULL: any provider
+  uint64_t deadline_us;     // clock of the loop; PL_NEVER. Of a stream: of its first chunk
+  uint64_t idle_us;         // longest gap of a stream, 0 = none
+  bool stream;              // chunks are welcome
+  int codec;                // that `args` is in; see pl_node_codec
+  const pl_trace *outer;    // of the request for which it is made; NULL: it begins a trace
+  const pl_policy *policy;  // NULL: nothing in particular
 } pl_call_options;
 
 typedef struct pl_call_ops {
@@ -224,6 +288,11 @@ int pl_node_codec(pl_node *n, pl_bytes action);
 // TOO_LARGE, CLOSED).
 pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_bytes args,
                     const pl_call_ops *ops, void *user, pl_failure *why);
+
+// What would come of such a call now, without making it: every provider in the order in which they
+// come into question.
+void pl_node_explain(pl_node *n, const pl_call_options *o, pl_bytes args, pl_explanation *out,
+                     pl_standing_fn *fn, void *user);
 
 // The next item of a stream, one encoded array: 1 with *item borrowed until the next call about
 // `c`; 0 none there; -1 ended. Taking an item is what grants the producer more.

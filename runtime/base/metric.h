@@ -34,6 +34,8 @@
   X(calls_ok, "of these, ended with a result")                           \
   X(calls_failed, "of these, ended with an error")                       \
   X(calls_now, "of these, not ended yet")                                \
+  X(calls_repeated, "attempts of calls after their first")               \
+  X(repeats_refused, "repeats that the budget did not allow")            \
   X(replies_late, "results that came after the caller had given up")     \
   X(requests_received, "calls and streams that arrived here")            \
   X(requests_started, "of these, handed to a handler")                   \

@@ -171,6 +171,11 @@ pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_byte
   return pl_service_call(out, n->service, o, args, ops, user, why);
 }
 
+void pl_node_explain(pl_node *n, const pl_call_options *o, pl_bytes args, pl_explanation *out,
+                     pl_standing_fn *fn, void *user) {
+  pl_service_explain(n->service, o, args, out, fn, user);
+}
+
 pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
                           const pl_action_ops *ops, void *user) {
   return pl_service_add_action(n->service, name, o, ops, user);

@@ -185,11 +185,6 @@ static pl_err on_frame(pl_session *s, const pl_frame *f, void *user) {
   return c->peer != NULL ? c->peers->ops->on_frame(c->peer, s, f, c->peers->user) : PL_OK;
 }
 
-static void on_batch(pl_session *s, void *user) {
-  pl_conn *c = user;
-  if (c->peer != NULL) c->peers->ops->on_batch(c->peer, s, c->peers->user);
-}
-
 static void on_drained(pl_session *s, void *user) {
   pl_conn *c = user;
   if (c->peer != NULL) c->peers->ops->on_drained(c->peer, s, c->peers->user);
@@ -244,7 +239,6 @@ static const pl_session_ops session_ops = {
     .on_hello = on_hello,
     .on_up = on_up,
     .on_frame = on_frame,
-    .on_batch = on_batch,
     .on_drained = on_drained,
     .on_resumed = on_resumed,
     .on_down = on_down,

@@ -244,27 +244,20 @@ bool pl_flow_result(pl_flow *f, pl_bytes result) {
   return false;
 }
 
-static bool send_plain(pl_flow *f, uint8_t type, pl_bytes bytes) {
-  if (direct(f, bytes.len)) {
-    pl_session_send(f->lanes->session, type, f->flags, 0, f->label, bytes);
-    return true;
-  }
-  enqueue(f, &(body){.type = type}, (pl_bytes){0}, bytes);
-  return false;
-}
-
 bool pl_flow_error(pl_flow *f, const pl_failure *failure) {
   pl_buf *out = &f->lanes->scratch;
   pl_buf_clear(out);
-  if (pl_msg_error_encode(out, failure) == PL_OK) {
-    return send_plain(f, PL_FRAME_ERROR, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+  if (pl_msg_error_encode(out, failure) != PL_OK) {
+    pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for an error to send");
+    return false;
   }
-  pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for an error to send");
+  pl_bytes bytes = pl_bytes_of(pl_buf_data(out), pl_buf_len(out));
+  if (direct(f, bytes.len)) {
+    pl_session_send(f->lanes->session, PL_FRAME_ERROR, f->flags, 0, f->label, bytes);
+    return true;
+  }
+  enqueue(f, &(body){.type = PL_FRAME_ERROR}, (pl_bytes){0}, bytes);
   return false;
-}
-
-bool pl_flow_end(pl_flow *f) {
-  return send_plain(f, PL_FRAME_END, (pl_bytes){0});
 }
 
 pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes) {

@@ -37,8 +37,6 @@ bool pl_flow_call(pl_flow *f, pl_msg_call *head, pl_bytes args);  // sets head->
 bool pl_flow_item(pl_flow *f, pl_bytes item);
 bool pl_flow_result(pl_flow *f, pl_bytes result);
 bool pl_flow_error(pl_flow *f, const pl_failure *failure);
-// Short frames without credit; they keep their place in the order.
-bool pl_flow_end(pl_flow *f);
 
 // The other end grants more. PL_PROTOCOL when that is past PL_CREDIT_MAX.
 pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes);

@@ -28,7 +28,6 @@ typedef struct pl_peers_ops {
   // As pl_session_ops. `s` may be a retired one, and one that on_session never told: the other end
   // may have preferred it for a moment.
   pl_err (*on_frame)(pl_peer *p, pl_session *s, const pl_frame *f, void *user);
-  void (*on_batch)(pl_peer *p, pl_session *s, void *user);
   void (*on_drained)(pl_peer *p, pl_session *s, void *user);
   // `s` is gone with everything on it. `why` as in pl_session_ops.on_down.
   void (*on_session_down)(pl_peer *p, pl_session *s, pl_err why, const char *detail, void *user);

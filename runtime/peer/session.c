@@ -257,7 +257,6 @@ static size_t read_greeting(pl_session *s, pl_bytes in) {
 static size_t read_frames(pl_session *s, pl_bytes in, size_t used) {
   pl_bytes rest = {.data = in.data + used, .len = in.len - used, .owner = in.owner};
   used += pl_session_read(s, rest);
-  if (s->state == PL_SESSION_UP) s->ops->on_batch(s, s->user);
   return used;
 }
 

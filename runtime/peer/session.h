@@ -59,8 +59,6 @@ typedef struct pl_session_ops {
   // Any known frame but those of the handshake, the heartbeat and GOODBYE. The body has an owner
   // and may be kept. Not PL_OK closes the session with a GOODBYE of that error.
   pl_err (*on_frame)(pl_session *s, const pl_frame *f, void *user);
-  // All frames of one read were delivered.
-  void (*on_batch)(pl_session *s, void *user);
   // There is room again after pl_session_is_full.
   void (*on_drained)(pl_session *s, void *user);
   // It was SUSPENDED and goes on; there is room again.

@@ -159,7 +159,6 @@ static const pl_session_ops attempt_ops = {
     .on_hello = attempt_hello,
     .on_up = attempt_nothing,
     .on_frame = attempt_frame,
-    .on_batch = attempt_nothing,
     .on_drained = attempt_nothing,
     .on_resumed = attempt_nothing,
     .on_down = attempt_down,

@@ -122,7 +122,7 @@ static void rate(const pl_policy *p, pl_candidate *c, size_t n) {
 }
 
 // Fitness before the order of providers before that of regions.
-static int compare_rank(const pl_candidate *a, const pl_candidate *b) {
+int pl_balance_compare(const pl_candidate *a, const pl_candidate *b) {
   if (a->fitness != b->fitness) return a->fitness < b->fitness ? -1 : 1;
   if (a->group != b->group) return a->group < b->group ? -1 : 1;
   if (a->zone != b->zone) return a->zone < b->zone ? -1 : 1;
@@ -183,7 +183,7 @@ static uint64_t score_of(pl_strategy strategy, const pl_candidate *c, uint64_t h
 static size_t nth_peer(const pl_candidate *c, size_t n, const pl_candidate *best, uint64_t nth) {
   size_t i = 0;
   for (; i < n; i++) {
-    if (compare_rank(&c[i], best) == 0 && nth-- == 0) break;
+    if (pl_balance_compare(&c[i], best) == 0 && nth-- == 0) break;
   }
   return i;
 }
@@ -196,7 +196,7 @@ static bool is_before(const pl_candidate *a, const pl_candidate *b) {
 static size_t lowest(const pl_candidate *c, size_t n, const pl_candidate *best) {
   size_t found = n;
   for (size_t i = 0; i < n; i++) {
-    if (compare_rank(&c[i], best) != 0) continue;
+    if (pl_balance_compare(&c[i], best) != 0) continue;
     if (found == n || is_before(&c[i], &c[found])) found = i;
   }
   return found;
@@ -219,12 +219,12 @@ int pl_balance_choose(const pl_policy *p, pl_strategy strategy, pl_candidate *c,
   for (size_t i = 0; i < n; i++) {
     if (c[i].fitness >= PL_DRAINING_NOW) continue;
     c[i].score = score_of(strategy, &c[i], hash);
-    if (best == NULL || compare_rank(&c[i], best) < 0) best = &c[i];
+    if (best == NULL || pl_balance_compare(&c[i], best) < 0) best = &c[i];
   }
   if (best == NULL) return -1;
   size_t peers = 0;
   for (size_t i = 0; i < n; i++)
-    peers += compare_rank(&c[i], best) == 0;
+    peers += pl_balance_compare(&c[i], best) == 0;
   if (strategy == PL_STRATEGY_RANDOM)
     return (int)nth_peer(c, n, best, pl_random_below(random, peers));
   if (strategy == PL_STRATEGY_P2C) return (int)lower_of_two(c, n, best, peers, random);

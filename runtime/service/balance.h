@@ -7,42 +7,8 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/random.h"
+#include "perilune.h"
 #include "service/health.h"
-
-// X(name, text)
-#define PL_STRATEGIES(X)        \
-  X(LEAST, "least")             \
-  X(ROUND_ROBIN, "round_robin") \
-  X(RANDOM, "random")           \
-  X(WEIGHTED, "weighted")       \
-  X(P2C, "p2c")                 \
-  X(HASH, "hash")               \
-  X(LOCAL, "local")
-
-typedef enum pl_strategy {
-  PL_STRATEGY_UNSET,  // whoever else has a say
-#define X(name, text) PL_STRATEGY_##name,
-  PL_STRATEGIES(X)
-#undef X
-} pl_strategy;
-
-// PL_STRATEGY_UNSET when there is none of that name.
-pl_strategy pl_strategy_find(const char *name, size_t len);
-const char *pl_strategy_name(pl_strategy strategy);
-
-// What a caller wants. Views are borrowed.
-typedef struct pl_policy {
-  pl_strategy strategy;
-  bool keyed;  // `key` was given; else the arguments are the key
-  pl_bytes key;
-  // Patterns of names, or ids in 32 hexadecimal digits; none: any provider will do. The first that
-  // a provider matches is its rank; one that matches none takes no call.
-  const pl_bytes *providers;
-  size_t provider_count;
-  const pl_bytes *regions;  // in order of preference; elsewhere comes last
-  size_t region_count;
-  int retries;  // repeats, at most; negative: PL_RETRIES
-} pl_policy;
 
 // How fit a candidate is for the call; a lower one is better, from DRAINING on it is out of the
 // question.
@@ -88,6 +54,10 @@ typedef struct pl_candidate {
 // `pass`.
 int pl_balance_choose(const pl_policy *p, pl_strategy strategy, pl_candidate *c, size_t n,
                       uint64_t hash, pl_random *random);
+
+// Of two that are rated, below 0: `a` comes into question first; 0: it is the strategy that
+// decides.
+int pl_balance_compare(const pl_candidate *a, const pl_candidate *b);
 
 // Of a key; the same on every node.
 uint64_t pl_balance_hash(pl_bytes key);

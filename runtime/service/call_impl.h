@@ -1,7 +1,24 @@
-// The call itself: call_open.c opens it, calls.c moves it from there to its end.
+// The call itself: call_open.c opens it, calls.c moves it from there to its end, call_repeat.c
+// begins anew when an attempt has failed.
 #pragma once
 
 #include "service/channel.h"
+
+// What a call asks for. Views are borrowed, but for the arguments.
+typedef struct pl_order {
+  pl_bytes action, meta;
+  pl_bytes args;  // kept; without an owner they are in `room` of the call
+  const pl_policy *policy;
+  uint64_t deadline_us;
+  bool bound;  // to `only`
+  pl_id only;
+  bool traced;  // within `outer`
+  pl_trace outer;
+} pl_order;
+
+enum { PL_ORDER_ROOM = 128 };  // arguments that are kept without an allocation
+
+struct pl_tries;
 
 struct pl_call {
   pl_list node;  // in the channel's calls, or the free list
@@ -12,7 +29,9 @@ struct pl_call {
   uint64_t call_id;
   uint64_t idle_us;
   pl_bytes result;
-  pl_failure *failure;  // owned; NULL: none
+  pl_failure *failure;     // owned; NULL: none
+  pl_errand errand;        // the attempt under way
+  struct pl_tries *tries;  // owned; NULL before an attempt has failed
   pl_id callee;
   int codec;
   bool stream;
@@ -21,6 +40,8 @@ struct pl_call {
   bool flowing;    // a first item came
   bool gap_waits;  // the gap counts from when the consumer has taken what is there
   bool timing_out;
+  bool repeatable;  // `order` is there
+  bool idempotent;
 
   // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
   pl_flow flow;
@@ -28,8 +49,39 @@ struct pl_call {
   pl_trace trace;
   pl_timer timer;  // the deadline, then the gaps of a stream
   pl_work tidy;    // copies unread items out of the read slab at the end of the turn
+  pl_order order;  // if `repeatable`
+  uint8_t room[PL_ORDER_ROOM];
 };
 
 // calls.c
 pl_call *pl_call_new(pl_service *sv);  // zeroed up to `flow`
 void pl_call_on_deadline(pl_timer *t);
+// Takes it out of its channel: nothing arrives for it any more.
+void pl_call_detach(pl_call *c);
+// Ends it, or the attempt.
+void pl_call_fail(pl_call *c, const pl_failure *f);
+// Ends it for good.
+void pl_call_settle(pl_call *c, const pl_failure *f);
+
+// call_open.c
+typedef struct pl_turn_down {  // who is left out of a choice, at most PL_RETRIES_MAX + 1 each
+  pl_id refused[PL_RETRIES_MAX + 1], tried[PL_RETRIES_MAX + 1];
+  unsigned refused_count, tried_count;
+} pl_turn_down;
+
+// Chooses for `order` and checks the way there; NULL with the reason. Who has no room is added to
+// `out`, and another is chosen, `room` times at most.
+pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_turn_down *out,
+                         unsigned room, pl_failure *why);
+// Sends an attempt to the offer that was chosen.
+void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order);
+
+// call_repeat.c
+
+// An attempt failed: true when the call goes on with another one, now or a little later.
+bool pl_call_repeat(pl_call *c, const pl_failure *f);
+// What is known of the execution of the call as a whole, when its last attempt ended so.
+pl_outcome pl_call_outcome(const pl_call *c, pl_outcome last);
+// How often it was repeated, and the id of the first attempt; 0: this is the first.
+unsigned pl_call_attempt(const pl_call *c, uint64_t *first_call_id);
+void pl_call_forget_tries(pl_call *c);

@@ -1,9 +1,10 @@
 // Opening a call: who takes it, and its first frame.
 
-#include <stdio.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "service/call_impl.h"
+#include "service/choose.h"
 
 enum { BUSY_RETRY_MS = 100 };  // when the link may have room again: nobody knows
 
@@ -15,39 +16,17 @@ static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const cha
   return code;
 }
 
-static pl_err nobody_there(pl_service *sv, const pl_call_options *o, pl_failure *why) {
-  const pl_provider *p = o->node != NULL ? pl_service_provider(sv, o->node) : NULL;
-  if (o->node != NULL && (p == NULL || !p->reachable)) {
-    return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, "no path to the given node", o->action);
-  }
-  int len = (int)(o->action.len < PL_NAME_MAX ? o->action.len : PL_NAME_MAX);
-  const char *who =
-      o->node == NULL ? "no reachable node provides" : "the given node does not provide";
-  snprintf(sv->why_text, sizeof sv->why_text, "%s the action '%.*s'", who, len,
-           (const char *)o->action.data);
-  return refuse(why, PL_NOT_FOUND, PL_NOT_SENT, sv->why_text, o->action);
-}
-
-static pl_err choose(pl_service *sv, const pl_call_options *o, pl_offer **out, pl_failure *why) {
-  pl_entry *e = pl_directory_find(&sv->directory, o->action);
-  *out = e == NULL ? NULL : pl_directory_choose(e, o->node);
-  if (*out != NULL) return PL_OK;
-  if (e != NULL && pl_directory_drains(e, o->node))
-    return refuse(why, PL_DRAINING, PL_NOT_EXECUTED, NULL, o->action);
-  return nobody_there(sv, o, why);
-}
-
-static pl_err admit(const pl_channel *ch, const pl_call_options *o, pl_bytes args,
-                    pl_failure *why) {
+static pl_err admit(const pl_channel *ch, const pl_order *o, bool stream, pl_failure *why) {
+  if (ch == NULL) return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, NULL, o->action);
   size_t max = pl_session_message_max(ch->session);
-  if (max > 0 && args.len > max) {
+  if (max > 0 && o->args.len > max) {
     return refuse(why, PL_TOO_LARGE, PL_NOT_SENT, "the arguments are larger than max_message",
                   o->action);
   }
   if (ch->calls_open >= PL_CALLS_PER_LINK) {
     return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many calls in flight on the link", o->action);
   }
-  if (o->stream && ch->streams_out >= PL_STREAMS_PER_PEER) {
+  if (stream && ch->streams_out >= PL_STREAMS_PER_PEER) {
     return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many streams open to the node", o->action);
   }
   return PL_OK;
@@ -59,6 +38,31 @@ static uint32_t next_label(pl_channel *ch) {
     if (ch->next_label >= UINT32_MAX - 2) ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
   } while (pl_labels_find(&ch->calls, ch->next_label) != NULL);
   return ch->next_label;
+}
+
+pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_turn_down *out,
+                         unsigned room, pl_failure *why) {
+  pl_query q = {
+      .action = order->action,
+      .only = order->bound ? &order->only : NULL,
+      .policy = order->policy,
+      .args = order->args,
+      .refused = out->refused,
+      .tried = out->tried,
+      .tried_count = out->tried_count,
+  };
+  bool failed = false;
+  for (;; room--) {
+    pl_failure other;
+    q.refused_count = out->refused_count;
+    pl_offer *offer = pl_choose(sv, &q, failed ? &other : why);
+    if (offer == NULL) return NULL;
+    pl_err err = admit(offer->provider->channel, order, stream, why);
+    if (err == PL_OK) return offer;
+    if (err == PL_TOO_LARGE || room == 0) return NULL;
+    failed = true;
+    out->refused[out->refused_count++] = offer->provider->id;
+  }
 }
 
 // Remaining time in whole milliseconds, at least 1; 0 = none.
@@ -78,13 +82,73 @@ static void attach(pl_call *c, pl_channel *ch) {
   if (c->stream) ch->streams_out++;
 }
 
+void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
+  pl_service *sv = c->service;
+  c->call_id = ++sv->next_call_id;
+  c->callee = offer->provider->id;
+  pl_intake_init(&c->intake, c->stream ? PL_WINDOW_ITEMS : 0,
+                 c->stream ? PL_WINDOW_BYTES : PL_BODY_WINDOW, sv->config.message_max);
+  attach(c, offer->provider->channel);
+  pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(sv->loop));
+
+  pl_msg_call m = {
+      .call_id = c->call_id,
+      .action = order->action,
+      .timeout_ms = remaining_ms(sv->loop, order->deadline_us),
+      .stream = c->stream,
+      .window_items = c->stream ? PL_WINDOW_ITEMS : 0,
+      .window_bytes = c->stream ? PL_WINDOW_BYTES : 0,
+      .trace = pl_bytes_of(&order->outer, order->traced ? PL_TRACE_BYTES : 0),
+      .meta = order->meta,
+      .codec = (uint64_t)c->codec,
+      .idle_ms = c->idle_us / 1000,
+  };
+  m.attempt = pl_call_attempt(c, &m.first_call_id);
+  // All attempts are of one trace, each is a span of its own.
+  pl_trace first = c->trace;
+  const pl_trace *outer = order->traced ? &order->outer : m.attempt > 0 ? &first : NULL;
+  pl_trace_of(&c->trace, &sv->config.identity->id, c->call_id, outer);
+  pl_flow_call(&c->flow, &m, order->args);
+}
+
+// Keeps what a repeat would need, if there may be one.
+static void prepare_repeat(pl_call *c, const pl_offer *offer, const pl_order *order) {
+  const pl_policy *p = order->policy;
+  unsigned retries = p != NULL && p->limited ? p->retries : PL_RETRIES;
+  c->idempotent = offer->idempotent;
+  if (retries == 0 || (offer->entry->count < 2 && !offer->idempotent)) return;
+  c->order = *order;
+  if (order->args.owner == NULL && order->args.len <= PL_ORDER_ROOM) {
+    if (order->args.len > 0) memcpy(c->room, order->args.data, order->args.len);
+    c->order.args.data = c->room;
+    c->repeatable = true;
+  } else {
+    c->repeatable = pl_bytes_keep(&c->order.args, order->args);
+  }
+}
+
+static pl_order order_of(const pl_call_options *o, pl_bytes args) {
+  pl_order order = {
+      .action = o->action,
+      .meta = o->meta,
+      .args = args,
+      .policy = o->policy,
+      .deadline_us = o->deadline_us,
+      .bound = o->node != NULL,
+      .traced = o->outer != NULL,
+  };
+  if (o->node != NULL) order.only = *o->node;
+  if (o->outer != NULL) order.outer = *o->outer;
+  return order;
+}
+
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
                        const pl_call_ops *ops, void *user, pl_failure *why) {
-  pl_offer *offer;
-  pl_err err = choose(sv, o, &offer, why);
-  if (err != PL_OK) return err;
-  pl_channel *ch = offer->provider->channel;
-  if ((err = admit(ch, o, args, why)) != PL_OK) return err;
+  pl_order order = order_of(o, args);
+  pl_turn_down none;
+  none.refused_count = none.tried_count = 0;
+  pl_offer *offer = pl_call_choose(sv, &order, o->stream, &none, PL_RETRIES, why);
+  if (offer == NULL) return why->code;
   if (o->deadline_us <= pl_now_us(sv->loop)) {
     return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call",
                   o->action);
@@ -94,35 +158,24 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
   c->service = sv;
   c->ops = ops;
   c->user = user;
-  c->call_id = ++sv->next_call_id;
   c->idle_us = o->idle_us;
   c->codec = o->codec;
   c->stream = o->stream;
-  c->callee = offer->provider->id;
-  pl_intake_init(&c->intake, o->stream ? PL_WINDOW_ITEMS : 0,
-                 o->stream ? PL_WINDOW_BYTES : PL_BODY_WINDOW, sv->config.message_max);
-  pl_trace_of(&c->trace, &sv->config.identity->id, c->call_id, o->outer);
-  attach(c, ch);
-
-  pl_msg_call m = {
-      .call_id = c->call_id,
-      .action = o->action,
-      .timeout_ms = remaining_ms(sv->loop, o->deadline_us),
-      .stream = o->stream,
-      .window_items = o->stream ? PL_WINDOW_ITEMS : 0,
-      .window_bytes = o->stream ? PL_WINDOW_BYTES : 0,
-      .trace = pl_bytes_of(o->outer, o->outer != NULL ? PL_TRACE_BYTES : 0),
-      .meta = o->meta,
-      .codec = (uint64_t)o->codec,
-      .idle_ms = o->idle_us / 1000,
-  };
-  pl_flow_call(&c->flow, &m, args);
+  prepare_repeat(c, offer, &order);
+  pl_call_send(c, offer, &order);
   if (o->deadline_us != PL_NEVER) {
     pl_timer_start(&sv->loop->clock, &c->timer, o->deadline_us - pl_now_us(sv->loop),
                    pl_call_on_deadline);
   }
+  pl_budget_earn(&sv->budget);
   sv->loop->metrics.calls_opened++;
   sv->loop->metrics.calls_now++;
   *out = c;
   return PL_OK;
+}
+
+void pl_service_explain(pl_service *sv, const pl_call_options *o, pl_bytes args,
+                        pl_explanation *out, pl_standing_fn *fn, void *user) {
+  pl_query q = {.action = o->action, .only = o->node, .policy = o->policy, .args = args};
+  pl_choose_explain(sv, &q, out, fn, user);
 }

@@ -49,8 +49,7 @@ void pl_calls_free_all(pl_service *sv) {
 
 // Ending.
 
-// Takes the call out of its channel; nothing arrives for it any more.
-static void detach(pl_call *c) {
+void pl_call_detach(pl_call *c) {
   pl_channel *ch = c->channel;
   if (ch == NULL) return;
   c->channel = NULL;
@@ -65,29 +64,38 @@ static void detach(pl_call *c) {
 static void settle(pl_call *c) {
   assert(!c->settled);
   c->settled = true;
-  pl_metrics *m = &c->service->loop->metrics;
-  if (c->failure != NULL) {
-    m->calls_failed++;
+  pl_loop *loop = c->service->loop;
+  const pl_failure *f = c->failure;
+  if (f != NULL) {
+    loop->metrics.calls_failed++;
   } else {
-    m->calls_ok++;
+    loop->metrics.calls_ok++;
   }
-  m->calls_now--;
+  loop->metrics.calls_now--;
   pl_timer_stop(&c->timer);
-  detach(c);
+  pl_verdict verdict = f != NULL ? pl_verdict_of(f->code, f->outcome) : PL_VERDICT_GOOD;
+  pl_errand_end(&c->errand, pl_now_us(loop), verdict, !c->stream,
+                f != NULL ? f->retry_after_ms : 0);
+  pl_call_detach(c);
   if (c->ops->on_end != NULL) c->ops->on_end(c, c->user);
 }
 
-static void fail(pl_call *c, const pl_failure *f) {
+void pl_call_settle(pl_call *c, const pl_failure *f) {
   c->failure = pl_new(pl_failure);
   *c->failure = pl_failure_keep(f);
+  c->failure->outcome = pl_call_outcome(c, f->outcome);
   if (pl_id_is_zero(&c->failure->node)) c->failure->node = c->callee;
   c->failure->trace_id = c->trace.id;
   settle(c);
 }
 
+void pl_call_fail(pl_call *c, const pl_failure *f) {
+  if (!pl_call_repeat(c, f)) pl_call_settle(c, f);
+}
+
 static void fail_with(pl_call *c, pl_err code, pl_outcome outcome, const char *message) {
   pl_failure f = pl_failure_of(code, outcome, message);
-  fail(c, &f);
+  pl_call_fail(c, &f);
 }
 
 void pl_call_lost(pl_call *c, pl_err why, const char *detail) {
@@ -116,7 +124,7 @@ static void on_grace_over(pl_timer *t) {
 
 void pl_call_on_deadline(pl_timer *t) {
   pl_call *c = pl_container(t, pl_call, timer);
-  if (pl_flow_withdraw(&c->flow)) {
+  if (c->channel == NULL || pl_flow_withdraw(&c->flow)) {  // between two attempts, or in the first
     fail_with(c, PL_TIMEOUT, PL_NOT_SENT, "the deadline passed before the link took the call");
     return;
   }
@@ -185,7 +193,7 @@ static pl_err on_error(pl_call *c, const pl_frame *f) {
     fail_with(c, PL_TIMEOUT, began ? PL_UNKNOWN : PL_NOT_EXECUTED, NULL);
     return PL_OK;
   }
-  fail(c, &failure);
+  pl_call_fail(c, &failure);
   return PL_OK;
 }
 
@@ -278,10 +286,11 @@ int pl_call_codec(const pl_call *c) {
 void pl_call_free(pl_call *c, pl_err why) {
   pl_service *sv = c->service;
   if (!c->settled) {
-    if (!pl_flow_withdraw(&c->flow)) send_cancel(c, why);
+    if (c->channel != NULL && !pl_flow_withdraw(&c->flow)) send_cancel(c, why);
     sv->loop->metrics.calls_failed++;
     sv->loop->metrics.calls_now--;
-    detach(c);
+    pl_errand_end(&c->errand, pl_now_us(sv->loop), PL_VERDICT_NONE, false, 0);
+    pl_call_detach(c);
   }
   pl_timer_stop(&c->timer);
   pl_work_cancel(&c->tidy);
@@ -289,5 +298,7 @@ void pl_call_free(pl_call *c, pl_err why) {
   pl_bytes_drop(&c->result);
   if (c->failure != NULL) pl_failure_drop(c->failure);
   pl_free(c->failure);
+  pl_call_forget_tries(c);
+  if (c->repeatable) pl_bytes_drop(&c->order.args);
   call_recycle(sv, c);
 }

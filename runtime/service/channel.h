@@ -4,6 +4,8 @@
 #include "base/labels.h"
 #include "base/map.h"
 #include "peer/flow.h"
+#include "service/balance.h"
+#include "service/budget.h"
 #include "service/dedup.h"
 #include "service/directory.h"
 #include "service/intake.h"
@@ -54,6 +56,10 @@ struct pl_service {
   void (*closed)(void *user);
   void *closed_user;
   uint64_t next_call_id;
+  pl_budget budget;          // of repeats
+  pl_candidate *candidates;  // scratch of a choice
+  size_t candidate_cap;
+  uint64_t choices;
   size_t running;  // requests in handlers
   size_t waiting;
   size_t requests;                  // all that have not ended

@@ -8,42 +8,64 @@
 #include "wire/msgpack.h"
 
 void pl_provider_init(pl_provider *p, const pl_id *id, const char *name) {
-  *p = (pl_provider){.id = *id, .name = pl_strdup(name)};
+  *p = (pl_provider){.id = *id, .name = pl_strdup(name), .tally = pl_node_tally_new()};
   pl_list_init(&p->offers);
 }
 
 void pl_provider_fini(pl_provider *p) {
   assert(pl_list_empty(&p->offers));
+  pl_node_tally_drop(p->tally);
   pl_free(p->name);
+  pl_free(p->region);
+}
+
+static void set_text(char **text, const char *to, size_t len) {
+  if (*text != NULL && strlen(*text) == len && memcmp(*text, to, len) == 0) return;
+  pl_free(*text);
+  *text = pl_alloc(len + 1);
+  memcpy(*text, to, len);
 }
 
 void pl_provider_rename(pl_provider *p, const char *name, size_t len) {
-  if (strlen(p->name) == len && memcmp(p->name, name, len) == 0) return;
-  pl_free(p->name);
-  p->name = pl_alloc(len + 1);
-  memcpy(p->name, name, len);
+  set_text(&p->name, name, len);
+}
+
+void pl_provider_place(pl_provider *p, const char *region, size_t len) {
+  set_text(&p->region, region, len < PL_REGION_MAX ? len : PL_REGION_MAX);
 }
 
 void pl_directory_fini(pl_directory *d) {
   pl_map_fini(&d->entries);
 }
 
-// The attribute `serializer` decides the codec; anything unknown reads as MessagePack.
-static int codec_of(pl_bytes attributes) {
-  pl_mp_reader r = {attributes.data, attributes.data + attributes.len};
-  pl_mp_token t;
-  if (attributes.len == 0 || pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_MAP) return 0;
-  for (uint32_t pairs = t.len; pairs > 0; pairs--) {
-    if (pl_mp_read(&r, &t) != PL_OK) return 0;
-    bool match = t.kind == PL_MP_STR && t.len == 10 && memcmp(t.data, "serializer", 10) == 0;
-    if (match) {
-      return pl_mp_read(&r, &t) == PL_OK && t.kind == PL_MP_STR && t.len == 4 &&
-             memcmp(t.data, "json", 4) == 0;
-    }
-    if ((t.kind == PL_MP_ARRAY || t.kind == PL_MP_MAP) || pl_mp_skip(&r, PL_DEPTH_MAX) != PL_OK)
-      return 0;
+static bool is(const pl_mp_token *t, const char *text) {
+  return t->kind == PL_MP_STR && t->len == strlen(text) && memcmp(t->data, text, t->len) == 0;
+}
+
+// What concerns who calls; anything unknown, or of another type, is as if it were not said.
+static void read_attribute(pl_offer *o, const pl_mp_token *key, const pl_mp_token *v) {
+  if (is(key, "serializer")) o->codec = is(v, "json");
+  if (is(key, "idempotent")) o->idempotent = v->kind == PL_MP_BOOL && v->v.boolean;
+  if (is(key, "strategy") && v->kind == PL_MP_STR)
+    o->strategy = (uint8_t)pl_strategy_find((const char *)v->data, v->len);
+  if (is(key, "weight") && v->kind == PL_MP_INT && v->v.integer > 0)
+    o->weight = (uint16_t)(v->v.integer < PL_WEIGHT_MAX ? v->v.integer : PL_WEIGHT_MAX);
+}
+
+static void read_attributes(pl_offer *o) {
+  o->codec = 0;
+  o->idempotent = false;
+  o->strategy = PL_STRATEGY_UNSET;
+  o->weight = 0;
+  pl_mp_reader r = {o->attributes.data, o->attributes.data + o->attributes.len};
+  pl_mp_token map, key, v;
+  if (o->attributes.len == 0 || pl_mp_read(&r, &map) != PL_OK || map.kind != PL_MP_MAP) return;
+  for (uint32_t pairs = map.len; pairs > 0; pairs--) {
+    if (pl_mp_read(&r, &key) != PL_OK || key.kind != PL_MP_STR) return;
+    pl_mp_reader value = r;
+    if (pl_mp_skip(&r, PL_DEPTH_MAX) != PL_OK || pl_mp_read(&value, &v) != PL_OK) return;
+    read_attribute(o, &key, &v);
   }
-  return 0;
 }
 
 pl_entry *pl_directory_find(pl_directory *d, pl_bytes name) {
@@ -77,11 +99,13 @@ pl_offer *pl_directory_own(pl_directory *d, const pl_provider *p, pl_bytes name)
 static void offer_free(pl_directory *d, pl_offer *o) {
   pl_entry *e = o->entry;
   pl_list_remove(&o->in_entry);
+  e->count--;
   pl_list_remove(&o->in_provider);
   o->provider->offer_count--;
   pl_bytes_drop(&o->attributes);
+  if (o->tally != NULL) pl_tally_drop(o->tally);
   pl_free(o);
-  if (!pl_list_empty(&e->offers)) return;
+  if (e->count > 0) return;
   pl_map_remove_bytes(&d->entries, e->name, e->name_len);
   pl_free(e);
 }
@@ -98,12 +122,13 @@ pl_err pl_directory_offer(pl_directory *d, pl_provider *p, pl_bytes name, pl_byt
     o->provider = p;
     o->entry = entry_get(d, name);
     pl_list_push(&o->entry->offers, &o->in_entry);
+    o->entry->count++;
     pl_list_push(&p->offers, &o->in_provider);
     p->offer_count++;
   }
   pl_bytes_drop(&o->attributes);
   o->attributes = kept;
-  o->codec = codec_of(kept);
+  read_attributes(o);
   return PL_OK;
 }
 
@@ -119,31 +144,15 @@ void pl_directory_withdraw_all(pl_directory *d, pl_provider *p) {
     offer_free(d, pl_container(p->offers.next, pl_offer, in_provider));
 }
 
-static bool reachable(const pl_offer *o) {
-  return o->provider->channel != NULL && !o->provider->draining;
+pl_offer *pl_entry_first(pl_entry *e) {
+  return pl_container(e->offers.next, pl_offer, in_entry);
 }
 
-pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only) {
-  pl_offer *best = NULL;
-  for (pl_list *at = e->offers.next; at != &e->offers; at = at->next) {
-    pl_offer *o = pl_container(at, pl_offer, in_entry);
-    if (only != NULL && !pl_id_equal(&o->provider->id, only)) continue;
-    if (!reachable(o)) continue;
-    if (best == NULL || o->provider->channel->calls_open < best->provider->channel->calls_open)
-      best = o;
-  }
-  if (best != NULL && e->offers.prev != &best->in_entry) {
-    pl_list_remove(&best->in_entry);
-    pl_list_push(&e->offers, &best->in_entry);
-  }
-  return best;
+pl_offer *pl_entry_next(pl_entry *e, pl_offer *o) {
+  return o->in_entry.next == &e->offers ? NULL : pl_container(o->in_entry.next, pl_offer, in_entry);
 }
 
-bool pl_directory_drains(const pl_entry *e, const pl_id *only) {
-  for (const pl_list *at = e->offers.next; at != &e->offers; at = at->next) {
-    const pl_offer *o = pl_container(at, const pl_offer, in_entry);
-    if (only != NULL && !pl_id_equal(&o->provider->id, only)) continue;
-    if (o->provider->channel != NULL && o->provider->draining) return true;
-  }
-  return false;
+pl_tally *pl_offer_tally(pl_offer *o) {
+  if (o->tally == NULL) o->tally = pl_tally_new(o->provider->tally);
+  return o->tally;
 }

@@ -6,14 +6,17 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "perilune.h"
+#include "service/tally.h"
 
 struct pl_channel;
 
 // A node that may provide actions: any of the mesh, this one included.
 typedef struct pl_provider {
   pl_id id;
-  uint64_t epoch;  // of the start that is known of it
-  char *name;      // owned
+  uint64_t epoch;        // of the start that is known of it
+  char *name;            // owned
+  char *region;          // owned; NULL: none
+  pl_node_tally *tally;  // held
   // For new calls that go there directly; NULL: there is no link to it, or a better path.
   struct pl_channel *channel;
   pl_list offers;  // of pl_offer
@@ -32,11 +35,17 @@ typedef struct pl_offer {
   pl_provider *provider;
   struct pl_entry *entry;
   pl_bytes attributes;  // kept
-  int codec;
+  pl_tally *tally;      // held; NULL: never called from here
+  int codec;            // what follows is said in the attributes
+  bool idempotent;
+  uint8_t strategy;  // pl_strategy
+  uint16_t weight;   // 0: not said
 } pl_offer;
 
 typedef struct pl_entry {
   pl_list offers;
+  size_t count;   // of them
+  uint64_t pass;  // of PL_STRATEGY_WEIGHTED: where the line has come to
   size_t name_len;
   char name[];
 } pl_entry;
@@ -50,6 +59,8 @@ void pl_provider_init(pl_provider *p, const pl_id *id, const char *name);
 // Its offers must have been withdrawn.
 void pl_provider_fini(pl_provider *p);
 void pl_provider_rename(pl_provider *p, const char *name, size_t len);
+// Longer than PL_REGION_MAX is cut.
+void pl_provider_place(pl_provider *p, const char *region, size_t len);
 
 // Adds or replaces the offer. BUSY past PL_ACTIONS_PER_NODE, NO_MEMORY.
 pl_err pl_directory_offer(pl_directory *d, pl_provider *p, pl_bytes name, pl_bytes attributes);
@@ -62,8 +73,8 @@ pl_offer *pl_directory_own(pl_directory *d, const pl_provider *p, pl_bytes name)
 
 // NULL when nobody offers it.
 pl_entry *pl_directory_find(pl_directory *d, pl_bytes name);
-// The offer with the fewest calls in flight from here among those that can be reached; equals take
-// turns. With `only`, of that node. NULL when there is none.
-pl_offer *pl_directory_choose(pl_entry *e, const pl_id *only);
-// Whether there would be one if nobody were draining.
-bool pl_directory_drains(const pl_entry *e, const pl_id *only);
+pl_offer *pl_entry_first(pl_entry *e);
+// NULL after the last.
+pl_offer *pl_entry_next(pl_entry *e, pl_offer *o);
+// What calls to it have shown; made with the first question.
+pl_tally *pl_offer_tally(pl_offer *o);

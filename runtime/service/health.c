@@ -10,10 +10,9 @@ enum {
 };
 
 pl_verdict pl_verdict_of(pl_err code, pl_outcome outcome) {
-  if (code == PL_OK) return PL_VERDICT_GOOD;
-  if (code == PL_PEER_LOST || code == PL_NO_ROUTE || code == PL_PROTOCOL) return PL_VERDICT_FAILURE;
-  if (outcome == PL_EXECUTED) return PL_VERDICT_GOOD;
-  if (code == PL_TIMEOUT) return PL_VERDICT_FAILURE;
+  if (code == PL_OK || outcome == PL_EXECUTED) return PL_VERDICT_GOOD;
+  if (code == PL_PEER_LOST || code == PL_NO_ROUTE || code == PL_TIMEOUT || code == PL_PROTOCOL)
+    return PL_VERDICT_FAILURE;
   if (code == PL_BUSY) return PL_VERDICT_BUSY;
   return PL_VERDICT_NONE;
 }

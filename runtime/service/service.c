@@ -32,10 +32,6 @@ static pl_err local_frame(pl_session *s, const pl_frame *f, void *user) {
   return pl_channel_frame(pl_session_data(s), f);
 }
 
-static void local_batch(pl_session *s, void *user) {
-  (void)s, (void)user;
-}
-
 static void local_drained(pl_session *s, void *user) {
   (void)user;
   pl_channel *ch = pl_session_data(s);
@@ -70,7 +66,6 @@ static const pl_session_ops local_ops = {
     .on_hello = accept_self,
     .on_up = local_up,
     .on_frame = local_frame,
-    .on_batch = local_batch,
     .on_drained = local_drained,
     .on_resumed = local_drained,
     .on_down = local_down,
@@ -99,6 +94,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->busy_actions);
   pl_list_init(&sv->orphans);
   pl_dedup_init(&sv->dedup);
+  pl_budget_init(&sv->budget, pl_now_us(sv->loop));
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
   open_local(sv);
@@ -130,6 +126,7 @@ void pl_service_free(pl_service *sv) {
   pl_directory_fini(&sv->directory);
   pl_timer_stop(&sv->expiry);
   pl_dedup_fini(&sv->dedup);
+  pl_free(sv->candidates);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
   pl_free(sv);

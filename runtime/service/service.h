@@ -15,6 +15,7 @@ typedef struct pl_service_config {
   pl_identity *identity;  // outlives the service
   int64_t max_concurrency, max_queue;
   size_t message_max;
+  pl_strategy strategy;  // of calls and actions that name none
   // The directory or a neighbour's part in it changed.
   void (*on_change)(void *user);
   // The last circuit of a session ended.
@@ -61,3 +62,6 @@ int pl_service_codec(pl_service *sv, pl_bytes action);
 // As pl_node_call.
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
                        const pl_call_ops *ops, void *user, pl_failure *why);
+// As pl_node_explain.
+void pl_service_explain(pl_service *sv, const pl_call_options *o, pl_bytes args,
+                        pl_explanation *out, pl_standing_fn *fn, void *user);

@@ -75,6 +75,20 @@ function Net:wait(done, what)
   end
 end
 
+--- Waits for the end of a link; returns its code and detail.
+---@param e spec.End
+function Net:wait_closed(e)
+  self:wait(function() return e.closed end, 'the end of a link')
+  return e.closed, e.detail
+end
+
+--- Waits until a dialled link is open.
+---@param e spec.End
+function Net:wait_open(e)
+  self:wait(function() return #e.events > 0 end, 'a connection')
+  if e.events[1] ~= 'open' or #e.events > 1 then error('it came to: ' .. table.concat(e.events, ' '), 2) end
+end
+
 --- Lets the loop run for so long.
 function Net:run(seconds)
   if self.virtual then return self.world:step(seconds) end

@@ -89,7 +89,7 @@ End.__index = End
 local function new_end(hooks)
   local e = setmetatable({ events = {}, frames = {}, hooks = hooks or {} }, End)
   e.handler = function(event, ...)
-    if event ~= 'batch' then e.events[#e.events + 1] = event end
+    e.events[#e.events + 1] = event
     if event == 'hello' then e.hello = ... end
     if event == 'frame' then
       local type, label, body, owned = ...

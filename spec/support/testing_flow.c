@@ -91,7 +91,6 @@ static const pl_session_ops session_ops = {
     .on_hello = on_hello,
     .on_up = on_nothing,
     .on_frame = on_frame,
-    .on_batch = on_nothing,
     .on_drained = on_drained,
     .on_resumed = on_drained,
     .on_down = on_down,
@@ -228,11 +227,6 @@ static int flow_result(lua_State *L) {
 static int flow_error(lua_State *L) {
   pl_failure f = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, luaL_checkstring(L, 2));
   lua_pushboolean(L, pl_flow_error(check_flow(L), &f));
-  return 1;
-}
-
-static int flow_finish(lua_State *L) {
-  lua_pushboolean(L, pl_flow_end(check_flow(L)));
   return 1;
 }
 
@@ -382,17 +376,11 @@ void testing_open_flow(lua_State *L) {
       {"up", world_up},     {"free", world_free},     {NULL, NULL},
   };
   static const luaL_Reg flow_methods[] = {
-      {"call", flow_call},
-      {"item", flow_item},
-      {"result", flow_result},
-      {"error", flow_error},
-      {"finish", flow_finish},
-      {"control", flow_control},
-      {"grant", flow_grant},
-      {"withdraw", flow_withdraw},
-      {"info", flow_info},
-      {"close", flow_close},
-      {NULL, NULL},
+      {"call", flow_call},         {"item", flow_item},
+      {"result", flow_result},     {"error", flow_error},
+      {"control", flow_control},   {"grant", flow_grant},
+      {"withdraw", flow_withdraw}, {"info", flow_info},
+      {"close", flow_close},       {NULL, NULL},
   };
   static const luaL_Reg intake_methods[] = {
       {"frame", intake_frame},

@@ -100,7 +100,7 @@ static pl_err on_frame(pl_peer *p, pl_session *s, const pl_frame *f, void *user)
   return PL_OK;
 }
 
-static void on_batch(pl_peer *p, pl_session *s, void *user) {
+static void on_drained(pl_peer *p, pl_session *s, void *user) {
   (void)p, (void)s, (void)user;
 }
 
@@ -132,8 +132,7 @@ static size_t circuits(pl_session *s, void *user) {
 static const pl_peers_ops peers_ops = {
     .on_session = on_session,
     .on_frame = on_frame,
-    .on_batch = on_batch,
-    .on_drained = on_batch,
+    .on_drained = on_drained,
     .on_session_down = on_session_down,
     .on_state = on_state,
     .circuits = circuits,

@@ -64,11 +64,6 @@ static pl_err on_frame(pl_session *p, const pl_frame *f, void *user) {
   return err;
 }
 
-static void on_batch(pl_session *p, void *user) {
-  (void)p;
-  event(user, "batch");
-}
-
 static void on_drained(pl_session *p, void *user) {
   (void)p;
   event(user, "drained");
@@ -100,7 +95,6 @@ static const pl_session_ops session_ops = {
     .on_hello = on_hello,
     .on_up = on_up,
     .on_frame = on_frame,
-    .on_batch = on_batch,
     .on_drained = on_drained,
     .on_resumed = on_resumed,
     .on_down = on_down,

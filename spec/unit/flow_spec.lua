@@ -1,7 +1,7 @@
 local testing = require 'perilune.testing'
 local flow, wire, mem, base = testing.flow, testing.wire, testing.base.mem, testing.base
 
-local CALL, BODY, DATA, END, RESULT, ERROR, CREDIT, CANCEL = 32, 33, 34, 35, 36, 37, 38, 39
+local CALL, BODY, DATA, RESULT, ERROR, CREDIT, CANCEL = 32, 33, 34, 36, 37, 38, 39
 local MORE, CALLEE = 1, 16
 local FRAGMENT = 16384
 
@@ -152,8 +152,8 @@ describe('a flow', function()
     f:close()
   end)
 
-  it('keeps items, results, errors and ends in order', function()
-    for last, type in pairs { result = RESULT, error = ERROR, finish = END } do
+  it('keeps items, results and errors in order', function()
+    for last, type in pairs { result = RESULT, error = ERROR } do
       local f = world:flow(2, CALLEE)
       f:item 'one'
       f:item 'two'

@@ -52,16 +52,6 @@ describe('a session', function()
       end
     end)
 
-    it('tells the end of each read', function()
-      local batches = 0
-      local a = net:pair(nil, nil, nil, { batch = function() batches = batches + 1 end })
-      net:advance(0)
-      batches = 0
-      for i = 1, 10 do a.session:send(types.CALL, i, '') end
-      net:advance(0)
-      assert.equal(1, batches)
-    end)
-
     it('counts frames', function()
       local a, b = net:pair()
       net:advance(0)
@@ -123,7 +113,7 @@ describe('a session', function()
     end)
 
     it('can be closed by every callback', function()
-      for _, event in ipairs { 'hello', 'up', 'frame', 'batch' } do
+      for _, event in ipairs { 'hello', 'up', 'frame' } do
         local a, b = net:pair(nil, nil, { [event] = function(e)
           if e:state() == 'up' or event == 'hello' then e.session:close('OK', event) end
         end })

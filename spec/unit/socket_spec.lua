@@ -1,6 +1,7 @@
 --- runtime/link: what only sockets do.
 
 local links = require 'spec.support.links'
+local machine = require 'spec.support.machine'
 local process = require 'spec.support.process'
 local sys = require('perilune.testing').link
 
@@ -12,16 +13,6 @@ local net
 before_each(function() net = links.new() end)
 after_each(function() net:finish() end)
 
-local function wait_closed(e)
-  net:wait(function() return e.closed end, 'the end of a link')
-  return e.closed, e.detail
-end
-
-local function wait_open(e)
-  net:wait(function() return #e.events > 0 end, 'a connection')
-  assert.same({ 'open' }, e.events)
-end
-
 describe('a TCP listener', function()
   it('tells the port that the system chose', function()
     local l = net:listen 'tcp://127.0.0.1:0'
@@ -29,11 +20,17 @@ describe('a TCP listener', function()
     assert.equal('tcp://127.0.0.1:' .. l.port, l.url)
   end)
 
+  it('on * takes IPv4', function()
+    local l = net:listen 'tcp://*:0'
+    net:wait_open(net:dial('tcp://127.0.0.1:' .. l.port))
+  end)
+
   it('on * takes IPv4 and IPv6', function()
+    if not machine.has_ipv6() then pending 'needs IPv6' end
     local l = net:listen 'tcp://*:0'
     assert.equal('tcp://*:' .. l.port, l.url)
-    wait_open(net:dial('tcp://127.0.0.1:' .. l.port))
-    wait_open(net:dial('tcp://[::1]:' .. l.port))
+    net:wait_open(net:dial('tcp://127.0.0.1:' .. l.port))
+    net:wait_open(net:dial('tcp://[::1]:' .. l.port))
     net:wait(function() return #l.accepted == 2 end, 'both')
     assert.equal('tcp://127.0.0.1', l.accepted[1].link:info().remote:match '^(.*):')
     assert.equal('tcp://[::1]', l.accepted[2].link:info().remote:match '^(.*):')
@@ -41,7 +38,7 @@ describe('a TCP listener', function()
 
   it('on localhost is reached by that name', function()
     local l = net:listen 'tcp://localhost:0'
-    wait_open(net:dial('tcp://localhost:' .. l.port))
+    net:wait_open(net:dial('tcp://localhost:' .. l.port))
   end)
 
   it('refuses names, foreign addresses and ports in use with a clear text', function()
@@ -133,7 +130,7 @@ describe('without descriptors', function()
     net:run(0.01)
     exhaust(0)
     for _, l in ipairs { tcp, unix } do
-      local code, detail = wait_closed(net:dial(l.url))
+      local code, detail = net:wait_closed(net:dial(l.url))
       assert.equal('CONNECT_FAILED', code)
       assert.equal('too many open files', detail)
     end
@@ -185,18 +182,18 @@ describe('socket options', function()
 
   it('bind a dial to a local address', function()
     local l = net:listen 'tcp://127.0.0.1:0'
-    wait_open(net:dial(l.url .. '?bind=127.0.0.7'))
+    net:wait_open(net:dial(l.url .. '?bind=127.0.0.7'))
     assert.equal('tcp://127.0.0.7', l.accepted[1].link:info().remote:match '^(.*):')
-    local code, detail = wait_closed(net:dial(l.url .. '?bind=192.0.2.1'))
+    local code, detail = net:wait_closed(net:dial(l.url .. '?bind=192.0.2.1'))
     assert.equal('CONNECT_FAILED', code)
     assert.equal('address not available', detail)
-    assert.equal('CONNECT_FAILED', (wait_closed(net:dial(l.url .. '?bind=::1'))))
+    assert.equal('CONNECT_FAILED', (net:wait_closed(net:dial(l.url .. '?bind=::1'))))
   end)
 end)
 
 describe('a TCP dial', function()
   it('is refused where nobody listens', function()
-    local code, detail = wait_closed(net:dial('tcp://127.0.0.1:' .. process.free_port()))
+    local code, detail = net:wait_closed(net:dial('tcp://127.0.0.1:' .. process.free_port()))
     assert.equal('CONNECT_FAILED', code)
     assert.equal('connection refused', detail)
   end)
@@ -207,8 +204,9 @@ describe('a TCP dial', function()
   end)
 
   it('tries the addresses of a name in turn', function()
+    if not machine.has_ipv6() then pending 'needs IPv6' end
     local l = net:listen 'tcp://[::1]:0'
-    wait_open(net:dial('tcp://localhost:' .. l.port)) -- 127.0.0.1 refuses
+    net:wait_open(net:dial('tcp://localhost:' .. l.port)) -- 127.0.0.1 refuses
   end)
 
   it('fails for a name that does not exist, without stopping the loop', function()
@@ -216,7 +214,7 @@ describe('a TCP dial', function()
     local echo, server = net:connect 'tcp://127.0.0.1:0'
     echo.link:write 'meanwhile'
     net:wait(function() return server:text() == 'meanwhile' end, 'other links')
-    assert.equal('CONNECT_FAILED', (wait_closed(client)))
+    assert.equal('CONNECT_FAILED', (net:wait_closed(client)))
     assert.is_true(#client.detail > 0)
   end)
 
@@ -225,7 +223,7 @@ describe('a TCP dial', function()
       local client = net:dial 'tcp://no-such-host.invalid:1'
       for _ = 1, turns do net.world:step(0) end
       if client.link:is_open() then client.link:abort('TIMEOUT', 'too long') end
-      wait_closed(client)
+      net:wait_closed(client)
     end
     net:run(0.2) -- the look-up ends by itself
   end)
@@ -254,7 +252,7 @@ describe('a link over TCP', function()
     accept_raw()
     sys.socket_send(fd, 'last words')
     sys.socket_shutdown(fd)
-    assert.equal('OK', (wait_closed(server)))
+    assert.equal('OK', (net:wait_closed(server)))
     assert.equal('last words', server:text())
     sys.socket_close(fd)
   end)
@@ -262,7 +260,7 @@ describe('a link over TCP', function()
   it('is lost when the other end resets it', function()
     accept_raw()
     sys.socket_close(fd, true)
-    local code, detail = wait_closed(server)
+    local code, detail = net:wait_closed(server)
     assert.equal('PEER_LOST', code)
     assert.equal('connection reset by peer', detail)
   end)
@@ -270,7 +268,7 @@ describe('a link over TCP', function()
   it('resets the other end when it is aborted', function()
     accept_raw()
     server.link:abort('PROTOCOL', 'nonsense')
-    wait_closed(server)
+    net:wait_closed(server)
     assert.has_error(function()
       for _ = 1, 100 do
         sys.socket_receive(fd)
@@ -288,7 +286,7 @@ describe('a link over TCP', function()
       server.link:write(('x'):rep(10000), true)
       net:run(0.002)
     end
-    wait_closed(server)
+    net:wait_closed(server)
   end)
 
   it('goes on reading while it cannot write', function()
@@ -301,7 +299,7 @@ describe('a link over TCP', function()
       net:wait(function() return server.count == i * 14 end, 'the bytes')
     end
     sys.socket_close(fd, true)
-    assert.equal('PEER_LOST', (wait_closed(server)))
+    assert.equal('PEER_LOST', (net:wait_closed(server)))
   end)
 
   it('waits for an end that reads slowly, then goes on', function()
@@ -316,7 +314,7 @@ describe('a link over TCP', function()
     end
     assert.is_true(table.concat(got) == all)
     sys.socket_close(fd)
-    assert.equal('OK', (wait_closed(server)))
+    assert.equal('OK', (net:wait_closed(server)))
   end)
 
   it('closes within about a second when the other end never does', function()
@@ -324,7 +322,7 @@ describe('a link over TCP', function()
     server.link:write 'bye'
     server.link:close()
     local before = process.now()
-    assert.equal('OK', (wait_closed(server)))
+    assert.equal('OK', (net:wait_closed(server)))
     assert.is_true(process.now() - before < 2)
     sys.socket_close(fd)
   end)

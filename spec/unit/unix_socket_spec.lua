@@ -2,22 +2,13 @@
 
 local lfs = require 'lfs'
 local links = require 'spec.support.links'
+local machine = require 'spec.support.machine'
 local process = require 'spec.support.process'
 local sys = require('perilune.testing').link
 
 local net
 before_each(function() net = links.new() end)
 after_each(function() net:finish() end)
-
-local function wait_closed(e)
-  net:wait(function() return e.closed end, 'the end of a link')
-  return e.closed, e.detail
-end
-
-local function wait_open(e)
-  net:wait(function() return #e.events > 0 end, 'a connection')
-  assert.same({ 'open' }, e.events)
-end
 
 describe('a Unix listener', function()
   local dir, path
@@ -112,7 +103,7 @@ describe('a Unix listener', function()
     local back = lfs.currentdir()
     assert(lfs.chdir(dir))
     local l = net:listen 'unix://here.sock'
-    wait_open(net:dial 'unix://here.sock')
+    net:wait_open(net:dial 'unix://here.sock')
     assert(lfs.chdir(back))
     assert.equal('socket', mode_of(dir .. '/here.sock'))
     l:close()
@@ -163,8 +154,7 @@ describe('a Unix listener', function()
 
   it('knows the user at the other end', function()
     local client, server = net:connect('unix://' .. path)
-    local id <close> = io.popen 'id -u'
-    local uid = tonumber(id:read 'l')
+    local uid = machine.uid()
     assert.equal(uid, client.link:info().peer_uid)
     assert.equal(uid, server.link:info().peer_uid)
     assert.equal('unix://' .. path, server.link:info().remote)
@@ -177,7 +167,7 @@ describe('a Unix dial', function()
     sys.socket_close(sys.socket_unix(dir .. '/stale'))
     local cases = { none = 'no such file or directory', file = 'connection refused', stale = 'connection refused' }
     for name, expected in pairs(cases) do
-      local code, detail = wait_closed(net:dial('unix://' .. dir .. '/' .. name))
+      local code, detail = net:wait_closed(net:dial('unix://' .. dir .. '/' .. name))
       assert.equal('CONNECT_FAILED', code)
       assert.equal(expected, detail)
     end
@@ -193,6 +183,6 @@ describe('a Unix dial', function()
     client.link:abort()
     sys.socket_close(waiting)
     sys.socket_close(fd)
-    assert.equal('OK', (wait_closed(client)))
+    assert.equal('OK', (net:wait_closed(client)))
   end)
 end)
