@@ -35,13 +35,15 @@ enum {
   PL_SUN_PATH_MAX = 107,  // sizeof sun_path - 1
 
   // circuits
-  PL_CALLS_PER_LINK = 16384,   // calls in flight one way; the next is BUSY
-  PL_STREAMS_PER_PEER = 1000,  // streams one way; the next is BUSY
-  PL_WINDOW_ITEMS = 1024,      // first window of a stream
+  PL_CALLS_PER_LINK = 16384,    // calls in flight one way; the next is BUSY
+  PL_RELAYED_PER_LINK = 16384,  // calls of others that come in on a link; the next is BUSY
+  PL_JOURNEY_ROOM = 64,         // bytes of the first frame of a call that are left to relays
+  PL_HOPS_MAX = 16,             // links that a call may travel
+  PL_STREAMS_PER_PEER = 1000,   // streams one way; the next is BUSY
+  PL_WINDOW_ITEMS = 1024,       // first window of a stream
   PL_WINDOW_BYTES = 256 * 1024,
   PL_BODY_WINDOW = 64 * 1024,  // bytes of one body before the receiver grants more
   PL_CREDIT_MAX = 1 << 30,     // credit that a peer may hold; more is a protocol error
-  PL_TOMBSTONES_MAX = 1024,    // cancels remembered before their call arrives
 
   // directory
   PL_ACTIONS_PER_NODE = 10000,

@@ -44,6 +44,12 @@
   X(requests_repeated, "of these, repeats of one whose answer they get") \
   X(requests_now, "of these, not ended yet")                             \
   X(requests_queued_now, "of these, waiting for a free slot")            \
+  X(relays_opened, "calls and streams of others passed on")              \
+  X(relays_refused, "of others, not passed on: no path, or a bound")     \
+  X(relays_lost, "relayed calls that ended with the path")               \
+  X(relays_broken, "relayed calls ended by a broken protocol")           \
+  X(relays_now, "relayed calls, not ended yet")                          \
+  X(relay_bytes_now, "bytes of relayed calls waiting for a link")        \
   X(chunks_sent, "stream items sent")                                    \
   X(chunks_received, "stream items received")                            \
   X(credit_waits, "times a producer waited for credit")                  \

@@ -6,7 +6,10 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { HEAD_MAX = 8 };  // length in front of a body: LEB128 of an item, total of a result
+enum {
+  HEAD_MAX = 8,  // length in front of a body: LEB128 of an item, total of a result
+  CALL_MAX = PL_FRAGMENT_MAX - PL_JOURNEY_ROOM,
+};
 
 typedef struct body {
   pl_list node;
@@ -38,7 +41,8 @@ static bool may_write(const pl_flow *f, const body *b) {
 // What the next frame of `b` may carry of its payload.
 static size_t allowance(const pl_flow *f, const body *b) {
   size_t head = b->started ? 0 : b->head_len;
-  size_t room = PL_FRAGMENT_MAX - head - (b->started ? 0 : b->map.len);
+  size_t room = PL_FRAGMENT_MAX - head;
+  if (!b->started && b->map.len > 0) room = CALL_MAX - b->map.len;
   if (!b->started && !b->metered) return room;
   size_t credit = (size_t)f->credit_bytes - head;
   return credit < room ? credit : room;
@@ -160,7 +164,7 @@ bool pl_flow_call(pl_flow *f, pl_msg_call *head, pl_bytes args) {
   pl_buf *map = &f->lanes->scratch;
   pl_buf_clear(map);
   if (pl_msg_call_encode(map, head) != PL_OK) goto no_memory;
-  if (pl_buf_len(map) + args.len > PL_FRAGMENT_MAX) {
+  if (pl_buf_len(map) + args.len > CALL_MAX) {
     pl_buf_clear(map);
     head->body_len = args.len;
     if (pl_msg_call_encode(map, head) != PL_OK) goto no_memory;

@@ -35,6 +35,7 @@ struct pl_call {
   pl_id callee;
   int codec;
   bool stream;
+  bool routed;  // to a node behind the neighbour
   bool settled;
   bool expecting;  // the consumer waits
   bool flowing;    // a first item came

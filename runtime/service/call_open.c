@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "service/call_impl.h"
 #include "service/choose.h"
+#include "wire/msgpack.h"
 
 enum { BUSY_RETRY_MS = 100 };  // when the link may have room again: nobody knows
 
@@ -16,9 +17,16 @@ static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const cha
   return code;
 }
 
-static pl_err admit(const pl_channel *ch, const pl_order *o, bool stream, pl_failure *why) {
+// NULL: there is no path to it now.
+static pl_channel *channel_to(pl_service *sv, const pl_provider *p) {
+  return p->channel != NULL ? p->channel : pl_service_path(sv, &p->id, NULL);
+}
+
+// How large a value a node takes is known of neighbours only.
+static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool stream,
+                    pl_failure *why) {
   if (ch == NULL) return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, NULL, o->action);
-  size_t max = pl_session_message_max(ch->session);
+  size_t max = routed ? 0 : pl_session_message_max(ch->session);
   if (max > 0 && o->args.len > max) {
     return refuse(why, PL_TOO_LARGE, PL_NOT_SENT, "the arguments are larger than max_message",
                   o->action);
@@ -30,14 +38,6 @@ static pl_err admit(const pl_channel *ch, const pl_order *o, bool stream, pl_fai
     return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many streams open to the node", o->action);
   }
   return PL_OK;
-}
-
-static uint32_t next_label(pl_channel *ch) {
-  do {
-    ch->next_label += 2;
-    if (ch->next_label >= UINT32_MAX - 2) ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
-  } while (pl_labels_find(&ch->calls, ch->next_label) != NULL);
-  return ch->next_label;
 }
 
 pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_turn_down *out,
@@ -57,7 +57,8 @@ pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_
     q.refused_count = out->refused_count;
     pl_offer *offer = pl_choose(sv, &q, failed ? &other : why);
     if (offer == NULL) return NULL;
-    pl_err err = admit(offer->provider->channel, order, stream, why);
+    const pl_provider *to = offer->provider;
+    pl_err err = admit(channel_to(sv, to), to->channel == NULL, order, stream, why);
     if (err == PL_OK) return offer;
     if (err == PL_TOO_LARGE || room == 0) return NULL;
     failed = true;
@@ -74,23 +75,32 @@ static uint64_t remaining_ms(const pl_loop *loop, uint64_t deadline_us) {
 
 static void attach(pl_call *c, pl_channel *ch) {
   c->channel = ch;
-  pl_flow_init(&c->flow, &ch->lanes, next_label(ch), PL_LANE_NORMAL);
-  c->flow.credit_bytes = pl_session_body_window(ch->session);
+  pl_flow_init(&c->flow, &ch->lanes, pl_channel_next_label(ch), PL_LANE_NORMAL);
+  c->flow.credit_bytes = c->routed ? PL_BODY_WINDOW : pl_session_body_window(ch->session);
   pl_labels_put(&ch->calls, c->flow.label, c);
   pl_list_push(&ch->call_list, &c->node);
   ch->calls_open++;
   if (c->stream) ch->streams_out++;
 }
 
+// The keys that a relay needs.
+static void set_out(pl_msg_call *m, const pl_id *to, uint8_t *destination) {
+  const uint8_t *end = pl_mp_put_bin(destination, to->bytes, sizeof to->bytes);
+  m->destination = pl_bytes_of(destination, (size_t)(end - destination));
+  m->hops_left = PL_HOPS_MAX;
+}
+
 void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
   pl_service *sv = c->service;
   c->call_id = ++sv->next_call_id;
   c->callee = offer->provider->id;
+  c->routed = offer->provider->channel == NULL;
   pl_intake_init(&c->intake, c->stream ? PL_WINDOW_ITEMS : 0,
                  c->stream ? PL_WINDOW_BYTES : PL_BODY_WINDOW, sv->config.message_max);
-  attach(c, offer->provider->channel);
+  attach(c, channel_to(sv, offer->provider));
   pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(sv->loop));
 
+  uint8_t destination[PL_MP_TOKEN_MAX + sizeof(pl_id)];
   pl_msg_call m = {
       .call_id = c->call_id,
       .action = order->action,
@@ -108,6 +118,7 @@ void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
   pl_trace first = c->trace;
   const pl_trace *outer = order->traced ? &order->outer : m.attempt > 0 ? &first : NULL;
   pl_trace_of(&c->trace, &sv->config.identity->id, c->call_id, outer);
+  if (c->routed) set_out(&m, &c->callee, destination);
   pl_flow_call(&c->flow, &m, order->args);
 }
 

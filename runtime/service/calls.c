@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/call_impl.h"
+#include "service/relay.h"
 
 enum { TIMEOUT_GRACE_US = 10000 };  // within the accuracy promised for timeouts
 
@@ -189,10 +190,20 @@ static pl_err on_error(pl_call *c, const pl_frame *f) {
   pl_err err = pl_msg_error_decode(&failure, f->body);
   if (err != PL_OK) return err;
   if (c->timing_out) {
-    bool began = failure.outcome != PL_NOT_EXECUTED;
-    fail_with(c, PL_TIMEOUT, began ? PL_UNKNOWN : PL_NOT_EXECUTED, NULL);
+    bool began = failure.outcome == PL_UNKNOWN || failure.outcome == PL_EXECUTED;
+    fail_with(c, PL_TIMEOUT, began ? PL_UNKNOWN : failure.outcome, NULL);
     return PL_OK;
   }
+  pl_call_fail(c, &failure);
+  return PL_OK;
+}
+
+static pl_err on_path_lost(pl_call *c, const pl_frame *f) {
+  pl_msg_path_lost m;
+  pl_err err = pl_msg_path_lost_decode(&m, f->body);
+  if (err != PL_OK) return err;
+  pl_failure failure = pl_failure_of(PL_PEER_LOST, PL_UNKNOWN, "the path broke behind a relay");
+  failure.node = m.node;
   pl_call_fail(c, &failure);
   return PL_OK;
 }
@@ -226,20 +237,13 @@ static pl_err on_body(pl_call *c, const pl_frame *f) {
   return PL_OK;
 }
 
-pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
-  pl_call *c = pl_labels_find(&ch->calls, f->label);
-  if (c == NULL) {
-    pl_metrics *m = &ch->service->loop->metrics;
-    m->frames_stale++;
-    if (f->type == PL_FRAME_RESULT) m->replies_late++;
-    return PL_OK;
-  }
+static pl_err take_frame(pl_call *c, const pl_frame *f) {
   switch (f->type) {
     case PL_FRAME_DATA:
     case PL_FRAME_BODY:
     case PL_FRAME_RESULT: return on_body(c, f);
     case PL_FRAME_ERROR: return on_error(c, f);
-    case PL_FRAME_PATH_LOST: pl_call_lost(c, PL_PEER_LOST, NULL); return PL_OK;
+    case PL_FRAME_PATH_LOST: return on_path_lost(c, f);
     case PL_FRAME_CREDIT: {
       pl_msg_credit m;
       pl_err err = pl_msg_credit_decode(&m, f->body);
@@ -247,6 +251,22 @@ pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
     }
     default: return PL_PROTOCOL;
   }
+}
+
+// Who broke the protocol of a circuit over relays cannot be known here: the call ends, not the
+// link.
+static pl_err judge(pl_call *c, pl_err err) {
+  if (err == PL_OK || !c->routed) return err;
+  send_cancel(c, PL_CANCELLED);
+  fail_with(c, err, PL_UNKNOWN, "an answer broke the protocol");
+  return PL_OK;
+}
+
+pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
+  pl_call *c = pl_labels_find(&ch->calls, f->label);
+  if (c != NULL) return judge(c, take_frame(c, f));
+  pl_relay_frame(ch, f);
+  return PL_OK;
 }
 
 // For the owner.

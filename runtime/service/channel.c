@@ -1,6 +1,7 @@
 #include "service/channel.h"
 
 #include "base/mem.h"
+#include "service/relay.h"
 
 pl_channel *pl_channel_new(pl_service *sv, pl_session *s) {
   pl_channel *ch = pl_new(pl_channel);
@@ -10,6 +11,7 @@ pl_channel *pl_channel_new(pl_service *sv, pl_session *s) {
   pl_list_push(&sv->channels, &ch->node);
   pl_list_init(&ch->call_list);
   pl_list_init(&ch->request_list);
+  pl_list_init(&ch->relay_ends);
   pl_lanes_init(&ch->lanes, sv->loop, s);
   pl_session_set_data(s, ch);
   return ch;
@@ -26,12 +28,48 @@ void pl_channel_down(pl_channel *ch, pl_err why, const char *detail) {
     pl_call_lost(pl_call_of(ch->call_list.next), why, detail);
   while (!pl_list_empty(&ch->request_list))
     pl_request_lost(pl_request_of(ch->request_list.next), why, detail);
+  pl_relays_lost(ch);
   pl_lanes_fini(&ch->lanes);
   pl_labels_fini(&ch->calls);
   pl_labels_fini(&ch->requests);
+  pl_labels_fini(&ch->relayed_in);
+  pl_labels_fini(&ch->relayed_out);
   pl_session_drop(ch->session);
   pl_list_remove(&ch->node);
   pl_free(ch);
+}
+
+uint32_t pl_channel_next_label(pl_channel *ch) {
+  do {
+    ch->next_label += 2;
+    if (ch->next_label >= UINT32_MAX - 2) ch->next_label = ch->next_label % 2 == 1 ? 1 : 2;
+  } while (pl_labels_find(&ch->calls, ch->next_label) != NULL ||
+           pl_labels_find(&ch->relayed_out, ch->next_label) != NULL);
+  return ch->next_label;
+}
+
+bool pl_channel_takes_label(const pl_channel *ch, uint32_t label) {
+  bool odd = label % 2 == 1;
+  return label != 0 && odd != pl_session_is_dialler(ch->session) &&
+         pl_labels_find(&ch->requests, label) == NULL &&
+         pl_labels_find(&ch->relayed_in, label) == NULL;
+}
+
+// A session that is being retired is no neighbour's any more; its node still is one.
+static const pl_neighbour *neighbour_of(const pl_channel *ch) {
+  const pl_id *id = pl_session_peer_id(ch->session);
+  const pl_list *all = &ch->service->neighbours;
+  if (ch->neighbour != NULL) return ch->neighbour;
+  for (const pl_list *at = all->next; at != all; at = at->next) {
+    const pl_neighbour *n = pl_container(at, const pl_neighbour, node);
+    if (pl_id_equal(pl_peer_id(n->peer), id)) return n;
+  }
+  return NULL;
+}
+
+bool pl_channel_may_relay(const pl_channel *ch) {
+  const pl_neighbour *n = neighbour_of(ch);
+  return n != NULL && n->peer != NULL && pl_peer_role(n->peer) != PL_ROLE_LEAF;
 }
 
 pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f) {

@@ -27,10 +27,13 @@ typedef struct pl_channel {
   pl_neighbour *neighbour;  // NULL once the session is another's business
   pl_session *session;      // held
   pl_lanes lanes;
-  pl_labels calls;     // of pl_call, opened here
-  pl_labels requests;  // of pl_request, opened there
-  pl_list call_list;   // the same, for taking them all
+  pl_labels calls;        // of pl_call, opened here
+  pl_labels requests;     // of pl_request, opened there
+  pl_labels relayed_in;   // of pl_relay, opened there
+  pl_labels relayed_out;  // of pl_relay, opened here
+  pl_list call_list;      // the same, for taking them all
   pl_list request_list;
+  pl_list relay_ends;  // of pl_relay_end, both kinds
   uint32_t next_label;
   size_t calls_open;
   size_t streams_out;  // of the calls
@@ -68,6 +71,8 @@ struct pl_service {
   bool draining;
   pl_list free_calls;  // recycled objects
   pl_list free_requests;
+  pl_list relays;  // of pl_relay: calls of others that pass here
+  pl_list free_relays;
   size_t free_count;
 };
 
@@ -78,8 +83,21 @@ pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f);
 // A circuit of the channel ended.
 void pl_channel_ended(pl_channel *ch);
 static inline size_t pl_channel_circuits(const pl_channel *ch) {
-  return ch->calls.count + ch->requests.count;
+  return ch->calls.count + ch->requests.count + ch->relayed_in.count + ch->relayed_out.count;
 }
+// For a circuit that is opened here.
+uint32_t pl_channel_next_label(pl_channel *ch);
+// A CALL of the other end may have this label.
+bool pl_channel_takes_label(const pl_channel *ch, uint32_t label);
+// The node at the other end is one that passes calls of others on, and may speak for them.
+bool pl_channel_may_relay(const pl_channel *ch);
+
+// path.c: the channel for a circuit to `node`, which must not leave on a link to `not_via` (NULL:
+// any); NULL: there is no path.
+pl_channel *pl_service_path(pl_service *sv, const pl_id *node, const pl_id *not_via);
+
+// service.c: draining, and the last request has ended?
+void pl_service_check_drained(pl_service *sv);
 
 // service.c
 // What is known of that node; NULL when nothing is.

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/action.h"
+#include "service/relay.h"
 #include "service/request_impl.h"
 #include "wire/msgpack.h"
 
@@ -75,7 +76,7 @@ static void request_free(pl_request *r) {
   sv->requests--;
   sv->loop->metrics.requests_now--;
   request_recycle(sv, r);
-  if (sv->draining && sv->requests == 0) sv->config.on_drained(sv->config.user);
+  pl_service_check_drained(sv);
 }
 
 static void on_sent(pl_flow *f) {
@@ -98,9 +99,10 @@ void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure
     return;
   }
   bool needs_credit = !pl_flow_idle(&r->flow) || (failure == NULL && result.len > PL_FRAGMENT_MAX);
+  pl_failure unwanted = pl_failure_of(PL_CANCELLED, PL_EXECUTED, NULL);
   if (r->given_up && needs_credit) {  // it would wait for ever
-    request_free(r);
-    return;
+    pl_flow_fini(&r->flow);
+    if (failure == NULL) failure = &unwanted;
   }
   bool written =
       failure != NULL ? pl_flow_error(&r->flow, failure) : pl_flow_result(&r->flow, result);
@@ -214,14 +216,18 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       r->action->ops->on_cancel(r, why);
       return;
     case PL_REQUEST_SENDING:
-      if (r->channel == NULL || r->given_up) request_free(r);
+      if (r->channel == NULL) {
+        request_free(r);
+      } else if (r->given_up && r->started_us > 0) {  // its answer may wait for credit
+        pl_request_answer(r, (pl_bytes){0}, why);
+      }
       return;
   }
 }
 
 static void cancel_with(pl_request *r, pl_err code, const char *message) {
-  pl_failure why =
-      pl_failure_of(code, r->state == PL_REQUEST_RUNNING ? PL_EXECUTED : PL_NOT_EXECUTED, message);
+  pl_outcome outcome = r->started_us > 0 ? PL_EXECUTED : PL_NOT_EXECUTED;
+  pl_failure why = pl_failure_of(code, outcome, message);
   pl_request_cancel(r, &why);
 }
 
@@ -282,12 +288,6 @@ static void admit(pl_request *r) {
   }
 }
 
-static bool label_is_theirs(const pl_channel *ch, uint32_t label) {
-  bool odd = label % 2 == 1;
-  return label != 0 && odd != pl_session_is_dialler(ch->session) &&
-         pl_labels_find(&ch->requests, label) == NULL;
-}
-
 // The trace of a call within another came with it; all attempts of one call have one.
 static void set_trace(pl_request *r, const pl_msg_call *m) {
   pl_trace outer;
@@ -311,13 +311,18 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->stream = m->stream;
   r->codec = m->codec == 1 ? 1 : 0;
   r->caller = *pl_session_peer_id(ch->session);
+  r->relayed = m->source.len > 0 && pl_channel_may_relay(ch);
+  if (r->relayed) memcpy(r->caller.bytes, m->source.data, sizeof r->caller.bytes);
   set_trace(r, m);
   r->deadline_us = m->timeout_ms == 0 ? PL_NEVER : pl_now_us(sv->loop) + m->timeout_ms * 1000;
   pl_list_init(&r->in_wait);
   pl_flow_init(&r->flow, &ch->lanes, f->label, PL_FLAG_CALLEE | PL_LANE_NORMAL);
   r->flow.on_empty = on_sent;
   r->flow.credit_items = m->window_items;
-  r->flow.credit_bytes = m->stream ? m->window_bytes : pl_session_body_window(ch->session);
+  bool routed = m->destination.len > 0 || m->hops_left > 0;
+  r->flow.credit_bytes = m->stream ? m->window_bytes
+                         : routed  ? PL_BODY_WINDOW
+                                   : pl_session_body_window(ch->session);
   pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, sv->config.message_max);
   pl_labels_put(&ch->requests, f->label, r);
   pl_list_push(&ch->request_list, &r->node);
@@ -328,21 +333,10 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   return r;
 }
 
-// Only the neighbour itself can be called so far: nothing is relayed.
-static bool is_for_us(const pl_service *sv, pl_bytes destination) {
-  pl_mp_reader r = {destination.data, destination.data + destination.len};
-  pl_mp_token t;
-  if (destination.len == 0) return true;
-  return pl_mp_read(&r, &t) == PL_OK && t.kind == PL_MP_BIN && t.len == 16 &&
-         memcmp(t.data, sv->config.identity->id.bytes, 16) == 0;
-}
-
 // What can be refused before the arguments are here.
 static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
   pl_service *sv = ch->service;
-  if (!is_for_us(sv, m->destination)) {
-    pl_request_refuse(r, PL_NO_ROUTE, "this node relays no calls", 0);
-  } else if (m->codec > 1) {
+  if (m->codec > 1) {
     pl_request_refuse(r, PL_INVALID, "the codec of the call is not known here; use msgpack or json",
                       0);
   } else if (m->compression != 0) {
@@ -386,12 +380,22 @@ static pl_err take_args(pl_request *r, const pl_frame *f, uint64_t total) {
   return PL_OK;
 }
 
+// Who broke the protocol of a circuit that was relayed cannot be known here: the request ends, not
+// the link.
+static pl_err judge(pl_request *r, pl_err err) {
+  if (err == PL_OK || !r->relayed) return err;
+  r->given_up = true;
+  cancel_with(r, err, "a frame of the call broke the protocol");
+  return PL_OK;
+}
+
 pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   pl_msg_call m;
   ptrdiff_t head = pl_msg_call_decode(&m, f->body);
   if (head < 0) return (pl_err)head;
-  if (!label_is_theirs(ch, f->label) || (f->flags & PL_FLAG_CALLEE)) return PL_PROTOCOL;
+  if (!pl_channel_takes_label(ch, f->label) || (f->flags & PL_FLAG_CALLEE)) return PL_PROTOCOL;
   if (m.window_items > PL_CREDIT_MAX || m.window_bytes > PL_CREDIT_MAX) return PL_PROTOCOL;
+  if (pl_relay_call(ch, f, &m, (size_t)head)) return PL_OK;
 
   pl_request *r = open_request(ch, f, &m);
   if (refused_early(ch, r, &m)) return PL_OK;
@@ -402,20 +406,15 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   r->name = m.action;
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
-  return take_args(r, &rest, m.body_len);
+  return judge(r, take_args(r, &rest, m.body_len));
 }
 
-pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
-  pl_request *r = pl_labels_find(&ch->requests, f->label);
-  if (r == NULL) {
-    ch->service->loop->metrics.frames_stale++;
-    return PL_OK;
-  }
+static pl_err take_frame(pl_request *r, const pl_frame *f) {
   switch (f->type) {
     case PL_FRAME_BODY:
       if (r->state == PL_REQUEST_ARRIVING) return take_args(r, f, 0);
       if (r->state != PL_REQUEST_SENDING) return PL_PROTOCOL;
-      ch->service->loop->metrics.frames_stale++;  // it was refused, and does not know yet
+      r->service->loop->metrics.frames_stale++;  // it was refused, and does not know yet
       return PL_OK;
     case PL_FRAME_CREDIT: {
       pl_msg_credit m;
@@ -432,16 +431,23 @@ pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
     }
     case PL_FRAME_PATH_LOST: pl_request_lost(r, PL_PEER_LOST, NULL); return PL_OK;
     case PL_FRAME_END:
-    case PL_FRAME_DATA: ch->service->loop->metrics.frames_unknown++; return PL_OK;
+    case PL_FRAME_DATA: r->service->loop->metrics.frames_unknown++; return PL_OK;
     default: return PL_PROTOCOL;
   }
 }
 
+pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
+  pl_request *r = pl_labels_find(&ch->requests, f->label);
+  if (r != NULL) return judge(r, take_frame(r, f));
+  pl_relay_frame(ch, f);
+  return PL_OK;
+}
+
 // For the handler.
 
-// The other end said how long a value it takes; 0: it did not.
+// The neighbour said how long a value it takes; 0: it did not. Of others that is not known.
 static bool is_too_large(const pl_request *r, size_t len) {
-  if (r->channel == NULL) return false;
+  if (r->channel == NULL || r->relayed) return false;
   uint64_t max = pl_session_message_max(r->channel->session);
   return max > 0 && len > max;
 }

@@ -32,6 +32,7 @@ struct pl_request {
   void *user;
   int codec;
   bool stream;
+  bool relayed;  // the neighbour passed it on for the caller
   bool cancelled;
   bool given_up;    // the caller wants no answer, and grants no more credit
   bool credit_due;  // the producer waits for on_credit

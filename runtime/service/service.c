@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "service/action.h"
+#include "service/relay.h"
 
 // Calls to the node itself.
 
@@ -97,6 +98,8 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_budget_init(&sv->budget, pl_now_us(sv->loop));
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
+  pl_list_init(&sv->relays);
+  pl_list_init(&sv->free_relays);
   open_local(sv);
   return sv;
 }
@@ -129,6 +132,7 @@ void pl_service_free(pl_service *sv) {
   pl_free(sv->candidates);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
+  pl_relays_free_all(sv);
   pl_free(sv);
 }
 
@@ -240,11 +244,16 @@ pl_provider *pl_service_provider(pl_service *sv, const pl_id *id) {
 
 // Draining.
 
+void pl_service_check_drained(pl_service *sv) {
+  if (sv->draining && sv->requests == 0 && pl_list_empty(&sv->relays))
+    sv->config.on_drained(sv->config.user);
+}
+
 void pl_service_drain(pl_service *sv) {
   if (sv->draining) return;
   sv->draining = true;
   pl_requests_refuse_waiting(sv);
-  if (sv->requests == 0) sv->config.on_drained(sv->config.user);
+  pl_service_check_drained(sv);
 }
 
 static void cancel_requests(pl_list *requests, const pl_failure *why) {
@@ -257,6 +266,7 @@ static void cancel_requests(pl_list *requests, const pl_failure *why) {
 }
 
 void pl_service_cancel_all(pl_service *sv, const pl_failure *why) {
+  pl_relays_cut(sv);
   for (pl_list *at = sv->channels.next; at != &sv->channels; at = at->next)
     cancel_requests(&pl_container(at, pl_channel, node)->request_list, why);
   cancel_requests(&sv->orphans, why);

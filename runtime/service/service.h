@@ -20,7 +20,7 @@ typedef struct pl_service_config {
   void (*on_change)(void *user);
   // The last circuit of a session ended.
   void (*on_idle_session)(pl_session *s, void *user);
-  // Draining, and the last request has ended.
+  // Draining, and the last request and the last relayed call have ended.
   void (*on_drained)(void *user);
   void *user;
 } pl_service_config;
@@ -44,9 +44,9 @@ size_t pl_service_circuits(const pl_session *s);
 bool pl_service_knows(pl_service *sv, pl_peer *p);
 bool pl_service_peer_draining(pl_peer *p);
 
-// From now on requests are refused with DRAINING, and those that wait are.
+// From now on requests and calls to be relayed are refused with DRAINING, and those that wait are.
 void pl_service_drain(pl_service *sv);
-// Cancels every running request.
+// Cancels every running request, and cuts the calls of others that pass here.
 void pl_service_cancel_all(pl_service *sv, const pl_failure *why);
 size_t pl_service_requests(const pl_service *sv);
 // Role, name or draining of this node changed: tell everyone.

@@ -97,6 +97,7 @@ typedef struct pl_msg_call {
   uint64_t body_len;       // 19: bytes of the arguments when they go on in BODY frames (MORE)
   uint64_t idle_ms;        // 20: longest gap of the stream; 0 = none
   bool input;              // 21: the caller sends a stream, too
+  pl_bytes exclude;        // 22: nodes that refused it already, one raw MessagePack array of ids
 } pl_msg_call;
 
 typedef struct pl_msg_credit {

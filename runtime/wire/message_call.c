@@ -26,6 +26,7 @@ static const pl_wire_field call_fields[] = {
     PL_WIRE_FIELD(19, pl_msg_call, body_len, U64),
     PL_WIRE_FIELD(20, pl_msg_call, idle_ms, U64),
     PL_WIRE_FIELD(21, pl_msg_call, input, FLAG),
+    PL_WIRE_FIELD(22, pl_msg_call, exclude, ARRAY),
 };
 static const pl_wire_map call_map = {
     .fields = call_fields,
@@ -82,7 +83,7 @@ static uint32_t journey_pairs(const pl_msg_call *m) {
 static uint32_t common_pairs(const pl_msg_call *m) {
   return 2U + (m->timeout_ms != 0) + m->stream + (m->window_items != 0) + (m->window_bytes != 0) +
          (m->codec != 0) + (m->compression != 0) + (m->body_len != 0) + (m->idle_ms != 0) +
-         m->input;
+         m->input + (m->exclude.len != 0);
 }
 
 static uint8_t *put_uint(uint8_t *p, uint8_t key, uint64_t v) {
@@ -124,9 +125,9 @@ static uint8_t *put_journey(uint8_t *p, const pl_msg_call *m) {
 }
 
 size_t pl_msg_call_room(const pl_msg_call *m) {
-  enum { KEYS = 22 };
+  enum { KEYS = 23 };
   return KEYS * (1 + PL_MP_TOKEN_MAX) + m->action.len + m->source.len + m->destination.len +
-         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len;
+         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len + m->exclude.len;
 }
 
 uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
@@ -145,7 +146,8 @@ uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
   p = put_uint(p, 18, m->compression);
   p = put_uint(p, 19, m->body_len);
   p = put_uint(p, 20, m->idle_ms);
-  return put_flag(p, 21, m->input);
+  p = put_flag(p, 21, m->input);
+  return put_raw(p, 22, m->exclude);
 }
 
 pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m) {

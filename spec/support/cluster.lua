@@ -230,7 +230,9 @@ function M.describe(text, kinds, body)
   end
 end
 
-local GAUGES = { 'calls_now', 'requests_now', 'requests_queued_now', 'tasks_now', 'links_now' }
+local GAUGES = {
+  'calls_now', 'requests_now', 'requests_queued_now', 'tasks_now', 'links_now', 'relays_now', 'relay_bytes_now',
+}
 
 --- Ends everything. Memory, tasks, calls and links must be gone.
 function Cluster:finish()

@@ -57,10 +57,10 @@ function Reader:is_closed() return self.closed end
 function Reader:abort() self.socket:close() end
 
 --- Connects with a socket, over tcp or unix, that can stop reading: `s.raw.paused = true`. Shakes hands.
-function M.greet_reader(net, node)
+function M.greet_reader(net, node, hello)
   local reader = setmetatable({ socket = socket.connect(node:url()), closed = false }, Reader)
   local self = setmetatable({ net = net, raw = reader, bytes = '', frames = {} }, Stranger)
-  self:hello()
+  self:hello(hello)
   self:receive(M.READY)
   return self
 end
@@ -136,6 +136,17 @@ function Stranger:receive(type, label)
   end
   self.net:wait(look, 'a frame of type ' .. type)
   return found
+end
+
+--- The frames of circuits that have come and were not received yet.
+function Stranger:waiting()
+  self.net:settle()
+  parse(self)
+  local list = {}
+  for _, f in ipairs(self.frames) do
+    if f.type >= M.CALL then list[#list + 1] = f end
+  end
+  return list
 end
 
 --- An ERROR as a table, its code by name.

@@ -67,7 +67,7 @@ static const member call[] = {
     CALL(BYTES, trace),     CALL(BYTES, meta),        CALL(BYTES, identity),
     CALL(BYTES, ancestors), CALL(U64, codec),         CALL(U64, compression),
     CALL(U64, body_len),    CALL(U64, idle_ms),       CALL(FLAG, input),
-    {NULL, END, 0},
+    CALL(BYTES, exclude),   {NULL, END, 0},
 };
 
 #define CREDIT(kind, name) \

@@ -1,0 +1,409 @@
+#include "service/relay.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+// A frame that waits for the link.
+typedef struct waiting {
+  pl_list node;
+  pl_bytes body;  // kept
+  uint16_t aux;
+  uint8_t type;
+  uint8_t flags;
+} waiting;
+
+static pl_relay *relay_of(pl_relay_end *e) {
+  pl_relay_end *first = e - e->side;
+  return pl_container(first, pl_relay, ends);
+}
+
+static pl_relay *relay_of_node(pl_list *node) {
+  return pl_container(node, pl_relay, node);
+}
+
+static pl_metrics *metrics(const pl_relay *r) {
+  return &r->service->loop->metrics;
+}
+
+// Life.
+
+static void drop_waiting(pl_relay_end *e) {
+  pl_relay *r = relay_of(e);
+  for (pl_list *n; (n = pl_list_pop(&e->frames)) != NULL;) {
+    waiting *w = pl_container(n, waiting, node);
+    metrics(r)->relay_bytes_now -= w->body.len;
+    pl_bytes_drop(&w->body);
+    pl_free(w);
+  }
+  e->grant_items = e->grant_bytes = 0;
+  pl_turn_leave(&e->turn);
+}
+
+// Frees the label of this end: nothing goes in or out here any more.
+static void detach(pl_relay_end *e) {
+  pl_channel *ch = e->channel;
+  if (ch == NULL) return;
+  drop_waiting(e);
+  e->channel = NULL;
+  pl_labels_remove(e->side == PL_RELAY_OPENER ? &ch->relayed_in : &ch->relayed_out, e->label);
+  pl_list_remove(&e->node);
+  pl_channel_ended(ch);
+}
+
+static void relay_end(pl_relay *r) {
+  pl_service *sv = r->service;
+  detach(&r->ends[PL_RELAY_CALLEE]);
+  detach(&r->ends[PL_RELAY_OPENER]);
+  pl_list_remove(&r->node);
+  pl_list_push_front(&sv->free_relays, &r->node);
+  metrics(r)->relays_now--;
+  pl_service_check_drained(sv);
+}
+
+void pl_relays_free_all(pl_service *sv) {
+  assert(pl_list_empty(&sv->relays));
+  for (pl_list *n; (n = pl_list_pop(&sv->free_relays)) != NULL;)
+    pl_free(relay_of_node(n));
+}
+
+// Writing.
+
+static void put(const pl_relay_end *e, uint8_t type, uint8_t flags, uint16_t aux, pl_bytes body) {
+  pl_session_send(e->channel->session, type, flags, aux, e->label, body);
+}
+
+// A frame of the node's own making, which overtakes what waits.
+static void put_control(const pl_relay_end *e, uint8_t type, pl_bytes body) {
+  put(e, type, e->side == PL_RELAY_OPENER ? PL_FLAG_CALLEE : 0, 0, body);
+}
+
+static void put_grant(pl_relay_end *e) {
+  pl_buf *out = &e->channel->lanes.scratch;
+  pl_buf_clear(out);
+  pl_msg_credit m = {.items = e->grant_items, .bytes = e->grant_bytes};
+  e->grant_items = e->grant_bytes = 0;
+  if (pl_msg_credit_encode(out, &m) != PL_OK) return;
+  put_control(e, PL_FRAME_CREDIT, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+static bool has_grant(const pl_relay_end *e) {
+  return (e->grant_items | e->grant_bytes) != 0;
+}
+
+// CREDIT does not overtake the CALL: the callee would not know what it is for.
+static bool may_overtake(const pl_relay_end *e, const pl_relay *r) {
+  return e->side == PL_RELAY_OPENER || r->called;
+}
+
+static void write_turn(pl_turn *t) {
+  pl_relay_end *e = pl_container(t, pl_relay_end, turn);
+  pl_relay *r = relay_of(e);
+  if (has_grant(e) && may_overtake(e, r)) {
+    put_grant(e);
+  } else {
+    pl_list *n = pl_list_pop(&e->frames);
+    if (n == NULL) return;  // the link is being closed: there was no memory for the CALL
+    waiting *w = pl_container(n, waiting, node);
+    put(e, w->type, w->flags, w->aux, w->body);
+    if (e->side == PL_RELAY_CALLEE) r->called = true;
+    metrics(r)->relay_bytes_now -= w->body.len;
+    pl_bytes_drop(&w->body);
+    pl_free(w);
+  }
+  if (!pl_list_empty(&e->frames) || has_grant(e)) {
+    pl_turn_again(t, &e->channel->lanes);
+  } else if (e->finished && e->side == PL_RELAY_OPENER) {
+    relay_end(r);
+  }
+}
+
+static bool is_clear(const pl_relay_end *e) {
+  return pl_list_empty(&e->frames) && !has_grant(e) && pl_lanes_clear(&e->channel->lanes);
+}
+
+// The bytes are copied: what waits must not pin the slab it was read into.
+static void enqueue(pl_relay_end *e, const pl_frame *f, pl_bytes head, pl_bytes body) {
+  waiting *w = pl_new(waiting);
+  *w = (waiting){.type = f->type, .flags = f->flags, .aux = f->aux};
+  size_t len = head.len + body.len;
+  pl_slice *copy = pl_slice_new(len);
+  if (copy == NULL) {
+    pl_free(w);
+    pl_session_abort(e->channel->session, PL_NO_MEMORY, "no memory for a relayed frame");
+    return;
+  }
+  if (head.len > 0) memcpy(copy->data, head.data, head.len);
+  if (body.len > 0) memcpy(copy->data + head.len, body.data, body.len);
+  copy->len = len;
+  w->body = (pl_bytes){.data = copy->data, .len = len, .owner = copy};
+  pl_list_push(&e->frames, &w->node);
+  metrics(relay_of(e))->relay_bytes_now += len;
+  pl_turn_ask(&e->turn, &e->channel->lanes);
+}
+
+// Ending before its time.
+
+static pl_bytes encode_path_lost(pl_channel *ch, const pl_id *where) {
+  pl_buf *out = &ch->lanes.scratch;
+  pl_buf_clear(out);
+  pl_msg_path_lost m = {.node = *where};
+  if (pl_msg_path_lost_encode(out, &m) != PL_OK) return (pl_bytes){0};
+  return pl_bytes_of(pl_buf_data(out), pl_buf_len(out));
+}
+
+static const pl_id *self_id(const pl_relay *r) {
+  return &r->service->config.identity->id;
+}
+
+static void tell_error(pl_relay *r, pl_err code, pl_outcome outcome, const char *message) {
+  pl_relay_end *e = &r->ends[PL_RELAY_OPENER];
+  if (e->channel == NULL) return;
+  pl_failure failure = pl_failure_of(code, outcome, message);
+  failure.node = *self_id(r);
+  pl_buf *out = &e->channel->lanes.scratch;
+  pl_buf_clear(out);
+  if (pl_msg_error_encode(out, &failure) != PL_OK) return;
+  put(e, PL_FRAME_ERROR, PL_FLAG_CALLEE | PL_LANE_NORMAL, 0,
+      pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+// The callee, if it knows of the call, must not go on with it.
+static void tell_lost(pl_relay *r, pl_relay_side side, const pl_id *where) {
+  pl_relay_end *e = &r->ends[side];
+  if (e->channel == NULL || (side == PL_RELAY_CALLEE && !r->called)) return;
+  put_control(e, PL_FRAME_PATH_LOST, encode_path_lost(e->channel, where));
+}
+
+// The path broke on the other side of `side`.
+static void lose(pl_relay *r, pl_relay_side side, const pl_id *where) {
+  metrics(r)->relays_lost++;
+  if (side == PL_RELAY_OPENER && !r->called) {
+    tell_error(r, PL_PEER_LOST, PL_NOT_SENT, "the path broke before the call was handed on");
+  } else {
+    tell_lost(r, side, where);
+  }
+  relay_end(r);
+}
+
+// An end broke the protocol. Which node is at fault cannot be known here: the circuit ends, not the
+// link.
+static void broken(pl_relay *r, pl_err why) {
+  metrics(r)->relays_broken++;
+  tell_error(r, why, r->called ? PL_UNKNOWN : PL_NOT_SENT, "a relayed frame broke the protocol");
+  tell_lost(r, PL_RELAY_CALLEE, self_id(r));
+  relay_end(r);
+}
+
+void pl_relays_lost(pl_channel *ch) {
+  while (!pl_list_empty(&ch->relay_ends)) {
+    pl_relay_end *e = pl_container(ch->relay_ends.next, pl_relay_end, node);
+    pl_relay *r = relay_of(e);
+    pl_relay_side other = e->side == PL_RELAY_OPENER ? PL_RELAY_CALLEE : PL_RELAY_OPENER;
+    detach(e);
+    lose(r, other, self_id(r));
+  }
+}
+
+void pl_relays_cut(pl_service *sv) {
+  while (!pl_list_empty(&sv->relays)) {
+    pl_relay *r = relay_of_node(sv->relays.next);
+    tell_lost(r, PL_RELAY_CALLEE, self_id(r));
+    lose(r, PL_RELAY_OPENER, self_id(r));
+  }
+}
+
+// Frames.
+
+static pl_err spend(pl_relay_end *out, const pl_frame *f) {
+  if (f->body.len == 0) return PL_PROTOCOL;  // would cost nothing
+  if (f->aux > out->credit_items || f->body.len > out->credit_bytes) return PL_PROTOCOL;
+  out->credit_items -= f->aux;
+  out->credit_bytes -= f->body.len;
+  return PL_OK;
+}
+
+// What may come when, and at what cost: as much as keeps what waits here bounded. The rest is
+// for the ends to check.
+static pl_err check(pl_relay_end *out, const pl_frame *f) {
+  bool to_opener = out->side == PL_RELAY_OPENER;
+  bool more = f->flags & PL_FLAG_MORE;
+  if (out->finished) return PL_PROTOCOL;
+  if (f->type == PL_FRAME_BODY) {
+    if (out->body == 0) return PL_PROTOCOL;
+    if (!more && out->body == PL_FRAME_RESULT) out->finished = true;
+    if (!more) out->body = 0;
+    return spend(out, f);
+  }
+  if (f->type == PL_FRAME_ERROR && to_opener) {
+    out->finished = true;
+    return PL_OK;
+  }
+  if (out->body != 0) return PL_PROTOCOL;
+  if (more) out->body = f->type;
+  if (f->type == PL_FRAME_DATA) return spend(out, f);
+  bool last = f->type == (to_opener ? PL_FRAME_RESULT : PL_FRAME_END);
+  out->finished = last && !more;
+  return last ? PL_OK : PL_PROTOCOL;
+}
+
+// A traceback may be read by whoever is on the same machine: it goes no further.
+static bool hides_traceback(const pl_relay *r) {
+  for (int i = 0; i < 2; i++) {
+    const pl_link *l = pl_session_link(r->ends[i].channel->session);
+    if (l == NULL || !pl_link_is_local(l)) return true;
+  }
+  return false;
+}
+
+static pl_bytes without_traceback(pl_relay *r, pl_bytes body) {
+  pl_failure failure;
+  if (!hides_traceback(r) || pl_msg_error_decode(&failure, body) != PL_OK) return body;
+  if (failure.traceback.len == 0) return body;
+  failure.traceback = (pl_bytes){0};
+  pl_buf *out = &r->ends[PL_RELAY_OPENER].channel->lanes.scratch;
+  pl_buf_clear(out);
+  if (pl_msg_error_encode(out, &failure) != PL_OK) return (pl_bytes){0};
+  return pl_bytes_of(pl_buf_data(out), pl_buf_len(out));
+}
+
+static void pass(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
+  pl_err err = check(out, f);
+  if (err != PL_OK) {
+    broken(r, err);
+    return;
+  }
+  pl_bytes body = f->type == PL_FRAME_ERROR ? without_traceback(r, f->body) : f->body;
+  bool ends = out->finished && out->side == PL_RELAY_OPENER;
+  if (is_clear(out)) {
+    put(out, f->type, f->flags, f->aux, body);
+    if (ends) relay_end(r);
+    return;
+  }
+  enqueue(out, f, (pl_bytes){0}, body);
+  if (ends) detach(&r->ends[PL_RELAY_CALLEE]);  // it has forgotten the circuit
+}
+
+// Credit for what comes the other way.
+static void on_credit(pl_relay *r, pl_relay_side from, const pl_frame *f) {
+  pl_relay_end *in = &r->ends[from], *out = &r->ends[!from];
+  pl_msg_credit m;
+  pl_err err = pl_msg_credit_decode(&m, f->body);
+  if (err != PL_OK || m.items > PL_CREDIT_MAX - in->credit_items ||
+      m.bytes > PL_CREDIT_MAX - in->credit_bytes) {
+    broken(r, PL_PROTOCOL);
+    return;
+  }
+  in->credit_items += m.items;
+  in->credit_bytes += m.bytes;
+  if (out->channel == NULL || (m.items | m.bytes) == 0) return;
+  if (may_overtake(out, r) && !pl_lanes_full(&out->channel->lanes)) {
+    put(out, f->type, f->flags, 0, f->body);
+    return;
+  }
+  out->grant_items += m.items;
+  out->grant_bytes += m.bytes;
+  pl_turn_ask(&out->turn, &out->channel->lanes);
+}
+
+static void on_cancel(pl_relay *r, const pl_frame *f) {
+  pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
+  pl_msg_cancel m;
+  if (pl_msg_cancel_decode(&m, f->body) != PL_OK) {
+    broken(r, PL_PROTOCOL);
+    return;
+  }
+  if (r->cancelled || out->channel == NULL) return;
+  r->cancelled = true;
+  if (!r->called) {
+    tell_error(r, m.code == PL_TIMEOUT ? PL_TIMEOUT : PL_CANCELLED, PL_NOT_SENT, NULL);
+    relay_end(r);
+    return;
+  }
+  drop_waiting(out);
+  put(out, f->type, f->flags, 0, f->body);
+}
+
+static void on_path_lost(pl_relay *r, pl_relay_side from, const pl_frame *f) {
+  pl_msg_path_lost m;
+  if (pl_msg_path_lost_decode(&m, f->body) != PL_OK) {
+    broken(r, PL_PROTOCOL);
+    return;
+  }
+  detach(&r->ends[from]);
+  lose(r, !from, &m.node);
+}
+
+void pl_relay_frame(pl_channel *ch, const pl_frame *f) {
+  pl_relay_side from = f->flags & PL_FLAG_CALLEE ? PL_RELAY_CALLEE : PL_RELAY_OPENER;
+  pl_relay *r =
+      pl_labels_find(from == PL_RELAY_OPENER ? &ch->relayed_in : &ch->relayed_out, f->label);
+  if (r == NULL) {
+    pl_metrics *m = &ch->service->loop->metrics;
+    m->frames_stale++;
+    if (f->type == PL_FRAME_RESULT) m->replies_late++;
+    return;
+  }
+  switch (f->type) {
+    case PL_FRAME_CREDIT: on_credit(r, from, f); return;
+    case PL_FRAME_PATH_LOST: on_path_lost(r, from, f); return;
+    case PL_FRAME_CANCEL:
+      if (from == PL_RELAY_OPENER) {
+        on_cancel(r, f);
+      } else {
+        broken(r, PL_PROTOCOL);
+      }
+      return;
+    default: break;
+  }
+  bool unwanted = from == PL_RELAY_OPENER && (r->cancelled || r->ends[!from].channel == NULL);
+  if (unwanted) {
+    metrics(r)->frames_stale++;
+  } else {
+    pass(r, &r->ends[!from], f);
+  }
+}
+
+// Opening.
+
+static void attach(pl_relay *r, pl_relay_side side, pl_channel *ch, uint32_t label) {
+  pl_relay_end *e = &r->ends[side];
+  *e = (pl_relay_end){.channel = ch, .label = label, .side = (uint8_t)side};
+  pl_turn_init(&e->turn, write_turn);
+  pl_list_init(&e->frames);
+  e->credit_bytes = PL_BODY_WINDOW;
+  pl_labels_put(side == PL_RELAY_OPENER ? &ch->relayed_in : &ch->relayed_out, label, r);
+  pl_list_push(&ch->relay_ends, &e->node);
+}
+
+pl_relay *pl_relay_new(pl_channel *from, uint32_t label, pl_channel *to, const pl_msg_call *m) {
+  pl_service *sv = from->service;
+  pl_list *n = pl_list_pop(&sv->free_relays);
+  pl_relay *r = n != NULL ? relay_of_node(n) : pl_new(pl_relay);
+  r->service = sv;
+  r->call_id = m->call_id;
+  r->called = r->cancelled = false;
+  pl_list_push(&sv->relays, &r->node);
+  attach(r, PL_RELAY_OPENER, from, label);
+  attach(r, PL_RELAY_CALLEE, to, pl_channel_next_label(to));
+  if (m->stream) {
+    r->ends[PL_RELAY_OPENER].credit_items = m->window_items;
+    r->ends[PL_RELAY_OPENER].credit_bytes = m->window_bytes;
+  }
+  metrics(r)->relays_opened++;
+  metrics(r)->relays_now++;
+  return r;
+}
+
+void pl_relay_begin(pl_relay *r, uint8_t flags, pl_bytes map, pl_bytes args) {
+  pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
+  if (flags & PL_FLAG_MORE) out->body = PL_FRAME_CALL;
+  if (!is_clear(out)) {
+    enqueue(out, &(pl_frame){.type = PL_FRAME_CALL, .flags = flags}, map, args);
+    return;
+  }
+  r->called = true;
+  pl_session_send_parts(out->channel->session, PL_FRAME_CALL, flags, 0, out->label, map, args);
+}

@@ -1,0 +1,59 @@
+// Calls and streams of others that pass through this node.
+//
+//     opener --- link ---> end[OPENER] [ this node ] end[CALLEE] --- link ---> callee, or next
+//     relay
+//
+// A relayed circuit has an end on each of two links. A frame that comes in at one end goes out at
+// the other, with the label swapped and its body untouched; only the head of the CALL is written
+// anew. What the link cannot take at once waits in the circuit, whole frames and never more than
+// the credit that the ends have given each other; CREDIT that waits is added up. Loop thread only.
+#pragma once
+
+#include "service/channel.h"
+
+typedef enum pl_relay_side { PL_RELAY_OPENER, PL_RELAY_CALLEE } pl_relay_side;
+
+// One end of a relayed circuit, and the way that leads out there.
+typedef struct pl_relay_end {
+  pl_list node;         // in pl_channel.relay_ends
+  pl_channel *channel;  // NULL once nothing goes in or out here any more
+  uint32_t label;
+  uint8_t side;   // pl_relay_side
+  uint8_t body;   // type of the frame that began the body on its way out here, 0 = none
+  bool finished;  // the last frame that goes out here has come
+  pl_turn turn;
+  pl_list frames;         // that wait to go out, oldest first
+  uint64_t credit_items;  // that the other end has left for what goes out here
+  uint64_t credit_bytes;
+  uint64_t grant_items;  // CREDIT that waits to go out
+  uint64_t grant_bytes;
+} pl_relay_end;
+
+typedef struct pl_relay {
+  pl_list node;  // in pl_service.relays, or the free list
+  pl_service *service;
+  uint64_t call_id;
+  bool called;     // the CALL was handed to the link of the callee
+  bool cancelled;  // and CANCEL after it
+  pl_relay_end ends[2];
+} pl_relay;
+
+// relay_call.c
+
+// Whether a CALL is for another node: then it goes on from here, or is answered with the reason why
+// not. `head` is the length of the map in f->body.
+bool pl_relay_call(pl_channel *ch, const pl_frame *f, const pl_msg_call *m, size_t head);
+
+// relay.c
+
+// A new circuit that nothing was written of.
+pl_relay *pl_relay_new(pl_channel *from, uint32_t label, pl_channel *to, const pl_msg_call *m);
+// Writes the CALL, or queues it: its new map and what follows it in the frame.
+void pl_relay_begin(pl_relay *r, uint8_t flags, pl_bytes map, pl_bytes args);
+// A frame of a circuit that is not of this node's own: goes on, or is dropped as stale.
+void pl_relay_frame(pl_channel *ch, const pl_frame *f);
+// The link of the channel is gone: the other ends are told where the path broke.
+void pl_relays_lost(pl_channel *ch);
+// Ends all of them, both ways.
+void pl_relays_cut(pl_service *sv);
+void pl_relays_free_all(pl_service *sv);

@@ -1,0 +1,121 @@
+// Where a call for another node goes on, and why it does not.
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "service/relay.h"
+#include "wire/msgpack.h"
+
+enum { BUSY_RETRY_MS = 100 };  // when a link may have room again: nobody knows
+
+typedef struct refusal {
+  pl_err code;
+  const char *message;
+} refusal;
+
+static void answer(pl_channel *ch, uint32_t label, const pl_msg_call *m, const refusal *why) {
+  pl_service *sv = ch->service;
+  sv->loop->metrics.relays_refused++;
+  pl_failure failure = pl_failure_of(why->code, PL_NOT_SENT, why->message);
+  failure.node = sv->config.identity->id;
+  failure.action = m->action;
+  if (why->code == PL_BUSY) failure.retry_after_ms = BUSY_RETRY_MS;
+  pl_buf *out = &ch->lanes.scratch;
+  pl_buf_clear(out);
+  if (pl_msg_error_encode(out, &failure) != PL_OK) return;
+  pl_session_send(ch->session, PL_FRAME_ERROR, PL_FLAG_CALLEE | PL_LANE_NORMAL, 0, label,
+                  pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+static bool read_id(pl_id *out, pl_bytes raw) {
+  pl_mp_reader r = {raw.data, raw.data + raw.len};
+  pl_mp_token t;
+  if (pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_BIN || t.len != sizeof out->bytes)
+    return false;
+  memcpy(out->bytes, t.data, sizeof out->bytes);
+  return true;
+}
+
+static const char *no_path(pl_service *sv, const pl_id *node) {
+  char hex[PL_ID_HEX];
+  pl_id_format(node, hex);
+  snprintf(sv->why_text, sizeof sv->why_text, "no path on to the node %s", hex);
+  return sv->why_text;
+}
+
+// What can be said before a path is looked for.
+static bool may_relay(const pl_channel *ch, const pl_msg_call *m, refusal *why) {
+  const pl_service *sv = ch->service;
+  const pl_identity *self = sv->config.identity;
+  if (self->role == PL_ROLE_LEAF) {
+    *why = (refusal){PL_NO_ROUTE, "this node relays no calls"};
+  } else if (sv->draining) {
+    *why = (refusal){PL_DRAINING, "a node on the way is stopping"};
+  } else if (m->hops_left <= 1) {
+    *why = (refusal){PL_NO_ROUTE, "the call may travel no further"};
+  } else if (m->source.len > 0 && memcmp(m->source.data, self->id.bytes, m->source.len) == 0) {
+    *why = (refusal){PL_NO_ROUTE, "the call came back to its caller"};
+  } else if (ch->relayed_in.count >= PL_RELAYED_PER_LINK) {
+    *why = (refusal){PL_BUSY, "too many calls pass from one link"};
+  } else {
+    return true;
+  }
+  return false;
+}
+
+static pl_bytes source_of(const pl_channel *ch, const pl_msg_call *m) {
+  if (m->source.len > 0 && pl_channel_may_relay(ch)) return m->source;
+  return pl_bytes_of(pl_session_peer_id(ch->session)->bytes, sizeof(pl_id));
+}
+
+static bool encode_head(pl_buf *out, const pl_channel *ch, const pl_msg_call *m) {
+  pl_msg_call onward = *m;
+  uint64_t hops = m->hops_left < PL_HOPS_MAX ? m->hops_left : PL_HOPS_MAX;
+  onward.hops_left = hops - 1;
+  onward.source = source_of(ch, m);
+  pl_buf_clear(out);
+  return pl_msg_call_encode(out, &onward) == PL_OK;
+}
+
+static void go_on(pl_channel *ch, const pl_frame *f, const pl_msg_call *m, size_t head,
+                  const pl_id *node) {
+  pl_service *sv = ch->service;
+  refusal why;
+  if (!may_relay(ch, m, &why)) {
+    answer(ch, f->label, m, &why);
+    return;
+  }
+  pl_channel *to = pl_service_path(sv, node, pl_session_peer_id(ch->session));
+  if (to == NULL) {
+    why = (refusal){PL_NO_ROUTE, no_path(sv, node)};
+    answer(ch, f->label, m, &why);
+    return;
+  }
+  if (to->calls_open + to->relayed_out.count >= PL_CALLS_PER_LINK) {
+    why = (refusal){PL_BUSY, "too many calls in flight on a link of the path"};
+    answer(ch, f->label, m, &why);
+    return;
+  }
+  pl_buf *map = &to->lanes.scratch;
+  pl_bytes args = {.data = f->body.data + head, .len = f->body.len - head, .owner = f->body.owner};
+  if (!encode_head(map, ch, m) || pl_buf_len(map) + args.len > PL_FRAGMENT_MAX) {
+    why = (refusal){PL_TOO_LARGE, "the first frame of the call leaves no room for its journey"};
+    answer(ch, f->label, m, &why);
+    return;
+  }
+  pl_relay *r = pl_relay_new(ch, f->label, to, m);
+  pl_relay_begin(r, f->flags, pl_bytes_of(pl_buf_data(map), pl_buf_len(map)), args);
+}
+
+bool pl_relay_call(pl_channel *ch, const pl_frame *f, const pl_msg_call *m, size_t head) {
+  pl_id node;
+  if (m->destination.len == 0) return false;
+  if (!read_id(&node, m->destination)) {
+    answer(ch, f->label, m, &(refusal){PL_NO_ROUTE, "calls to sets of nodes are not known here"});
+    return true;
+  }
+  if (pl_id_equal(&node, &ch->service->config.identity->id)) return false;
+  go_on(ch, f, m, head, &node);
+  return true;
+}
