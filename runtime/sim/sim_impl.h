@@ -101,7 +101,7 @@ typedef struct pl_sim_action {
 struct pl_sim_node {
   pl_sim *sim;
   unsigned number;
-  char name[8];
+  char name[16];
   char id[PL_ID_HEX];  // given, or empty: a new one each time
   pl_site *site;
   pl_node *node;  // NULL: not running
