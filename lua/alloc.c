@@ -83,25 +83,48 @@ static slab *add_slab(pl_alloc_state *a, size_t class) {
   return s;
 }
 
-static void *get(pl_alloc_state *a, size_t size) {
-  if (!is_pooled(size)) return malloc(size);
-  size_t class = class_of(size);
+static bool is_full(const slab *s) {
+  return s->free == NULL && s->at + s->size > SLAB_BYTES;
+}
+
+// What is not most of all calls stands apart, so that those need not save registers for it.
+#define RARE __attribute__((noinline))
+
+static RARE void *get_fresh(pl_alloc_state *a, size_t class) {
   slab *s = a->slabs[class];
   if (s == NULL && (s = add_slab(a, class)) == NULL) return NULL;
-  void *p = s->free;
-  if (p != NULL) {
-    s->free = s->free->next;
-  } else {
-    p = (char *)s + s->at;
-    s->at += s->size;
-  }
+  void *p = (char *)s + s->at;
+  s->at += s->size;
   s->used++;
-  if (s->free == NULL && s->at + s->size > SLAB_BYTES) unlink_slab(&a->slabs[class], s);
+  if (is_full(s)) unlink_slab(&a->slabs[class], s);
   return p;
 }
 
-static void retire(pl_alloc_state *a, slab *s) {
-  unlink_slab(&a->slabs[class_of(s->size)], s);
+static RARE void *get_last(pl_alloc_state *a, slab *s) {
+  void *p = s->free;
+  s->free = NULL;
+  s->used++;
+  if (is_full(s)) unlink_slab(&a->slabs[class_of(s->size)], s);
+  return p;
+}
+
+static inline void *get(pl_alloc_state *a, size_t size) {
+  if (!is_pooled(size)) return malloc(size);
+  size_t class = class_of(size);
+  slab *s = a->slabs[class];
+  if (s == NULL || s->free == NULL) return get_fresh(a, class);
+  block *b = s->free;
+  if (b->next == NULL) return get_last(a, s);
+  s->free = b->next;
+  s->used++;
+  return b;
+}
+
+static RARE void retire(pl_alloc_state *a, slab *s) {
+  slab **list = &a->slabs[class_of(s->size)];
+  if (!s->listed) link_slab(list, s);
+  if (s->used > 0) return;
+  unlink_slab(list, s);
   if (a->empty_count >= EMPTY_KEPT) {
     free(s);
     return;
@@ -110,8 +133,7 @@ static void retire(pl_alloc_state *a, slab *s) {
   link_slab(&a->empty, s);
 }
 
-static void release(pl_alloc_state *a, void *p, size_t size) {
-  if (p == NULL) return;
+static inline void release(pl_alloc_state *a, void *p, size_t size) {
   if (!is_pooled(size)) {
     free(p);
     return;
@@ -120,8 +142,7 @@ static void release(pl_alloc_state *a, void *p, size_t size) {
   block *b = p;
   b->next = s->free;
   s->free = b;
-  if (!s->listed) link_slab(&a->slabs[class_of(s->size)], s);
-  if (--s->used == 0) retire(a, s);
+  if (--s->used == 0 || !s->listed) retire(a, s);
 }
 
 static void *resize(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
@@ -142,7 +163,8 @@ static bool is_refused(const pl_alloc_state *a, size_t growth) {
   return a->used >= a->limit || growth > a->limit - a->used;
 }
 
-static void *change(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
+static RARE void *change(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
+  if (size > LARGEST) return NULL;
   // Shrinking must not fail, so it is never refused.
   if (size > old_size && is_refused(a, size - old_size)) return NULL;
   void *q = resize(a, p, old_size, size);
@@ -154,13 +176,12 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   pl_alloc_state *a = ud;
   if (size == 0) {
     if (p == NULL) return NULL;  // then `old_size` is none: Lua passes the type of a new block
-    release(a, p, old_size);
     a->used -= old_size;
+    release(a, p, old_size);
     return NULL;
   }
-  if (size > LARGEST) return NULL;
   if (p != NULL) return change(a, p, old_size, size);
-  if (is_refused(a, size)) return NULL;
+  if (size > LARGEST || is_refused(a, size)) return NULL;
   void *q = get(a, size);
   if (q != NULL) a->used += size;
   return q;

@@ -17,6 +17,7 @@ typedef struct action {
   pl_vm *vm;     // NULL once that is closed
   int handler;   // reference in the registry
   uint64_t cpu_limit_us;
+  size_t value_max;        // bytes of a chunk or result
   struct handling *spare;  // recycled, a list through `next`
   unsigned spare_count;
 } action;
@@ -68,8 +69,8 @@ static int begin(lua_State *L, void *user) {
 
 static pl_bytes encode(lua_State *L, const handling *h, int n, const char *root) {
   pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
-  size_t max = (size_t)pl_node_options(pl_host_start(L))->max_message;
-  pl_values_encode(L, (pl_codec)h->codec, lua_gettop(L) - n + 1, n, root, max, scratch);
+  int first = lua_gettop(L) - n + 1;
+  pl_values_encode(L, (pl_codec)h->codec, first, n, root, h->action->value_max, scratch);
   if (pl_buf_len(scratch) > PL_COPY_MAX) return pl_buf_take(scratch);
   return pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
 }
@@ -244,6 +245,11 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
   free_handling(h);
 }
 
+static const pl_trace *trace_of(void *user) {
+  handling *h = user;
+  return pl_request_trace(h->request);
+}
+
 static const pl_task_type handler_type = {
     .name = "handler",
     .begin = begin,
@@ -251,6 +257,7 @@ static const pl_task_type handler_type = {
     .on_end = on_end,
     .on_return = on_return,
     .context = push_context,
+    .trace = trace_of,
 };
 
 // Requests.
@@ -279,7 +286,6 @@ static void on_start(pl_request *r, void *user) {
   }
   pl_request_set_user(r, h);
   if (!pl_request_is_stream(r)) pl_task_set_deadline(h->task, pl_request_deadline(r));
-  pl_task_set_trace(h->task, pl_request_trace(r));
   if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(h->task, a->cpu_limit_us);
 }
 
@@ -365,6 +371,7 @@ static int l_action(lua_State *L) {
   *a = settings;
   a->vm = pl_vm_of(L);
   a->handler = ref;
+  a->value_max = (size_t)pl_node_options(n)->max_message;
   pl_list_push(list, &a->node);
   char detail[PL_URL_MAX] = "";
   pl_err err = pl_node_add_action(n, pl_bytes_of(name, len), &o, &action_ops, a);

@@ -15,7 +15,7 @@
 #include "lua/value.h"
 
 const pl_trace *pl_call_outer(lua_State *L) {
-  const pl_task *t = pl_task_current(L);
+  pl_task *t = pl_task_current(L);
   return t == NULL ? NULL : pl_task_trace(t);
 }
 

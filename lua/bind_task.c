@@ -100,7 +100,8 @@ static int spawn(lua_State *L, bool child) {
   }
   lua_settop(L, 1);
   if (current != NULL) {
-    if (current->traced) pl_task_set_trace(t, &current->call_trace);
+    const pl_trace *trace = pl_task_trace(current);
+    if (trace != NULL) pl_task_set_trace(t, trace);
     pl_task_push_context(L, current);
     if (!lua_isnil(L, -1)) pl_task_set_context(L, t);
   }

@@ -53,6 +53,23 @@ typedef struct pl_watcher {
 } pl_watcher;
 
 struct pl_task {
+  // Zeroed for each task.
+  lua_State *co;     // NULL before the first slice and after the end
+  pl_op *op;         // waited for, or over and not finished yet
+  pl_scope *scopes;  // innermost first
+  char *trace;
+  int prepared;        // values on `co` before the first slice: owner, function, arguments; 0:
+                       // type->begin
+  unsigned cpu_ticks;  // since the last wait
+  bool started, held, escaped, kill, failed;
+  bool keep_results;  // on `co` until the last reference is dropped: several
+  bool interrupted;   // the cancellation or a scope is set
+  bool has_context;
+  bool traced;
+  bool trace_live;  // the error that `trace` tells of is still travelling
+  pl_interrupt cancel;
+
+  // Set for each task, or left at its end as they began: lists empty, `cancel.grace` stopped.
   pl_list node;      // of vm->ready or vm->held
   pl_list living;    // of vm->tasks
   pl_list children;  // of pl_task.sibling
@@ -62,27 +79,13 @@ struct pl_task {
   pl_task *parent;
   const pl_task_type *type;
   void *user;
-  lua_State *co;  // NULL before the first slice and after the end
-  pl_op *op;      // waited for, or over and not finished yet
   unsigned refs;  // one is the scheduler's until the end
   int co_ref;     // of `co` in the table of threads
-  int prepared;   // values on `co` before the first slice: owner, function, arguments; 0:
-                  // type->begin
   pl_task_state state;
-  bool started, held, escaped, kill, failed;
-  bool keep_results;  // on `co` until the last reference is dropped: several
-  bool interrupted;   // the cancellation or a scope is set
-  bool has_context;
-  bool traced;
-  bool trace_live;  // the error that `trace` tells of is still travelling
-  char *trace;
-  pl_interrupt cancel;
-  pl_scope *scopes;  // innermost first
   uint64_t deadline_us;
   uint64_t cpu_limit_us;
-  unsigned cpu_ticks;                               // since the last wait
   pl_trace call_trace;                              // when `traced`: of the request it works for
-  _Alignas(max_align_t) char space[PL_TASK_SPACE];  // for the op of a wait: not zeroed
+  _Alignas(max_align_t) char space[PL_TASK_SPACE];  // for the op of a wait
 };
 
 typedef struct pl_thread {

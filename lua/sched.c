@@ -159,12 +159,12 @@ void pl_task_end(pl_task *t, pl_task_state state, lua_State *L, int n) {
   pl_list_remove(&t->living);
   if (t->interrupted) pl_interrupt_clear(vm, &t->cancel);
   if (!pl_list_empty(&t->children)) detach_children(t);
-  pl_task_adopt(t, NULL);
+  if (t->parent != NULL) pl_task_adopt(t, NULL);
   while (t->scopes != NULL)
     pl_scope_close(t->scopes);
   t->type->on_end(t, state, L, n, state == PL_TASK_DONE ? NULL : t->trace, t->user);
   if (!pl_list_empty(&t->watchers)) tell_watchers(t);
-  pl_task_forget_context(t);
+  if (t->has_context) pl_task_forget_context(t);
   if (t->co != NULL && (!t->keep_results || t->refs == 1)) pl_task_give_thread(t);
   pl_task_drop(t);
   tell_idle(vm);

@@ -11,16 +11,29 @@
 static const char threads_key;   // table: reference -> coroutine, what keeps them alive
 static const char contexts_key;  // table: task -> its context
 
-pl_task *pl_task_new(pl_vm *vm, const pl_task_type *type, void *user, pl_task *parent) {
-  if (vm->count >= PL_TASKS_MAX) return NULL;
+// A task without content: one that has ended, or a new one.
+static pl_task *take_task(pl_vm *vm) {
   pl_task *t = vm->spare;
   if (t != NULL) {
     vm->spare = t->parent;
     vm->spare_count--;
-  } else if ((t = pl_try_alloc(sizeof *t)) == NULL) {
-    return NULL;
+    memset(t, 0, offsetof(pl_task, cancel.grace));
+    return t;
   }
+  t = pl_try_alloc(sizeof *t);
+  if (t == NULL) return NULL;
   memset(t, 0, offsetof(pl_task, space));
+  pl_list_init(&t->node);
+  pl_list_init(&t->children);
+  pl_list_init(&t->sibling);
+  pl_list_init(&t->watchers);
+  return t;
+}
+
+pl_task *pl_task_new(pl_vm *vm, const pl_task_type *type, void *user, pl_task *parent) {
+  if (vm->count >= PL_TASKS_MAX) return NULL;
+  pl_task *t = take_task(vm);
+  if (t == NULL) return NULL;
   t->vm = vm;
   t->type = type;
   t->user = user;
@@ -29,12 +42,9 @@ pl_task *pl_task_new(pl_vm *vm, const pl_task_type *type, void *user, pl_task *p
   t->state = PL_TASK_READY;
   t->deadline_us = PL_NEVER;
   t->cpu_limit_us = vm->options.cpu_limit_us;
-  pl_list_init(&t->node);
-  pl_list_init(&t->children);
-  pl_list_init(&t->sibling);
-  pl_list_init(&t->watchers);
+  t->parent = NULL;
   pl_list_push(&vm->tasks, &t->living);
-  pl_task_adopt(t, parent);
+  if (parent != NULL) pl_task_adopt(t, parent);
   vm->count++;
   vm->options.loop->metrics.tasks_started++;
   vm->options.loop->metrics.tasks_now++;
@@ -63,7 +73,7 @@ void pl_task_drop(pl_task *t) {
     pl_failure_drop(t->cancel.why);
     pl_free(t->cancel.why);
   }
-  pl_free(t->trace);
+  if (t->trace != NULL) pl_free(t->trace);
   if (vm->spare_count >= PL_THREADS_KEPT) {
     pl_free(t);
     return;
@@ -190,8 +200,9 @@ void pl_task_set_trace(pl_task *t, const pl_trace *trace) {
   t->traced = true;
 }
 
-const pl_trace *pl_task_trace(const pl_task *t) {
-  return t->traced ? &t->call_trace : NULL;
+const pl_trace *pl_task_trace(pl_task *t) {
+  if (t->traced) return &t->call_trace;
+  return t->type->trace != NULL ? t->type->trace(t->user) : NULL;
 }
 
 // Threads. A task borrows a coroutine from its first slice to its end.

@@ -94,6 +94,8 @@ typedef struct pl_task_type {
   void (*on_return)(lua_State *L, int n, void *user);
   // Optional. Pushes the context of the task (below), the first time that somebody asks. May raise.
   void (*context)(lua_State *L, void *user);
+  // Optional. The trace of the task (below), asked for until it ends.
+  const pl_trace *(*trace)(void *user);
 } pl_task_type;
 
 // Starts a task: it is ready, and runs from the loop's work queue. One reference is the caller's.
@@ -134,7 +136,7 @@ void pl_task_push_context(lua_State *L, pl_task *t);  // nil without one
 
 // The trace of the request that it works for, which the calls it makes carry on. Copied.
 void pl_task_set_trace(pl_task *t, const pl_trace *trace);
-const pl_trace *pl_task_trace(const pl_task *t);  // NULL without one
+const pl_trace *pl_task_trace(pl_task *t);  // NULL without one
 
 // Number of tasks not ended.
 size_t pl_task_count(const pl_vm *vm);

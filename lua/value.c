@@ -280,8 +280,8 @@ static pl_encoder encoder_of(lua_State *L, const char *root, size_t max, pl_buf 
 void pl_values_encode(lua_State *L, pl_codec codec, int first, int n, const char *root, size_t max,
                       pl_buf *out) {
   pl_encoder e = encoder_of(L, root, max, out);
-  luaL_checkstack(L, 8, NULL);
   if (codec == PL_CODEC_JSON) {
+    luaL_checkstack(L, 8, NULL);
     pl_json_encode_list(&e, first, n);
   } else {
     pl_msgpack_encode_list(&e, first, n);

@@ -17,8 +17,8 @@ void pl_values_encode(lua_State *L, pl_codec codec, int first, int n, const char
                       pl_buf *out);
 
 // Pushes the values of one encoded array and returns their number. Raises PROTOCOL on bad bytes
-// (strict: types, UTF-8, depth, counts). In-stream nil inside containers reads as mesh.null. [-0,
-// +n]
+// (strict: types, UTF-8, depth, counts). In-stream nil inside containers reads as mesh.null. Needs
+// 16 free slots, as a C function has them. [-0, +n]
 int pl_values_decode(lua_State *L, pl_codec codec, pl_bytes src);
 
 // One value. [-0, +0] / [-0, +1]

@@ -37,20 +37,23 @@ static void encode_string(pl_encoder *e, int index) {
   commit(e, text ? pl_mp_put_str(p, s, (uint32_t)len) : pl_mp_put_bin(p, s, (uint32_t)len));
 }
 
-static inline void encode_number(pl_encoder *e, int index) {
-  uint8_t *p = pl_encode_room(e, PL_MP_TOKEN_MAX);
-  int integer;
+static inline void encode_integer(pl_encoder *e, int index) {
+  commit(e, pl_mp_put_int(pl_encode_room(e, PL_MP_TOKEN_MAX), lua_tointeger(e->L, index)));
+}
+
+static void encode_number(pl_encoder *e, int index) {
   // Only the type tells an integer from a float that has no fraction.
-  if ((integer = lua_isinteger(e->L, index)) != 0) {
-    commit(e, pl_mp_put_int(p, lua_tointeger(e->L, index)));
+  if (lua_isinteger(e->L, index)) {
+    encode_integer(e, index);
   } else {
-    commit(e, pl_mp_put_float(p, lua_tonumber(e->L, index)));
+    commit(e, pl_mp_put_float(pl_encode_room(e, PL_MP_TOKEN_MAX), lua_tonumber(e->L, index)));
   }
 }
 
 static void encode_userdata(pl_encoder *e, int index) {
   const char *s;
   size_t len;
+  luaL_checkstack(e->L, 4, NULL);
   const pl_blob *blob = pl_value_blob(e->L, index, &s, &len);
   if (blob == NULL) pl_encode_fail(e, "is a userdata");
   if (!blob->is_ext) {
@@ -103,7 +106,11 @@ static bool encode_sequence(pl_encoder *e, int index, lua_Integer n) {
       goto rewind;
     }
     e->frame->index = ++i;
-    encode_any(e, key + 1);
+    if (lua_isinteger(L, key + 1)) {
+      encode_integer(e, key + 1);
+    } else {
+      encode_any(e, key + 1);
+    }
   }
   if (i == n) return true;
 rewind:
@@ -178,7 +185,12 @@ static void push_text(lua_State *L, const pl_mp_token *t) {
   lua_pushlstring(L, s, t->len);
 }
 
-static void enter(lua_State *L, unsigned depth) {
+// Values at the top, and levels below them, for which every C function has the room: a container
+// and a key on each level, and what is next to each other at the top.
+enum { TOP_ROOM = 8, LEVELS_ROOM = 2 };
+
+static inline void enter(lua_State *L, unsigned depth) {
+  if (depth <= LEVELS_ROOM) return;
   if (depth > PL_DEPTH_MAX) pl_decode_fail(L, "the value is nested deeper than 64");
   luaL_checkstack(L, 4, NULL);
 }
@@ -251,7 +263,7 @@ static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nes
 }
 
 // Small numbers are most of what travels, and need none of the rest.
-static void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
+static inline void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
   if (r->at < r->end && *r->at < 0x80) {
     lua_pushinteger(L, *r->at++);
   } else {
@@ -268,7 +280,7 @@ int pl_msgpack_decode_list(lua_State *L, pl_bytes src) {
   pl_mp_token t;
   read_token(L, &r, &t);
   if (t.kind != PL_MP_ARRAY) pl_decode_fail(L, "the values are not an array");
-  if (t.len > INT32_MAX || !lua_checkstack(L, (int)t.len + 8)) {
+  if (t.len > TOP_ROOM && (t.len > INT32_MAX || !lua_checkstack(L, (int)t.len + LUA_MINSTACK))) {
     pl_decode_fail(L, "more values than a function can take");
   }
   for (uint32_t i = 0; i < t.len; i++)

@@ -354,7 +354,7 @@ typedef struct pl_request_info {
   bool local_path;  // tracebacks may travel to the caller
 } pl_request_info;
 // Of the request itself: what calls made for it are given.
-const pl_trace *pl_request_trace(const pl_request *r);
+const pl_trace *pl_request_trace(pl_request *r);
 void pl_request_info_get(const pl_request *r, pl_request_info *out);
 
 // The arguments have been decoded: their memory can go.

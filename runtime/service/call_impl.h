@@ -21,6 +21,18 @@ enum { PL_ORDER_ROOM = 128 };  // arguments that are kept without an allocation
 struct pl_tries;
 
 struct pl_call {
+  // Zeroed when it is recycled.
+  pl_failure *failure;     // owned; NULL: none
+  struct pl_tries *tries;  // owned; NULL before an attempt has failed
+  bool settled;
+  bool expecting;  // the consumer waits
+  bool flowing;    // a first item came
+  bool gap_waits;  // the gap counts from when the consumer has taken what is there
+  bool timing_out;
+  bool repeatable;  // `order` is there
+  bool has_intake;
+
+  // Set when it is opened, or left as they began.
   pl_list node;  // in the channel's calls, or the free list
   pl_service *service;
   pl_channel *channel;  // NULL once nothing more can come
@@ -28,26 +40,17 @@ struct pl_call {
   void *user;
   uint64_t call_id;
   uint64_t idle_us;
-  pl_bytes result;
-  pl_failure *failure;     // owned; NULL: none
-  pl_errand errand;        // the attempt under way
-  struct pl_tries *tries;  // owned; NULL before an attempt has failed
+  pl_errand errand;  // the attempt under way
   pl_id callee;
   int codec;
   bool stream;
   bool routed;  // to a node behind the neighbour
-  bool settled;
-  bool expecting;  // the consumer waits
-  bool flowing;    // a first item came
-  bool gap_waits;  // the gap counts from when the consumer has taken what is there
-  bool timing_out;
-  bool repeatable;  // `order` is there
   bool idempotent;
-
-  // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
+  bool traced;  // within another: `trace_id` is that one's
+  pl_bytes result;
   pl_flow flow;
-  pl_intake intake;
-  pl_trace trace;
+  pl_intake intake;  // of a stream, or of a result that came in pieces
+  pl_id trace_id;
   pl_timer timer;  // the deadline, then the gaps of a stream
   pl_work tidy;    // copies unread items out of the read slab at the end of the turn
   pl_order order;  // if `repeatable`
@@ -55,7 +58,7 @@ struct pl_call {
 };
 
 // calls.c
-pl_call *pl_call_new(pl_service *sv);  // zeroed up to `flow`
+pl_call *pl_call_new(pl_service *sv);  // its first fields are zeroed
 void pl_call_on_deadline(pl_timer *t);
 // Takes it out of its channel: nothing arrives for it any more.
 void pl_call_detach(pl_call *c);

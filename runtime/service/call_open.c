@@ -95,8 +95,9 @@ void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
   c->call_id = ++sv->next_call_id;
   c->callee = offer->provider->id;
   c->routed = offer->provider->channel == NULL;
-  pl_intake_init(&c->intake, c->stream ? PL_WINDOW_ITEMS : 0,
-                 c->stream ? PL_WINDOW_BYTES : PL_BODY_WINDOW, sv->config.message_max);
+  c->has_intake = c->stream;
+  if (c->stream)
+    pl_intake_init(&c->intake, PL_WINDOW_ITEMS, PL_WINDOW_BYTES, sv->config.message_max);
   attach(c, channel_to(sv, offer->provider));
   pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(sv->loop));
 
@@ -114,10 +115,6 @@ void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
       .idle_ms = c->idle_us / 1000,
   };
   m.attempt = pl_call_attempt(c, &m.first_call_id);
-  // All attempts are of one trace, each is a span of its own.
-  pl_trace first = c->trace;
-  const pl_trace *outer = order->traced ? &order->outer : m.attempt > 0 ? &first : NULL;
-  pl_trace_of(&c->trace, &sv->config.identity->id, c->call_id, outer);
   if (c->routed) set_out(&m, &c->callee, destination);
   pl_flow_call(&c->flow, &m, order->args);
 }
@@ -172,6 +169,8 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
   c->idle_us = o->idle_us;
   c->codec = o->codec;
   c->stream = o->stream;
+  c->traced = o->outer != NULL;
+  if (c->traced) c->trace_id = o->outer->id;
   prepare_repeat(c, offer, &order);
   pl_call_send(c, offer, &order);
   if (o->deadline_us != PL_NEVER) {

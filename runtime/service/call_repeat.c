@@ -143,7 +143,8 @@ static void leave(pl_call *c, const pl_failure *f) {
   uint64_t now_us = pl_now_us(c->service->loop);
   pl_errand_end(&c->errand, now_us, pl_verdict_of(f->code, f->outcome), false, f->retry_after_ms);
   pl_call_detach(c);
-  pl_intake_fini(&c->intake);
+  if (c->has_intake) pl_intake_fini(&c->intake);
+  c->has_intake = false;
 }
 
 bool pl_call_repeat(pl_call *c, const pl_failure *f) {

@@ -29,7 +29,7 @@ pl_call *pl_call_new(pl_service *sv) {
   pl_list *n = pl_list_pop(&sv->free_calls);
   if (n == NULL) return pl_new(pl_call);
   pl_call *c = pl_call_of(n);
-  memset(c, 0, offsetof(pl_call, flow));
+  memset(c, 0, offsetof(pl_call, node));
   sv->free_count--;
   return c;
 }
@@ -81,12 +81,22 @@ static void settle(pl_call *c) {
   if (c->ops->on_end != NULL) c->ops->on_end(c, c->user);
 }
 
+// All attempts are of one trace.
+static pl_id trace_id_of(const pl_call *c) {
+  if (c->traced) return c->trace_id;
+  uint64_t first;
+  pl_trace trace;
+  if (pl_call_attempt(c, &first) == 0) first = c->call_id;
+  pl_trace_of(&trace, &c->service->config.identity->id, first, NULL);
+  return trace.id;
+}
+
 void pl_call_settle(pl_call *c, const pl_failure *f) {
   c->failure = pl_new(pl_failure);
   *c->failure = pl_failure_keep(f);
   c->failure->outcome = pl_call_outcome(c, f->outcome);
   if (pl_id_is_zero(&c->failure->node)) c->failure->node = c->callee;
-  c->failure->trace_id = c->trace.id;
+  c->failure->trace_id = trace_id_of(c);
   settle(c);
 }
 
@@ -160,7 +170,7 @@ static void on_progress(pl_call *c) {
 
 static void grant(pl_call *c) {
   uint64_t items, bytes;
-  if (c->channel == NULL || !pl_intake_grant(&c->intake, &items, &bytes)) return;
+  if (c->channel == NULL || !c->has_intake || !pl_intake_grant(&c->intake, &items, &bytes)) return;
   pl_buf *out = &c->channel->lanes.scratch;
   pl_buf_clear(out);
   pl_msg_credit m = {.items = items, .bytes = bytes};
@@ -219,11 +229,26 @@ static void on_result(pl_call *c, pl_bytes body) {
   settle(c);
 }
 
+// As nearly every call has it.
+static pl_err on_whole_result(pl_call *c, pl_bytes view) {
+  pl_bytes body;
+  if (view.len > c->service->config.message_max) return PL_TOO_LARGE;
+  if (!pl_bytes_keep(&body, view)) return PL_NO_MEMORY;
+  on_result(c, body);
+  return PL_OK;
+}
+
 static pl_err on_body(pl_call *c, const pl_frame *f) {
   pl_intake_event event;
   uint8_t type;
   pl_bytes body;
   // A plain call gave no credit for items, so a chunk for it is a protocol error here.
+  if (!c->has_intake) {
+    if (f->type == PL_FRAME_RESULT && !(f->flags & PL_FLAG_MORE))
+      return on_whole_result(c, f->body);
+    c->has_intake = true;
+    pl_intake_init(&c->intake, 0, PL_BODY_WINDOW, c->service->config.message_max);
+  }
   pl_err err = pl_intake_frame(&c->intake, f, 0, c->expecting, &event, &type, &body);
   if (err != PL_OK) return err;
   switch (event) {
@@ -272,7 +297,7 @@ pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
 // For the owner.
 
 int pl_call_next(pl_call *c, pl_bytes *item) {
-  if (pl_intake_next(&c->intake, item)) {
+  if (c->has_intake && pl_intake_next(&c->intake, item)) {
     if (c->intake.open_items * 2 <= c->intake.window_items ||
         c->intake.open_bytes * 2 <= c->intake.window_bytes)
       grant(c);
@@ -314,7 +339,7 @@ void pl_call_free(pl_call *c, pl_err why) {
   }
   pl_timer_stop(&c->timer);
   pl_work_cancel(&c->tidy);
-  pl_intake_fini(&c->intake);
+  if (c->has_intake) pl_intake_fini(&c->intake);
   pl_bytes_drop(&c->result);
   if (c->failure != NULL) pl_failure_drop(c->failure);
   pl_free(c->failure);

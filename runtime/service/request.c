@@ -31,7 +31,7 @@ static pl_request *request_new(pl_service *sv) {
   pl_list *n = pl_list_pop(&sv->free_requests);
   if (n == NULL) return pl_new(pl_request);
   pl_request *r = pl_request_of(n);
-  memset(r, 0, offsetof(pl_request, flow));
+  memset(r, 0, offsetof(pl_request, node));
   sv->free_count--;
   return r;
 }
@@ -68,7 +68,7 @@ static void request_free(pl_request *r) {
   detach(r);
   pl_list_remove(&r->node);
   pl_timer_stop(&r->timer);
-  pl_intake_fini(&r->intake);
+  if (r->in_pieces) pl_intake_fini(&r->intake);
   pl_bytes_drop(&r->args);
   pl_bytes_drop(&r->meta);
   pl_bytes_drop(&r->name);
@@ -89,6 +89,13 @@ static void on_sent(pl_flow *f) {
   }
 }
 
+// Instead of what would wait for ever: nobody grants credit for it any more.
+static bool send_unwanted(pl_request *r, const pl_failure *failure) {
+  pl_failure unwanted = pl_failure_of(PL_CANCELLED, PL_EXECUTED, NULL);
+  pl_flow_fini(&r->flow);
+  return pl_flow_error(&r->flow, failure != NULL ? failure : &unwanted);
+}
+
 // Sends the last frame of the circuit; the request lives until it is written.
 void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure) {
   if (r->entry != NULL) pl_repeat_settle(r, result, failure);
@@ -99,13 +106,9 @@ void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure
     return;
   }
   bool needs_credit = !pl_flow_idle(&r->flow) || (failure == NULL && result.len > PL_FRAGMENT_MAX);
-  pl_failure unwanted = pl_failure_of(PL_CANCELLED, PL_EXECUTED, NULL);
-  if (r->given_up && needs_credit) {  // it would wait for ever
-    pl_flow_fini(&r->flow);
-    if (failure == NULL) failure = &unwanted;
-  }
-  bool written =
-      failure != NULL ? pl_flow_error(&r->flow, failure) : pl_flow_result(&r->flow, result);
+  bool written = r->given_up && needs_credit ? send_unwanted(r, failure)
+                 : failure != NULL           ? pl_flow_error(&r->flow, failure)
+                                             : pl_flow_result(&r->flow, result);
   if (written) request_free(r);
 }
 
@@ -288,18 +291,6 @@ static void admit(pl_request *r) {
   }
 }
 
-// The trace of a call within another came with it; all attempts of one call have one.
-static void set_trace(pl_request *r, const pl_msg_call *m) {
-  pl_trace outer;
-  if (m->trace.len > 0) {
-    memcpy(&outer, m->trace.data, sizeof outer);
-  } else if (m->first_call_id != 0) {
-    pl_trace_of(&outer, &r->caller, m->first_call_id, NULL);
-  }
-  bool goes_on = m->trace.len > 0 || m->first_call_id != 0;
-  pl_trace_of(&r->trace, &r->caller, m->call_id, goes_on ? &outer : NULL);
-}
-
 static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_call *m) {
   pl_service *sv = ch->service;
   pl_request *r = request_new(sv);
@@ -313,7 +304,8 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->caller = *pl_session_peer_id(ch->session);
   r->relayed = m->source.len > 0 && pl_channel_may_relay(ch);
   if (r->relayed) memcpy(r->caller.bytes, m->source.data, sizeof r->caller.bytes);
-  set_trace(r, m);
+  r->has_outer = m->trace.len > 0;
+  if (r->has_outer) memcpy(&r->trace, m->trace.data, sizeof r->trace);
   r->deadline_us = m->timeout_ms == 0 ? PL_NEVER : pl_now_us(sv->loop) + m->timeout_ms * 1000;
   pl_list_init(&r->in_wait);
   pl_flow_init(&r->flow, &ch->lanes, f->label, PL_FLAG_CALLEE | PL_LANE_NORMAL);
@@ -323,7 +315,6 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->flow.credit_bytes = m->stream ? m->window_bytes
                          : routed  ? PL_BODY_WINDOW
                                    : pl_session_body_window(ch->session);
-  pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, sv->config.message_max);
   pl_labels_put(&ch->requests, f->label, r);
   pl_list_push(&ch->request_list, &r->node);
   if (r->stream) ch->streams_in++;
@@ -363,14 +354,24 @@ static void grant(pl_request *r) {
   pl_flow_control(&r->flow, PL_FRAME_CREDIT, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
 }
 
-static pl_err take_args(pl_request *r, const pl_frame *f, uint64_t total) {
+static pl_err refuse_large(pl_request *r) {
+  pl_request_refuse(r, PL_TOO_LARGE, "the arguments are larger than max_message", 0);
+  return PL_OK;
+}
+
+// All of the arguments, as nearly every call has them.
+static pl_err take_whole(pl_request *r, pl_bytes args) {
+  if (args.len > r->service->config.message_max) return refuse_large(r);
+  if (!pl_bytes_keep(&r->args, args)) return PL_NO_MEMORY;
+  admit(r);
+  return PL_OK;
+}
+
+static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
   pl_intake_event event;
   uint8_t type;
   pl_err err = pl_intake_frame(&r->intake, f, total, true, &event, &type, &r->args);
-  if (err == PL_TOO_LARGE) {
-    pl_request_refuse(r, PL_TOO_LARGE, "the arguments are larger than max_message", 0);
-    return PL_OK;
-  }
+  if (err == PL_TOO_LARGE) return refuse_large(r);
   if (err != PL_OK) return err;
   if (event == PL_INTAKE_BODY) {
     admit(r);
@@ -406,13 +407,16 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   r->name = m.action;
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
-  return judge(r, take_args(r, &rest, m.body_len));
+  if (whole) return judge(r, take_whole(r, rest.body));
+  r->in_pieces = true;
+  pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, r->service->config.message_max);
+  return judge(r, take_piece(r, &rest, m.body_len));
 }
 
 static pl_err take_frame(pl_request *r, const pl_frame *f) {
   switch (f->type) {
     case PL_FRAME_BODY:
-      if (r->state == PL_REQUEST_ARRIVING) return take_args(r, f, 0);
+      if (r->state == PL_REQUEST_ARRIVING) return take_piece(r, f, 0);
       if (r->state != PL_REQUEST_SENDING) return PL_PROTOCOL;
       r->service->loop->metrics.frames_stale++;  // it was refused, and does not know yet
       return PL_OK;

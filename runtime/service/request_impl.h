@@ -14,33 +14,38 @@ typedef enum pl_request_state {
 } pl_request_state;
 
 struct pl_request {
+  // Zeroed when it is recycled.
+  pl_action *action;      // held from admission on
+  pl_dedup_entry *entry;  // idempotent: its own, or while JOINED that of the other; else NULL
+  void *user;
+  pl_request_state state;
+  bool in_pieces;  // the arguments came in more than one frame
+  bool cancelled;
+  bool given_up;    // the caller wants no answer, and grants no more credit
+  bool credit_due;  // the producer waits for on_credit
+  bool traced;      // `trace` is its own; before, it is that of the call in which it was made,
+                    // if it has_outer
+
+  // Set when it is opened, or left as they began.
   pl_list node;     // in the channel's requests, the service's orphans, or the free list
   pl_list in_wait;  // in the action's waiting, or while JOINED among the followers of another
   pl_service *service;
   pl_channel *channel;  // NULL once the path is lost
-  pl_action *action;    // held from admission on
-  pl_request_state state;
-  pl_dedup_entry *entry;  // idempotent: its own, or while JOINED that of the other; else NULL
   uint64_t call_id;
   uint64_t first_call_id;  // of its first attempt
   uint64_t deadline_us;
   uint64_t started_us;
+  pl_id caller;
+  int codec;
+  bool stream;
+  bool relayed;   // the neighbour passed it on for the caller
+  bool repeated;  // not the first attempt
+  bool has_outer;
   pl_bytes args;
   pl_bytes meta;
   pl_bytes name;  // while ARRIVING
-  pl_id caller;
-  void *user;
-  int codec;
-  bool stream;
-  bool relayed;  // the neighbour passed it on for the caller
-  bool cancelled;
-  bool given_up;    // the caller wants no answer, and grants no more credit
-  bool credit_due;  // the producer waits for on_credit
-  bool repeated;    // not the first attempt
-
-  // Not zeroed when it is recycled: these have a beginning of their own, or ended as they began.
   pl_flow flow;
-  pl_intake intake;
+  pl_intake intake;  // when in_pieces
   pl_trace trace;
   pl_timer timer;
 };

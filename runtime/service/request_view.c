@@ -16,7 +16,14 @@ void pl_request_info_get(const pl_request *r, pl_request_info *out) {
   };
 }
 
-const pl_trace *pl_request_trace(const pl_request *r) {
+// Hardly anybody asks. The trace of a call within another came with it; all attempts of one call
+// have one.
+const pl_trace *pl_request_trace(pl_request *r) {
+  if (r->traced) return &r->trace;
+  r->traced = true;
+  pl_trace outer = r->trace;
+  if (!r->has_outer && r->repeated) pl_trace_of(&outer, &r->caller, r->first_call_id, NULL);
+  pl_trace_of(&r->trace, &r->caller, r->call_id, r->has_outer || r->repeated ? &outer : NULL);
   return &r->trace;
 }
 

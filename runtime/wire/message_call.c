@@ -35,34 +35,59 @@ static const pl_wire_map call_map = {
     .size = sizeof(pl_msg_call),
 };
 
-static bool read_uint(pl_mp_reader *r, uint64_t *v) {
-  pl_mp_token t;
-  if (pl_mp_read(r, &t) != PL_OK) return false;
-  bool natural = t.kind == PL_MP_UINT || (t.kind == PL_MP_INT && t.v.integer >= 0);
-  if (natural) *v = t.v.natural;  // also the bits of an integer
-  return natural;
+// Each takes one thing from between `p` and `end`, and returns where the next begins; NULL when it
+// is anything else, or `p` is.
+
+static inline const uint8_t *take_byte(const uint8_t *p, const uint8_t *end, uint8_t byte) {
+  return p != NULL && p < end && *p == byte ? p + 1 : NULL;
+}
+
+static inline const uint8_t *take_uint(const uint8_t *p, const uint8_t *end, uint64_t *v) {
+  if (p == NULL || p == end) return NULL;
+  uint8_t tag = *p++;
+  if (tag < 0x80) {
+    *v = tag;
+    return p;
+  }
+  if (tag < 0xcc || tag > 0xcf || end - p < 1 << (tag - 0xcc)) return NULL;
+  switch (tag) {
+    case 0xcc: *v = *p; return p + 1;
+    case 0xcd: *v = pl_get_be16(p); return p + 2;
+    case 0xce: *v = pl_get_be32(p); return p + 4;
+    default: *v = pl_get_be64(p); return p + 8;
+  }
+}
+
+static inline const uint8_t *take_name(const uint8_t *p, const uint8_t *end, pl_bytes *name) {
+  if (p == NULL || p == end || *p < 0xa0 || *p > 0xbf) return NULL;
+  size_t len = *p++ & 0x1f;
+  *name = pl_bytes_of(p, len);
+  return (size_t)(end - p) >= len && pl_is_ascii(p, len) ? p + len : NULL;
+}
+
+static const uint8_t *take_trace(const uint8_t *p, const uint8_t *end, pl_bytes *trace) {
+  p = take_byte(take_byte(take_byte(p, end, 13), end, 0xc4), end, PL_TRACE_BYTES);
+  if (p == NULL || end - p < PL_TRACE_BYTES) return NULL;
+  *trace = pl_bytes_of(p, PL_TRACE_BYTES);
+  return p + PL_TRACE_BYTES;
 }
 
 // What nearly every call is: its id, its action and its timeout, with a trace when it is made for
 // another, and nothing else. 0 when it is anything but that, valid or not.
 static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
-  if (src.len < 2 || (src.data[0] != 0x83 && src.data[0] != 0x84) || src.data[1] != 1) return 0;
-  pl_mp_reader r = {.at = src.data + 2, .end = src.data + src.len};
-  pl_mp_token t;
+  const uint8_t *p = src.data, *end = src.data + src.len;
+  if (src.len == 0 || (*p != 0x83 && *p != 0x84)) return 0;
+  bool traced = *p++ == 0x84;
   uint64_t call_id, timeout_ms;
-  if (!read_uint(&r, &call_id)) return 0;
-  if (r.at == r.end || *r.at++ != 2 || pl_mp_read(&r, &t) != PL_OK) return 0;
-  if (t.kind != PL_MP_STR || t.len > PL_NAME_MAX || !pl_utf8_valid(t.data, t.len)) return 0;
-  if (r.at == r.end || *r.at++ != 3 || !read_uint(&r, &timeout_ms)) return 0;
-  pl_bytes action = pl_bytes_of(t.data, t.len), trace = {0};
-  if (src.data[0] == 0x84) {
-    if (r.at == r.end || *r.at++ != 13 || pl_mp_read(&r, &t) != PL_OK) return 0;
-    if (t.kind != PL_MP_BIN || t.len != PL_TRACE_BYTES) return 0;
-    trace = pl_bytes_of(t.data, t.len);
-  }
+  pl_bytes action, trace = {0};
+  p = take_uint(take_byte(p, end, 1), end, &call_id);
+  p = take_name(take_byte(p, end, 2), end, &action);
+  p = take_uint(take_byte(p, end, 3), end, &timeout_ms);
+  if (traced) p = take_trace(p, end, &trace);
+  if (p == NULL) return 0;
   *out =
       (pl_msg_call){.call_id = call_id, .action = action, .timeout_ms = timeout_ms, .trace = trace};
-  return r.at - src.data;
+  return p - src.data;
 }
 
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src) {
