@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "lua/bind_policy.h"
 #include "lua/error.h"
 #include "lua/task.h"
 #include "lua/value.h"
@@ -36,17 +37,26 @@ void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id
     o->node = id;
   }
   if (d->has_meta) {
-    lua_getiuservalue(L, index, 1);
+    lua_getiuservalue(L, index, PL_DEFAULTS_META);
     o->meta.data = (const uint8_t *)lua_tolstring(L, -1, &o->meta.len);
     lua_pop(L, 1);  // the user value keeps the string alive
   }
+  o->policy = d->policy;
+  if (!d->chooses) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_getiuservalue(L, index, PL_DEFAULTS_CHOOSER);
+  const pl_policy *chosen = pl_policy_ask(L, n, lua_gettop(L), o, d->policy);
+  lua_replace(L, -2);
+  if (chosen != NULL) o->policy = chosen;
 }
 
 // Large ones are handed over, not copied.
-pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec) {
+pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec, int top) {
   pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
   size_t max = (size_t)pl_node_options(n)->max_message;
-  pl_values_encode(L, (pl_codec)codec, 2, lua_gettop(L) - 1, "args", max, scratch);
+  pl_values_encode(L, (pl_codec)codec, 2, top - 1, "args", max, scratch);
   if (pl_buf_len(scratch) > PL_COPY_MAX) return pl_buf_take(scratch);
   return pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
 }
@@ -150,12 +160,13 @@ static int call_now(lua_State *L) {
   const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
   pl_node *n = pl_host_start(L);
   pl_id id;
+  int top = lua_gettop(L);
   pl_op_check(L, &call_type);
-  if (d->has_node || d->has_meta) pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
+  if (d->special) pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
   o.deadline_us = pl_call_deadline(L, n, d);
   o.codec = pl_node_codec(n, o.action);
   o.outer = pl_call_outer(L);
-  pl_bytes args = pl_call_encode_args(L, n, o.codec);
+  pl_bytes args = pl_call_encode_args(L, n, o.codec, top);
 
   call_op *op = pl_op_space(L);
   *op = (call_op){.op = {.type = &call_type}};
@@ -175,11 +186,47 @@ static int l_call(lua_State *L) {
 
 // Callers.
 
-// caller(timeout | nil, node | nil, meta | nil, idle) -> call, stream. The Lua side has checked the
-// types.
+static int explain_now(lua_State *L) {
+  pl_call_options o = {0};
+  o.action.data = (const uint8_t *)luaL_checklstring(L, 1, &o.action.len);
+  pl_node *n = pl_host_start(L);
+  pl_id id;
+  int top = lua_gettop(L);
+  pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
+  pl_bytes args = pl_call_encode_args(L, n, pl_node_codec(n, o.action), top);
+  pl_bytes view = pl_bytes_of(lua_pushlstring(L, (const char *)args.data, args.len), args.len);
+  pl_bytes_drop(&args);
+  const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
+  pl_policy_explain(L, n, &o, view, d->chooses);
+  return 1;
+}
+
+// explain(name, …): what would come of the call.
+static int l_explain(lua_State *L) {
+  luaL_checkstring(L, 1);
+  pl_host_start(L);
+  return pl_host_joined(pl_host_of(L)) ? explain_now(L) : pl_wait_joined(L, explain_now);
+}
+
+// The defaults at the top from the arguments of l_caller.
+static void read_policy(lua_State *L, pl_call_defaults *d) {
+  int defaults = lua_gettop(L);
+  if (!lua_isnil(L, 5)) {
+    d->policy = pl_policy_new(L, 5);
+    lua_setiuservalue(L, defaults, PL_DEFAULTS_POLICY);
+  }
+  if (!lua_isnil(L, 6)) {
+    d->chooses = true;
+    lua_pushvalue(L, 6);
+    lua_setiuservalue(L, defaults, PL_DEFAULTS_CHOOSER);
+  }
+}
+
+// caller(timeout | nil, node | nil, meta | nil, idle, policy | nil, chooser | nil) -> call, stream,
+// explain. The Lua side has checked the types, and leaves the policy alone.
 static int l_caller(lua_State *L) {
-  lua_settop(L, 4);
-  pl_call_defaults *d = lua_newuserdatauv(L, sizeof *d, 1);
+  lua_settop(L, 6);
+  pl_call_defaults *d = lua_newuserdatauv(L, sizeof *d, PL_DEFAULTS_VALUES);
   *d = (pl_call_defaults){.timeout = luaL_optnumber(L, 1, NAN), .idle = luaL_checknumber(L, 4)};
   luaL_setmetatable(L, DEFAULTS);
   if (!lua_isnil(L, 2)) {
@@ -192,14 +239,17 @@ static int l_caller(lua_State *L) {
     pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
     pl_value_encode(L, PL_CODEC_MSGPACK, 3, "meta", PL_META_MAX, scratch);
     lua_pushlstring(L, (const char *)pl_buf_data(scratch), pl_buf_len(scratch));
-    lua_setiuservalue(L, 5, 1);
+    lua_setiuservalue(L, 7, PL_DEFAULTS_META);
     d->has_meta = true;
   }
-  lua_pushvalue(L, 5);
-  lua_pushcclosure(L, l_call, 1);
-  lua_pushvalue(L, 5);
-  lua_pushcclosure(L, pl_stream_new, 1);
-  return 2;
+  read_policy(L, d);
+  d->special = d->has_node || d->has_meta || d->policy != NULL || d->chooses;
+  static const lua_CFunction functions[] = {l_call, pl_stream_new, l_explain};
+  for (int i = 0; i < 3; i++) {
+    lua_pushvalue(L, 7);
+    lua_pushcclosure(L, functions[i], 1);
+  }
+  return 3;
 }
 
 int pl_open_call(lua_State *L) {

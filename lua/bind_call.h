@@ -4,13 +4,17 @@
 #include "base/list.h"
 #include "lua/host.h"
 
-// What mesh.with fixed for its calls. A userdata; user value 1: the encoded metadata.
+// What mesh.with fixed for its calls. A userdata; user values as below.
+enum { PL_DEFAULTS_META = 1, PL_DEFAULTS_POLICY, PL_DEFAULTS_CHOOSER, PL_DEFAULTS_VALUES = 3 };
 typedef struct pl_call_defaults {
   pl_call *ended;  // whose result is being decoded, which may raise; else NULL
   double timeout;  // seconds; NAN: the node's request_timeout; 0: never
   double idle;     // seconds; 0: live
+  bool special;    // anything but times is set
   bool has_node;
   bool has_meta;
+  bool chooses;             // a function of the script says who takes a call
+  const pl_policy *policy;  // NULL: nothing in particular
   size_t node_len;
   char node[PL_NAME_MAX + 1];  // id or name
 } pl_call_defaults;
@@ -19,10 +23,12 @@ typedef struct pl_call_defaults {
 const pl_trace *pl_call_outer(lua_State *L);
 // When a call with these defaults must be over, in clock microseconds.
 uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d);
-// Sets node and metadata in `o` from the defaults at `index`. Raises when the node is not known.
+// Sets node, metadata and policy in `o`, which has its action, from the defaults at `index`. Raises
+// when the node is not known, and what a function that chooses raises. What it pushes must stay
+// alive with the call. [-0, +1]
 void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id *id);
-// The arguments of a call on the stack of its function, from 2 on. To be dropped.
-pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec);
+// The arguments of a call on the stack of its function, from 2 to `top`. To be dropped.
+pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec, int top);
 // Raises `f`, with the name at index `action` unless it has one.
 int pl_call_raise(lua_State *L, const pl_failure *f, int action);
 // Waits until the node has joined, then goes on with `then`, which finds the same stack.

@@ -13,7 +13,7 @@
 
 #define STREAM "perilune.Stream"
 
-enum { NAME = 1, DEFAULTS = 2 };  // user values
+enum { NAME = 1, DEFAULTS, CHOICE, VALUES = 3 };  // user values; CHOICE keeps the policy
 
 typedef struct stream {
   pl_call *call;     // NULL before it is opened, and once it is closed
@@ -81,8 +81,9 @@ static void open_call(lua_State *L, stream *s) {
   };
   pl_id id;
   pl_failure why;
-  pl_call_fill(L, n, top + 1, &o, &id);
   o.action.data = (const uint8_t *)lua_tolstring(L, top + 2, &o.action.len);
+  pl_call_fill(L, n, top + 1, &o, &id);
+  lua_setiuservalue(L, 1, CHOICE);
   s->opened = true;
   pl_err err = pl_node_call(&s->call, n, &o, s->args, &call_ops, s, &why);
   pl_bytes_drop(&s->args);
@@ -222,13 +223,13 @@ int pl_stream_new(lua_State *L) {
   size_t len;
   const char *name = lua_tolstring(L, 1, &len);
   int codec = pl_node_codec(n, pl_bytes_of(name, len));
-  pl_bytes args = pl_call_encode_args(L, n, codec);
+  pl_bytes args = pl_call_encode_args(L, n, codec, lua_gettop(L));
   pl_bytes kept;
   bool ok = pl_bytes_keep(&kept, args);
   pl_bytes_drop(&args);
   if (!ok) return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the arguments");
 
-  stream *s = lua_newuserdatauv(L, sizeof *s, 2);
+  stream *s = lua_newuserdatauv(L, sizeof *s, VALUES);
   *s = (stream){.args = kept, .codec = codec, .deadline_us = pl_call_deadline(L, n, d)};
   pl_list_init(&s->in_scope);
   luaL_setmetatable(L, STREAM);

@@ -46,6 +46,16 @@ static const pl_flag sim_flags[] = {
     {0},
 };
 
+static const pl_flag explain_flags[] = {
+    {"key", "K", "of the strategy hash; the arguments by default"},
+    {"json", NULL, "one line of JSON"},
+    {0},
+};
+
+static const char explain_text[] =
+    "Prints who provides an action, in the order in which they come into question for a call from\n"
+    "here, how they stand, the way there, and who would take the call now and why.\n";
+
 static const char run_text[] =
     "Runs the scripts in one node. Without --listen and --peer the node joins the local mesh of\n"
     "this user on this machine; with them it does only what it is told, unless --mesh is given\n"
@@ -109,6 +119,14 @@ const pl_command pl_command_list[] = {
      .summary = "list the actions of the mesh and who provides them",
      .use = PL_USE_CLIENT,
      .flags = list_flags},
+    {.name = "explain",
+     .arguments = "ACTION [JSON-ARG]...",
+     .summary = "show who would take a call of an action, and why",
+     .text = explain_text,
+     .first = "ACTION",
+     .more = true,
+     .use = PL_USE_CLIENT,
+     .flags = explain_flags},
     {.name = "ping",
      .arguments = "NODE",
      .summary = "measure the round trip to a node, given by name or id",
@@ -135,8 +153,8 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit",   "routes",   "explain", "ps",    "kill", "mem",   "top",  "log", "trace",
-    "reload", "describe", "types",   "check", "repl", "bench", "test", "new",
+    "emit",   "routes",   "ps",    "kill",  "mem",  "top",   "log",  "trace",
+    "reload", "describe", "types", "check", "repl", "bench", "test", "new",
 };
 
 const pl_command *pl_command_find(const char *name) {
@@ -163,9 +181,9 @@ const char *pl_command_guess(const char *name) {
 
 // A client comes and goes: it does not listen, serves nothing and needs no identity of its own.
 bool pl_command_takes(const pl_command *command, const pl_option *option) {
-  static const char *const of_nodes[] = {"name",      "id",    "listen",          "advertise",
-                                         "insecure",  "drain", "max_concurrency", "max_queue",
-                                         "load_limit"};
+  static const char *const of_nodes[] = {"name",       "id",    "listen",          "advertise",
+                                         "insecure",   "drain", "max_concurrency", "max_queue",
+                                         "load_limit", "region"};
   if (command->use != PL_USE_CLIENT) return command->use == PL_USE_NODE;
   for (size_t i = 0; i < sizeof of_nodes / sizeof *of_nodes; i++) {
     if (strcmp(of_nodes[i], option->name) == 0) return false;

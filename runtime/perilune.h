@@ -39,7 +39,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 27 };
+enum { PL_OPTION_COUNT = 29 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -47,6 +47,7 @@ typedef struct pl_options {
   char *id;    // 32 hexadecimal digits; NULL: random
   char *mesh;  // local mesh to join; NULL: "default" without listen and peers, else none
   char *psk, *http;
+  char *strategy, *region;
   char *log_level, *log_format;
   pl_texts listen, peers, advertise;
   bool insecure;

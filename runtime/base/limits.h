@@ -55,6 +55,7 @@ enum {
   PL_WEIGHT_MAX = 10000,             // of a provider
   PL_PATTERNS_MAX = 64,              // providers or regions that one caller names
   PL_REGION_MAX = 63,                // bytes of a region's name
+  PL_LOAD_MAX = 1000000,             // requests that a node says it has
   PL_DEDUP_US = 30000000,            // how long the answer of an idempotent action is kept
   PL_DEDUP_BYTES = 4 * 1024 * 1024,  // of all these answers; the oldest are forgotten
   PL_DEDUP_ANSWER_MAX = 64 * 1024,   // of one; a larger one is not kept

@@ -107,11 +107,14 @@ static void build(pl_node *n) {
       .max_concurrency = n->options.max_concurrency,
       .max_queue = n->options.max_queue,
       .message_max = (size_t)n->options.max_message,
+      .region = n->options.region,
       .on_change = changed,
       .on_idle_session = on_idle_session,
       .on_drained = on_requests_drained,
       .user = n,
   };
+  const char *strategy = n->options.strategy;
+  if (strategy != NULL) service.strategy = pl_strategy_find(strategy, strlen(strategy));
   n->service = pl_service_new(&service);
   pl_peers_config peers = {
       .identity = &n->identity,

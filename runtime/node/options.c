@@ -46,6 +46,8 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     WHOLE(memory_limit, 256 * 1024 * 1024, 0, 1e15, "bytes of one script, 0 = none"),
     TIME(load_limit, 10, 0, "longest load of a script at a reload"),
     TIME(cleanup_grace, 2, 0, "how long a cancelled task may clean up"),
+    TEXT(strategy, "who takes a call when neither call nor action says [least]"),
+    TEXT(region, "where it is, for callers that prefer a region"),
     TEXT(log_level, "debug, info, warn, error or off"),
     TEXT(log_format, "text or json"),
     LATER(http, "address of the HTTP gateway"),
@@ -230,6 +232,13 @@ static pl_err check_text(const pl_option *opt, const char *text, char *why) {
     return bad(why, opt, "'%.64s' is not 32 hexadecimal digits", text);
   }
   if (opt->offset == AT(name) && text[0] == '\0') return bad(why, opt, "empty%s", "");
+  if (opt->offset == AT(strategy) && pl_strategy_find(text, strlen(text)) == PL_STRATEGY_UNSET) {
+    return bad(why, opt,
+               "'%.64s' is no strategy: least, round_robin, random, weighted, p2c, hash, local",
+               text);
+  }
+  if (opt->offset == AT(region) && strlen(text) > PL_REGION_MAX)
+    return bad(why, opt, "longer than 63 bytes%s", "");
   if (opt->offset == AT(log_level) && !one_of(text, levels)) {
     return bad(why, opt, "'%.64s' is not debug, info, warn, error or off", text);
   }

@@ -38,15 +38,24 @@ static void send_items(pl_service *sv, pl_neighbour *n, pl_bytes items, uint32_t
 // What this node says of itself: attributes of the item of kind "node".
 static pl_err put_self(pl_service *sv, pl_buf *items) {
   const pl_identity *self = sv->config.identity;
-  uint8_t map[2 * PL_NAME_MAX + 64], *p = map;
+  uint8_t map[2 * PL_NAME_MAX + PL_REGION_MAX + 96], *p = map;
   uint32_t name_len = (uint32_t)strlen(self->name);
-  p = pl_mp_put_map(p, 3);
+  const char *region = sv->config.region;
+  p = pl_mp_put_map(p, 3U + (region != NULL) + (sv->load_told > 0));
   p = pl_mp_put_str(p, "role", 4);
   p = pl_mp_put_int(p, self->role);
   p = pl_mp_put_str(p, "name", 4);
   p = pl_mp_put_str(p, self->name, name_len);
   p = pl_mp_put_str(p, "draining", 8);
   p = pl_mp_put_bool(p, self->draining);
+  if (region != NULL) {
+    p = pl_mp_put_str(p, "region", 6);
+    p = pl_mp_put_str(p, region, (uint32_t)strlen(region));
+  }
+  if (sv->load_told > 0) {
+    p = pl_mp_put_str(p, "load", 4);
+    p = pl_mp_put_uint(p, sv->load_told);
+  }
   pl_msg_advert_item item = {.kind = pl_bytes_of("node", 4),
                              .name = pl_bytes_of("", 0),
                              .attributes = pl_bytes_of(map, (size_t)(p - map))};
@@ -114,6 +123,7 @@ void pl_service_announce(pl_service *sv) {
 static void take_node(pl_provider *p, pl_bytes attributes) {
   pl_mp_reader r = {attributes.data, attributes.data + attributes.len};
   pl_mp_token t, v;
+  uint32_t load = 0;
   if (attributes.len == 0 || pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_MAP) return;
   for (uint32_t pairs = t.len; pairs > 0; pairs--) {
     pl_mp_token key;
@@ -125,7 +135,11 @@ static void take_node(pl_provider *p, pl_bytes attributes) {
     if (is(k, "draining") && v.kind == PL_MP_BOOL) p->draining = v.v.boolean;
     if (is(k, "name") && v.kind == PL_MP_STR && v.len <= PL_NAME_MAX)
       pl_provider_rename(p, (const char *)v.data, v.len);
+    if (is(k, "region") && v.kind == PL_MP_STR) pl_provider_place(p, (const char *)v.data, v.len);
+    if (is(k, "load") && v.kind == PL_MP_INT && v.v.integer > 0)
+      load = v.v.integer < PL_LOAD_MAX ? (uint32_t)v.v.integer : PL_LOAD_MAX;
   }
+  pl_node_tally_told(p->tally, load);
 }
 
 static pl_err take_item(pl_service *sv, pl_neighbour *n, const pl_msg_advert_item *item) {

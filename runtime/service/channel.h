@@ -58,6 +58,9 @@ struct pl_service {
   unsigned local_up;
   void (*closed)(void *user);
   void *closed_user;
+  pl_timer load_timer;  // see load.c
+  uint32_t load;        // smoothed, in 16ths of a request
+  uint32_t load_told;   // requests
   uint64_t next_call_id;
   pl_budget budget;          // of repeats
   pl_candidate *candidates;  // scratch of a choice
@@ -118,6 +121,9 @@ void pl_requests_free_all(pl_service *sv);
 void pl_request_cancel(pl_request *r, const pl_failure *why);
 // DRAINING for everything that has not started.
 void pl_requests_refuse_waiting(pl_service *sv);
+
+// load.c: a request came. While some are there the mesh is told how many, now and then.
+void pl_load_note(pl_service *sv);
 
 // adverts.c
 void pl_adverts_send_all(pl_service *sv, pl_neighbour *n);

@@ -86,7 +86,7 @@ static pl_strategy strategy_of(const pl_service *sv, pl_entry *e, const pl_polic
   const pl_offer *told = NULL;
   *said_by = "call";
   if (p->strategy != PL_STRATEGY_UNSET) return p->strategy;
-  for (pl_offer *o = pl_entry_first(e); o != NULL; o = pl_entry_next(e, o)) {
+  for (pl_offer *o = e == NULL ? NULL : pl_entry_first(e); o != NULL; o = pl_entry_next(e, o)) {
     if (o->strategy == PL_STRATEGY_UNSET) continue;
     if (told == NULL || pl_id_compare(&o->provider->id, &told->provider->id) < 0) told = o;
   }
@@ -253,8 +253,7 @@ void pl_choose_explain(pl_service *sv, const pl_query *q, pl_explanation *out, p
                        void *user) {
   const pl_policy *p = policy_of(q);
   pl_entry *e = pl_directory_find(&sv->directory, q->action);
-  *out = (pl_explanation){.strategy = p->strategy, .said_by = "call"};
-  if (e != NULL) out->strategy = strategy_of(sv, e, p, &out->said_by);
+  out->strategy = strategy_of(sv, e, p, &out->said_by);
   size_t n = e == NULL ? 0 : gather(sv, e, q);
   if (n == SIZE_MAX) n = 0;
 

@@ -319,6 +319,7 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   pl_list_push(&ch->request_list, &r->node);
   if (r->stream) ch->streams_in++;
   sv->requests++;
+  pl_load_note(sv);
   sv->loop->metrics.requests_received++;
   sv->loop->metrics.requests_now++;
   return r;

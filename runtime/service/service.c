@@ -90,6 +90,8 @@ pl_service *pl_service_new(const pl_service_config *config) {
   sv->next_call_id = pl_random_u64(&sv->loop->random)
                      << 32;  // ids of two lives of a node must not meet
   pl_provider_init(&sv->local, &config->identity->id, config->identity->name);
+  if (sv->config.region != NULL)
+    pl_provider_place(&sv->local, sv->config.region, strlen(sv->config.region));
   pl_list_init(&sv->neighbours);
   pl_list_init(&sv->channels);
   pl_list_init(&sv->busy_actions);
@@ -128,6 +130,7 @@ void pl_service_free(pl_service *sv) {
   pl_provider_fini(&sv->local);
   pl_directory_fini(&sv->directory);
   pl_timer_stop(&sv->expiry);
+  pl_timer_stop(&sv->load_timer);
   pl_dedup_fini(&sv->dedup);
   pl_free(sv->candidates);
   pl_calls_free_all(sv);

@@ -16,6 +16,7 @@ typedef struct pl_service_config {
   int64_t max_concurrency, max_queue;
   size_t message_max;
   pl_strategy strategy;  // of calls and actions that name none
+  const char *region;    // outlives the service; NULL: none
   // The directory or a neighbour's part in it changed.
   void (*on_change)(void *user);
   // The last circuit of a session ended.

@@ -103,7 +103,7 @@ describe('the command line', function()
   end)
 
   it('knows what comes in a later version', function()
-    for name in ('emit routes explain ps kill mem top log trace describe reload types check repl bench test new')
+    for name in ('emit routes ps kill mem top log trace describe reload types check repl bench test new')
       :gmatch '%a+' do
       fails(2, "^UNSUPPORTED: '" .. name .. "' is not available in this version\n", name)
     end
@@ -292,6 +292,34 @@ describe('perilune stream', function()
     assert.equal(1, p.code)
     assert.equal('"first"\n', p.stdout)
     assert.matches('^TIMEOUT: ', p.stderr)
+  end)
+end)
+
+describe('perilune explain', function()
+  it('shows who would take a call, and why', function()
+    local worker = start_worker('--name', 'worker', '--region', 'eu')
+    local id = worker.collected.stderr:match 'ready name=worker id=(%x+)'
+    local p = perilune('explain', 'echo', '1')
+    assert.equal(0, p.code, p.stderr)
+    assert.matches('^echo: worker takes the call, because it is the only one that can take the call\n' ..
+      'strategy: least, the default\n\n   NODE    ID +HOPS +COST +VIA +REGION +STANDING', p.stdout)
+    assert.matches('\n%*  worker  ' .. id .. '  1 .*  worker +eu +fit +ok +0 +0 ', p.stdout)
+    assert.matches('strategy: hash, said by the node\n', perilune('explain', 'echo', '--strategy', 'hash').stdout)
+    p = perilune('explain', 'missing')
+    assert.equal("missing: nobody takes the call, because no reachable node provides the action 'missing'\n" ..
+      'strategy: least, the default\n', p.stdout)
+    fails(2, "^INVALID: strategy: 'best' is no strategy", 'explain', 'echo', '--strategy', 'best')
+  end)
+
+  it('prints one line of JSON with --json', function()
+    local worker = start_worker('--name', 'worker')
+    local id = worker.collected.stderr:match 'ready name=worker id=(%x+)'
+    local how = json.decode(perilune('explain', 'echo', '--json', '--key', 'x').stdout)
+    assert.same({ 'echo', 'least', 'default', id, 1 },
+      { how.action, how.strategy, how.said_by, how.choice, #how.candidates })
+    local c = how.candidates[1]
+    assert.same({ id, 'worker', 1, 'ok', 'fit', true }, { c.id, c.name, c.hops, c.health, c.standing, c.chosen })
+    assert.equal('[]', perilune('explain', 'missing', '--json').stdout:match '"candidates":(%b[])')
   end)
 end)
 

@@ -32,6 +32,8 @@ local OPTIONS = {
   { 'memory_limit', 256 * MIB, 16 * MIB, 17 * MIB, 18 * MIB, 19 * MIB },
   { 'load_limit', 10, 1.5, 2.5, 3.5, 4.5 },
   { 'cleanup_grace', 2, 1.5, 2.5, 3.5, 4.5 },
+  { 'strategy', nil, 'least', 'random', 'p2c', 'hash' },
+  { 'region', nil, 'eu', 'us', 'asia', 'moon' },
   { 'log_level', nil, 'debug', 'warn', 'error', 'off' },
   { 'log_format', nil, 'text', 'json', 'text', 'json' },
 }
@@ -183,6 +185,8 @@ describe('a wrong option', function()
     { 'log_format', 'xml', "log_format: 'xml' is not text or json" },
     { 'listen', 'localhost', "listen: 'localhost' is not an address: " },
     { 'psk', 'secret', 'psk: not available in this version' },
+    { 'strategy', 'best', "strategy: 'best' is no strategy: least, round_robin, " },
+    { 'region', ('x'):rep(64), 'region: longer than 63 bytes' },
     { 'http', 'tcp://127.0.0.1:80', 'http: not available in this version' },
   }
 

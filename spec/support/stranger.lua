@@ -149,6 +149,19 @@ function Stranger:waiting()
   return list
 end
 
+--- Takes all frames of a type that have come; their number.
+function Stranger:take_all(type)
+  parse(self)
+  local n = 0
+  for i = #self.frames, 1, -1 do
+    if self.frames[i].type == type then
+      table.remove(self.frames, i)
+      n = n + 1
+    end
+  end
+  return n
+end
+
 --- An ERROR as a table, its code by name.
 function Stranger:error(label)
   local f = assert(self:receive(M.ERROR, label), 'closed without an error')

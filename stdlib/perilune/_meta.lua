@@ -41,6 +41,14 @@ function mesh.call(name, ...) end
 ---@return perilune.Stream stream, nil, nil, perilune.Stream closing
 function mesh.stream(name, ...) end
 
+--- What would come of a call now, without making it: the providers, in the order in which they come into
+--- question, the strategy, the choice and its reason.
+---
+---@param name string
+---@param ... any
+---@return perilune.Explanation
+function mesh.explain(name, ...) end
+
 --- Starts `fn(...)` as a task of its own. It inherits the context of the running task, not its deadline.
 ---
 ---@param fn fun(...: any): ...: any

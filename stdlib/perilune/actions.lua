@@ -1,9 +1,12 @@
 --- mesh.action: what this node offers.
 
 local check = require 'perilune.check'
+local choice = require 'perilune.choice'
 local core = require 'perilune.core.action'
 
 local M = {}
+
+local WEIGHT_MAX = 10000
 
 local OPTIONS = {
   concurrency = 'count',
@@ -13,6 +16,8 @@ local OPTIONS = {
   idempotent = 'boolean',
   serializer = 'string',
   description = 'string',
+  strategy = 'string',
+  weight = 'integer',
   allow = 'later',
   params = 'later',
   returns = 'later',
@@ -26,6 +31,8 @@ local OPTIONS = {
 ---@field idempotent boolean? A repeated call does no harm.
 ---@field serializer 'msgpack'|'json'|nil
 ---@field description string?
+---@field strategy string? Who of its providers takes a call that does not say so itself.
+---@field weight integer? 1 to 10000: its share of the calls with the strategy `weighted`.
 
 --- Offers an action. Its return values are the result; every `coroutine.yield` at its own level is a streamed chunk.
 --- Registering an existing name replaces it for new calls.
@@ -41,6 +48,11 @@ function M.action(name, handler, options)
   if serializer and serializer ~= 'msgpack' and serializer ~= 'json' then
     error(([[option 'serializer' of mesh.action: %q is neither "msgpack" nor "json"]]):format(serializer), 2)
   end
+  if options.strategy then choice.check_strategy(options.strategy, 'mesh.action', 3) end
+  local weight = options.weight
+  if weight and (weight < 1 or weight > WEIGHT_MAX) then
+    error(("option 'weight' of mesh.action: %d is not between 1 and %d"):format(weight, WEIGHT_MAX), 2)
+  end
   core.action(name, handler, {
     concurrency = options.concurrency,
     queue = options.queue,
@@ -52,6 +64,8 @@ function M.action(name, handler, options)
     serializer = options.serializer,
     description = options.description,
     idempotent = options.idempotent,
+    strategy = options.strategy,
+    weight = weight,
   })
 end
 

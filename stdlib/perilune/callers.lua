@@ -1,6 +1,7 @@
 --- mesh.with: calls and streams with options of their own.
 
 local check = require 'perilune.check'
+local choice = require 'perilune.choice'
 local core = require 'perilune.core.call'
 local errors = require 'perilune.core.error'
 local node = require 'perilune.core.node'
@@ -17,8 +18,11 @@ local OPTIONS = {
   node = 'bytes',
   meta = 'table',
   wait = 'seconds',
-  strategy = 'later',
-  retries = 'later',
+  strategy = 'any',
+  key = 'any',
+  prefer = 'table',
+  providers = 'any',
+  retries = 'count',
   input = 'later',
 }
 
@@ -56,24 +60,83 @@ function M.wait_for(name, timeout, by)
   }, 0)
 end
 
---- The pair of functions behind mesh.call and mesh.stream.
+---@class perilune.Explanation
+---@field action string
+---@field strategy string
+---@field said_by 'call'|'action'|'node'|'default'
+---@field reason string
+---@field choice string? The id of the chosen one.
+---@field candidates perilune.Candidate[]
+
+---@class perilune.Candidate
+---@field id string
+---@field name string
+---@field region string?
+---@field hops integer
+---@field cost number Seconds.
+---@field latency number? Seconds, smoothed.
+---@field outstanding integer Calls from here in flight.
+---@field load integer Requests of others there.
+---@field weight integer
+---@field health 'ok'|'degraded'|'ejected'|'probing'
+---@field standing string
+---@field score integer?
+---@field via string?
+---@field chosen boolean
+
+--- The functions behind mesh.call, mesh.stream and mesh.explain.
 ---
 ---@return fun(name: string, ...: any): ...: any
 ---@return fun(name: string, ...: any): any, nil, nil, any
+---@return fun(name: string, ...: any): table
 function M.default()
   return core.caller(nil, nil, nil, IDLE)
 end
 
+--- One call, stream and explain for all actions, or for each list of providers one.
+local function make(options, level)
+  local routes = choice.routes(options.providers, level + 1)
+  local function caller(providers)
+    local call, stream, explain = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE,
+      choice.policy(options, providers, level + 2))
+    return { call = call, stream = stream, explain = explain }
+  end
+  local listed = routes[1] and not routes[1].pattern
+  local any, of = caller(listed and routes[1].providers or nil), {}
+  if #routes == 0 or listed then return any end
+
+  for _, route in ipairs(routes) do of[route.providers] = caller(route.providers) end
+  local function routed(kind)
+    return function(name, ...)
+      local providers = type(name) == 'string' and routes:find(name)
+      return (providers and of[providers] or any)[kind](name, ...)
+    end
+  end
+  return { call = routed 'call', stream = routed 'stream', explain = routed 'explain' }
+end
+
+---@class perilune.CallOptions
+---@field timeout number? Seconds for a call, or for a stream to start.
+---@field idle number? Seconds of the longest gap of a stream.
+---@field node string? Id or name of the one node to call.
+---@field meta table? Travels with the call.
+---@field wait number? Seconds to wait for a provider when there is none.
+---@field strategy string|function|nil Who of several providers takes a call.
+---@field key string|number|nil Of the strategy `hash`.
+---@field prefer { region: string|string[] }? Who comes first, while healthy.
+---@field providers string|string[]|table<string, string|string[]>|nil Who may take it, in this order.
+---@field retries integer? How often a call that did not run is repeated elsewhere.
+
 --- Calls and streams with these options: `mesh.with{timeout = 2}.call('sum', {1, 2})`.
 ---
----@param options { timeout: number?, idle: number?, node: string?, meta: table?, wait: number? }
----@return { call: function, stream: function }
+---@param options perilune.CallOptions
+---@return { call: function, stream: function, explain: function }
 function M.with(options)
   check.arg(options, 'table', 1, 'mesh.with')
   check.options(options, OPTIONS, 1, 'mesh.with')
-  local call, stream = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE)
+  local made = make(options, 3)
   local patience = options.wait
-  if not patience then return { call = call, stream = stream } end
+  if not patience then return made end
 
   local function waiting(fn)
     return function(name, ...)
@@ -82,7 +145,7 @@ function M.with(options)
       return fn(name, ...)
     end
   end
-  return { call = waiting(call), stream = waiting(stream) }
+  return { call = waiting(made.call), stream = waiting(made.stream), explain = made.explain }
 end
 
 return M

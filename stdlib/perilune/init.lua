@@ -33,7 +33,7 @@ local M = {
   context = requests.context,
 }
 
-M.call, M.stream = callers.default()
+M.call, M.stream, M.explain = callers.default()
 
 --- Seconds on a clock that never jumps. Only differences mean something.
 ---
@@ -177,7 +177,7 @@ function M.sim(options) return require 'perilune.sim' (options) end
 
 -- Surface of later versions: asking for it says so instead of "a nil value".
 local LATER = {
-  'input', 'monitor', 'explain', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
+  'input', 'monitor', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
   'service', 'proxy', 'reload', 'on_unload', 'on_load', 'on_close', 'state', 'shared',
 }
 local later = {}

@@ -1,0 +1,40 @@
+// How many requests this node has, told to the mesh coarsely: who chooses among providers knows of
+// those that come from elsewhere only so.
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "service/channel.h"
+
+enum {
+  PACE_US = 250000,  // at most so often
+  UNIT = 16,         // of the smoothed number
+  LEAST = 4,         // a change that is worth telling, in requests,
+  PART = 4,          // or as a part of what was told
+};
+
+static bool is_worth_telling(uint32_t now, uint32_t told) {
+  uint32_t change = now > told ? now - told : told - now;
+  return change >= LEAST && change >= told / PART;
+}
+
+// A node that has calmed down says so, even if it was never busy enough for more.
+static bool has_calmed_down(const pl_service *sv, uint32_t now) {
+  return sv->load_told > 0 && now == 0;
+}
+
+static void on_pace(pl_timer *t) {
+  pl_service *sv = pl_container(t, pl_service, load_timer);
+  uint32_t count = sv->requests < PL_LOAD_MAX ? (uint32_t)sv->requests : PL_LOAD_MAX;
+  sv->load = (sv->load + count * UNIT) / 2;
+  uint32_t now = sv->load / UNIT;
+  if (is_worth_telling(now, sv->load_told) || has_calmed_down(sv, now)) {
+    sv->load_told = now;
+    pl_service_announce(sv);
+  }
+  if (sv->load > 0 || sv->load_told > 0) pl_timer_start(&sv->loop->clock, t, PACE_US, on_pace);
+}
+
+void pl_load_note(pl_service *sv) {
+  if (!pl_timer_active(&sv->load_timer))
+    pl_timer_start(&sv->loop->clock, &sv->load_timer, PACE_US, on_pace);
+}
