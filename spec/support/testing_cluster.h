@@ -19,11 +19,6 @@ testing_cluster *testing_check_cluster(lua_State *L, int arg);
 // Something happened that a spec may wait for: the running step ends.
 void testing_cluster_notify(testing_cluster *c);
 
-// Copies the value at `index` of one state to the top of another: plain data, tables in depth; what
-// cannot be copied becomes its text. An error object gets its text as the field `text`.
-// [-0, +0] of `from`, [-0, +1] of `to`
-void testing_copy_value(lua_State *from, int index, lua_State *to);
-
 // cluster:host(name, script, options, args) and cluster:dial(url)
 int testing_cluster_host(lua_State *L);
 int testing_cluster_dial(lua_State *L);

@@ -10,6 +10,7 @@
 #include "lua/task.h"
 #include "lua/vm.h"
 #include "spec/support/testing.h"
+#include "spec/support/testing_copy.h"
 
 typedef struct run {
   lua_State *spec;  // the interpreter of the specs: its arguments and what comes back
@@ -24,48 +25,13 @@ static bool keep_line(const char *line, size_t len, void *user) {
   return pl_buf_append(&r->log, line, len);
 }
 
-// Copies plain data between states; what is no data becomes its name. [-0, +1 on `to`]
-static void copy(lua_State *from, int index, lua_State *to, int depth) {
-  luaL_checkstack(to, 4, NULL);
-  luaL_checkstack(from, 4, NULL);
-  index = lua_absindex(from, index);
-  size_t len;
-  const char *text;
-  switch (lua_type(from, index)) {
-    case LUA_TNIL: lua_pushnil(to); return;
-    case LUA_TBOOLEAN: lua_pushboolean(to, lua_toboolean(from, index)); return;
-    case LUA_TNUMBER:
-      if (lua_isinteger(from, index)) {
-        lua_pushinteger(to, lua_tointeger(from, index));
-      } else {
-        lua_pushnumber(to, lua_tonumber(from, index));
-      }
-      return;
-    case LUA_TSTRING:
-      text = lua_tolstring(from, index, &len);
-      lua_pushlstring(to, text, len);
-      return;
-    case LUA_TTABLE:
-      if (depth > 16) break;
-      lua_newtable(to);
-      for (lua_pushnil(from); lua_next(from, index) != 0; lua_pop(from, 1)) {
-        copy(from, -2, to, depth + 1);
-        copy(from, -1, to, depth + 1);
-        lua_rawset(to, -3);
-      }
-      return;
-    default: break;
-  }
-  lua_pushstring(to, luaL_typename(from, index));
-}
-
 static int begin(lua_State *L, void *user) {
   run *r = user;
   size_t len;
   const char *source = lua_tolstring(r->spec, 1, &len);
   if (luaL_loadbuffer(L, source, len, "=script") != LUA_OK) return lua_error(L);
   for (int i = 2; i <= r->args; i++)
-    copy(r->spec, i, L, 0);
+    testing_copy_value(r->spec, i, L);
   return r->args - 1;
 }
 
@@ -78,7 +44,7 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
   r->over = true;
   lua_createtable(r->spec, n, 0);
   for (int i = 0; i < n; i++) {
-    copy(L, i - n, r->spec, 0);
+    testing_copy_value(L, i - n, r->spec);
     lua_rawseti(r->spec, -2, i + 1);
   }
   lua_pushinteger(r->spec, n);
