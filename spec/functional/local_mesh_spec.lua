@@ -76,8 +76,7 @@ describe('the local mesh', function()
 
   it('is in /tmp without XDG_RUNTIME_DIR, or when that is not the user\'s', function()
     local uid = machine.uid()
-    local number = process.free_port()
-    local name = 'spec-' .. number
+    local name = 'spec-' .. process.unique()
     local folders = { false, 'relative', '/nowhere' }
     if machine.is_root() then
       folders[4] = process.temp_dir()
@@ -87,7 +86,7 @@ describe('the local mesh', function()
       local dir = process.temp_dir { ['app.lua'] = WORKER }
       local argv = { process.perilune, 'run', 'app.lua', '--mesh', name }
       local p = process.start(argv, { cwd = dir, env = { XDG_RUNTIME_DIR = runtime } })
-      p:wait_line(('listen=unix:///tmp/perilune%%-%s/spec%%-%s/%%x+%%.sock'):format(uid, number))
+      p:wait_line(('listen=unix:///tmp/perilune%%-%d/%s/%%x+%%.sock'):format(uid, name:gsub('%-', '%%-')))
       p:kill 'TERM'
       assert.equal(0, (p:wait()))
     end

@@ -60,6 +60,7 @@ function M.temp_dir(files)
 end
 
 M.free_port = native.free_port
+M.unique = native.unique
 M.now = native.now
 
 --- Does nothing for so many seconds: for what has no other sign of being over.

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,6 +18,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/random.h"
 
 void testing_open_process(lua_State *L);
 
@@ -284,18 +287,33 @@ static int make_temp_dir(lua_State *L) {
 }
 
 // A TCP port of loopback that nobody listened on a moment ago.
-static int free_port(lua_State *L) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t len = sizeof address;
+static bool is_free(int port) {
+  struct sockaddr_in address = {.sin_family = AF_INET,
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                .sin_port = htons((uint16_t)port)};
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return fail(L, "socket");
-  int failed = bind(fd, (struct sockaddr *)&address, len) != 0 ||
-               getsockname(fd, (struct sockaddr *)&address, &len) != 0;
-  int why = errno;
-  close(fd);
-  errno = why;
-  if (failed) return fail(L, "bind");
-  lua_pushinteger(L, ntohs(address.sin_port));
+  bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+  if (fd >= 0) close(fd);
+  return bound;
+}
+
+// A port that nobody listens on. It is none of those that the system gives to connections, which
+// might take it before who asked for it does.
+static int free_port(lua_State *L) {
+  enum { FIRST = 10000, COUNT = 22000, TRIES = 1000 };
+  for (int i = 0; i < TRIES; i++) {
+    int port = FIRST + (int)(pl_random_secret_u64() % COUNT);
+    if (!is_free(port)) continue;
+    lua_pushinteger(L, port);
+    return 1;
+  }
+  return luaL_error(L, "no free port");
+}
+
+// A word that no other run of the specs has, and none of this one had.
+static int unique(lua_State *L) {
+  static int count;
+  lua_pushfstring(L, "%d-%d", (int)getpid(), ++count);
   return 1;
 }
 
@@ -334,6 +352,7 @@ void testing_open_process(lua_State *L) {
       {"environment", environment},
       {"make_temp_dir", make_temp_dir},
       {"free_port", free_port},
+      {"unique", unique},
       {"watchdog", watchdog},
       {NULL, NULL},
   };

@@ -28,10 +28,10 @@ end
 
 local kinds = {
   { name = 'a pair in memory', world = 'virtual', url = function() return 'pair' end },
-  { name = 'mem://', world = 'virtual', url = function() return 'mem://' .. math.random(1 << 40) end },
+  { name = 'mem://', world = 'virtual', url = function() return 'mem://' .. process.unique() end },
   { name = 'tcp://', url = function() return 'tcp://127.0.0.1:0' end },
   { name = 'unix://', url = function() return 'unix://' .. process.temp_dir() .. '/s' end },
-  { name = 'unix://@', url = function() return 'unix://@perilune-spec-' .. math.random(1 << 40) end },
+  { name = 'unix://@', url = function() return 'unix://@perilune-spec-' .. process.unique() end },
 }
 
 if machine.has_ipv6() then

@@ -119,7 +119,7 @@ describe('a Unix listener', function()
   end)
 
   it('takes abstract names without a trace in the file system', function()
-    local name = '@perilune-spec-' .. math.random(1 << 40)
+    local name = '@perilune-spec-' .. process.unique()
     net:listen('unix://' .. name)
     sys.socket_close(sys.socket_connect_unix(name)) -- exactly this name, no padding
     assert.is_nil(mode_of(name))
