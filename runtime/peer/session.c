@@ -246,7 +246,10 @@ static size_t read_greeting(pl_session *s, pl_bytes in) {
       case PL_HELLO_STEP_UP: go_up(s); break;
       case PL_HELLO_STEP_RESUME: pl_session_take_link(s, e.msg.position); break;
       case PL_HELLO_STEP_LEFT: pl_session_left(s, &e.msg.goodbye); break;
-      case PL_HELLO_STEP_BROKEN: pl_session_break(s, e.err, s->hello.detail); break;
+      case PL_HELLO_STEP_BROKEN:
+        if (e.err == PL_FORBIDDEN) s->loop->metrics.resumes_refused++;
+        pl_session_break(s, e.err, s->hello.detail);
+        break;
     }
   }
   s->loop->metrics.frames_unknown += s->hello.skipped;

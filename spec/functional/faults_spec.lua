@@ -115,6 +115,42 @@ for _, kind in ipairs { 'tcp', 'unix' } do
   end)
 end
 
+describe('a caller that was stopped for longer than its heartbeats', function()
+  local function stop_for(seconds, window)
+    local flags = { '--heartbeat=0.1', '--resume-window=' .. window }
+    local b = nodes.start('b', { listen = 'tcp', flags = flags }, ACTIONS)
+    local a = nodes.start('a', { peers = { b }, flags = { '--heartbeat=5', '--reconnect-max=0.3', flags[2] } })
+    local call = a:begin "return mesh.call('slow', 1.5)"
+    b:wait_for 'return #seen == 1'
+    a.process:kill 'STOP'
+    b:wait_for 'return mesh.metrics().links_broken == 1'
+    process.sleep(seconds)
+    a.process:kill 'CONT'
+    return a, b, call
+  end
+
+  it('goes on with its calls when it is back in time', function()
+    local a, b, call = stop_for(0.2, 10)
+    assert.equal('late', call:wait())
+    assert.equal(1, a:metrics().links_resumed)
+    assert.equal(1, b:metrics().links_resumed)
+    assert.equal(0, a:metrics().peers_lost + b:metrics().peers_lost)
+    assert.same({ 'began', 'closed' }, b:eval 'return seen')
+  end)
+
+  it('has lost them when it comes too late, and both ends know', function()
+    local a, b, call = stop_for(0.5, 0.1)
+    local err = call:failure()
+    assert.equal('PEER_LOST', err.code)
+    assert.equal('unknown', err.outcome)
+    assert.matches('no such session', err.message)
+    b:wait_for "return seen[2] == 'closed'"
+    assert.equal(1, a:metrics().peers_lost)
+    assert.equal(1, b:metrics().peers_lost)
+    a:wait_for "return pcall(mesh.call, 'add', 1, 2)"
+  end)
+end)
+
 describe('a node that was stopped itself', function()
   it('does not take the others for dead', function()
     local b = nodes.start('b', { listen = 'tcp', flags = { '--heartbeat=1', '--heartbeat-misses=5' } }, ACTIONS)

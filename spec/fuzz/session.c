@@ -52,8 +52,12 @@ static void greet(pl_link *raw) {
   pl_frame_put_header(header, PL_FRAME_HELLO, 0, 0, 0, pl_buf_len(&body));
   pl_link_append(raw, pl_bytes_of(header, sizeof header));
   pl_link_append(raw, pl_bytes_of(pl_buf_data(&body), pl_buf_len(&body)));
-  pl_frame_put_header(header, PL_FRAME_READY, 0, 0, 0, 0);
+  const pl_msg_ready ready = {.secret = {{4}}};
+  pl_buf_clear(&body);
+  pl_msg_ready_encode(&body, &ready);
+  pl_frame_put_header(header, PL_FRAME_READY, 0, 0, 0, pl_buf_len(&body));
   pl_link_append(raw, pl_bytes_of(header, sizeof header));
+  pl_link_append(raw, pl_bytes_of(pl_buf_data(&body), pl_buf_len(&body)));
   pl_buf_fini(&body);
 }
 
@@ -65,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                    .epoch = 1,
                                    .handshake_timeout_us = 1000000,
                                    .heartbeat_us = 1000000,
+                                   .resume_window_us = 100000,
                                    .heartbeat_misses = 3};
   pl_log *log = pl_log_new();
   pl_log_set_level(log, PL_LOG_OFF);

@@ -470,4 +470,5 @@ void testing_open_link(lua_State *L) {
   testing_new_class(L, LISTENER, listener_methods, NULL);
   luaL_newlib(L, functions);
   testing_add_sockets(L);
+  testing_add_outq(L);
 }
