@@ -24,6 +24,7 @@ enum {
   PL_WRITE_HIGH = 256 * 1024,      // unwritten bytes at which circuits of a link must wait
   PL_WRITE_LOW = 64 * 1024,        // and at which they go on
   PL_KEPT_HIGH = 4 * 1024 * 1024,  // bytes not acknowledged at which circuits of a link must wait
+  PL_KEPT_SLABS = 128 * 1024,      // and at which what was read elsewhere is copied to be kept
   PL_KEPT_LOW = 3 * 1024 * 1024,   // and at which they go on
   PL_WRITE_MAX =
       8 * 1024 * 1024,       // of both together, at which a peer that does not read is cut off

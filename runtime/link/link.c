@@ -306,9 +306,17 @@ static bool append_copy(pl_link *l, pl_bytes b) {
   return ok;
 }
 
+// What is passed on as it was read is a part of a slab, which may be kept for long once the other
+// end is slow to acknowledge.
+static bool would_pin_slab(const pl_link *l, const pl_slice *owner) {
+  return owner->cap == PL_READ_SLAB && l->out.keep && l->out.kept + l->out.bytes >= PL_KEPT_SLABS;
+}
+
 bool pl_link_append(pl_link *l, pl_bytes b) {
   if (!writable(l) || b.len == 0) return true;
-  if (b.owner != NULL && b.len > PL_COPY_MAX) return append_view(l, b);
+  if (b.owner != NULL && b.len > PL_COPY_MAX) {
+    return would_pin_slab(l, b.owner) ? append_copy(l, b) : append_view(l, b);
+  }
   if (b.len > PL_WRITE_BATCH) return append_copy(l, b);
   uint8_t *room = pl_outq_reserve(&l->out, &l->env->pool, b.len);
   if (room == NULL) {

@@ -14,7 +14,8 @@ local mem = testing.base.mem
 local M = {}
 
 M.types = {
-  HELLO = 1, PROOF = 2, READY = 3, GOODBYE = 4, PING = 5, PONG = 6, ADVERT = 7, ACK = 8, RESUME = 9, RETIRE = 12, CALL = 32,
+  HELLO = 1, PROOF = 2, READY = 3, GOODBYE = 4, PING = 5, PONG = 6, ADVERT = 7, ACK = 8, RESUME = 9,
+  RETIRE = 12, CALL = 32,
 }
 
 --- The bytes of a frame.

@@ -158,7 +158,9 @@ describe('the handshake', function()
 
   it('refuses frames that do not belong into a handshake, and names them', function()
     local function preamble_and(type, label) return peers.PREAMBLE .. frame(type, '', label) end
-    for _, type in ipairs { types.PROOF, types.PING, types.PONG, types.ADVERT, types.READY, types.ACK, types.RESUME, types.RETIRE } do
+    for _, type in ipairs {
+      types.PROOF, types.PING, types.PONG, types.ADVERT, types.READY, types.ACK, types.RESUME, types.RETIRE,
+    } do
       refuses(preamble_and(type), 'PROTOCOL', ('frame of type %d in the handshake'):format(type))
     end
     refuses(preamble_and(types.CALL, 1), 'PROTOCOL', 'frame of type 32 in the handshake')

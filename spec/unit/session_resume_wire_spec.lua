@@ -61,7 +61,8 @@ describe('a session that is resumed', function()
   end
 
   local function resume(position, its_proof, session)
-    return frame(types.RESUME, message.encode('resume', { session = session or FIRST, position = position, proof = its_proof }))
+    local m = { session = session or FIRST, position = position, proof = its_proof }
+    return frame(types.RESUME, message.encode('resume', m))
   end
 
   local function goodbye(frames)
@@ -203,7 +204,9 @@ describe('a session that is resumed', function()
       { 'FORBIDDEN', function(nonces) return resume(0, proof(0, right, nonces, FIRST, 0)) end },
       { 'FORBIDDEN', function(nonces) return resume(15, proof(1, right, nonces, FIRST, 0)) end },
       { 'FORBIDDEN', function(nonces) return resume(0, proof(1, right, nonces, SECOND, 0), SECOND) end },
-      { 'FORBIDDEN', function(nonces) return resume(0, proof(1, right, nonces:sub(17) .. nonces:sub(1, 16), FIRST, 0)) end },
+      { 'FORBIDDEN', function(nonces)
+        return resume(0, proof(1, right, nonces:sub(17) .. nonces:sub(1, 16), FIRST, 0))
+      end },
       { 'PROTOCOL', function(nonces) return resume(16, proof(1, right, nonces, FIRST, 16)) end },
       { 'PROTOCOL', function(nonces) return resume(-1, proof(1, right, nonces, FIRST, -1)) end },
       { 'PROTOCOL', function() return frame(types.RESUME, '\x80') end },
@@ -261,7 +264,8 @@ describe('a session that is resumed', function()
     local nonce = b:peer().session.nonce
     proxy:deafen(true)
     proxy:cut()
-    local _, _, answer = redial(SECOND, { resume = (nonce:gsub('%x%x', function(h) return string.char(tonumber(h, 16)) end)) })
+    local id = nonce:gsub('%x%x', function(h) return string.char(tonumber(h, 16)) end)
+    local _, _, answer = redial(SECOND, { resume = id })
     assert.equal('CLOSED', goodbye { answer })
   end)
 
