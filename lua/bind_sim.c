@@ -265,13 +265,15 @@ static int world_cut(lua_State *L) {
 static int world_path(lua_State *L) {
   world *w = check_world(L);
   pl_sim_process *from = check_machine(L, w, 2), *to = check_machine(L, w, 3);
-  pl_path *p = pl_net_path(&w->net, from->site, to->site);
-  p->latency_us = check_us(L, 4);
-  p->jitter_us = check_us(L, 5);
-  p->bytes_per_s = (uint64_t)luaL_checkinteger(L, 6);
   lua_Number loss = luaL_checknumber(L, 7);
   luaL_argcheck(L, loss >= 0 && loss <= 1, 7, "a share from 0 to 1");
-  p->loss_ppm = (uint32_t)(loss * 1e6);
+  const pl_path p = {
+      .latency_us = check_us(L, 4),
+      .jitter_us = check_us(L, 5),
+      .bytes_per_s = (uint64_t)luaL_checkinteger(L, 6),
+      .loss_ppm = (uint32_t)(loss * 1e6),
+  };
+  pl_net_shape(&w->net, from->site, to->site, &p);
   return 0;
 }
 

@@ -27,6 +27,24 @@ void pl_conns_resume(pl_net *n, const pl_path *path, const pl_site *lit) {
   }
 }
 
+// What waited for its turn on a narrow path has none any more.
+void pl_conns_hurry(pl_net *n, const pl_path *path) {
+  uint64_t latest_us = pl_net_now_us(n) + path->latency_us;
+  for (pl_list *at = n->conns.next; at != &n->conns; at = at->next) {
+    pl_conn *c = pl_container(at, pl_conn, node);
+    for (int i = 0; i < 2; i++) {
+      pl_half *h = &c->halves[i];
+      if (h->path != path) continue;
+      h->free_us = 0;
+      for (pl_list *s = h->segments.next; s != &h->segments; s = s->next) {
+        pl_segment *segment = pl_container(s, pl_segment, node);
+        if (segment->at_us > latest_us) segment->at_us = latest_us;
+      }
+      pl_half_expect_first(h, 0);
+    }
+  }
+}
+
 // Some of what is under way still arrives, up to any byte.
 static void lose_rest(pl_half *h) {
   size_t keep = h->flying > 0 ? pl_random_below(&h->conn->net->random, h->flying + 1) : 0;

@@ -82,6 +82,8 @@ void pl_sim_ledger_settled(pl_sim *s, uint64_t key, const pl_failure *failure, u
   if (failure != NULL) r->outcome = failure->outcome;
   count(&s->report->counts, r);
   check_outcome(s, key, r);
+  if (s->gentle && failure != NULL && failure->code == PL_PEER_LOST)
+    pl_sim_violated(s, "a link was only cut, but call #%" PRIu64 " fails for it", key);
   bool right_clock = r->troubles == s->nodes[r->caller].troubles;
   if (late_us > GRACE_US && right_clock)
     pl_sim_violated(s, "call #%" PRIu64 " ends %.3f s after its deadline", key,

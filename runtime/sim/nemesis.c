@@ -4,9 +4,14 @@
 #include "base/mem.h"
 #include "sim/sim_impl.h"
 
-enum { SECOND_US = 1000000, MS_US = 1000 };
+enum {
+  SECOND_US = 1000000,
+  MS_US = 1000,
+  GENTLE = 8,  // one run of so many
+};
 
 typedef enum trouble_kind {
+  RESET,  // a cut that both ends notice
   CUT,
   FLAP,
   PARTITION,
@@ -92,6 +97,13 @@ static void cut(pl_sim *s, unsigned a, unsigned b) {
   pl_net_cut(&s->net, s->nodes[a].site, s->nodes[b].site, told & 1, told & 2, mute);
 }
 
+static void strike_reset(pl_sim *s) {
+  const pl_edge *e = any_edge(s);
+  pl_sim_note(s, PL_SIM_CUT, e->from, e->to, 3, 0);
+  s->report->counts.cuts++;
+  pl_net_cut(&s->net, s->nodes[e->from].site, s->nodes[e->to].site, true, true, false);
+}
+
 static void strike_cut(pl_sim *s) {
   const pl_edge *e = any_edge(s);
   cut(s, e->from, e->to);
@@ -153,10 +165,7 @@ static void strike_partition(pl_sim *s) {
 }
 
 static void clear_path(pl_sim *s, unsigned from, unsigned to) {
-  pl_path *p = pl_net_path(&s->net, s->nodes[from].site, s->nodes[to].site);
-  bool down = p->down;
-  *p = s->net.common;
-  p->down = down;
+  pl_net_shape(&s->net, s->nodes[from].site, s->nodes[to].site, &s->net.common);
   pl_sim_note(s, PL_SIM_CLEAR, from, to, 0, 0);
 }
 
@@ -170,12 +179,12 @@ static void strike_clog(pl_sim *s) {
   const pl_edge *e = any_edge(s);
   bool back = chance(s, 2);
   trouble *t = trouble_new(s, CLOG, back ? e->to : e->from, back ? e->from : e->to);
-  pl_path *p = pl_net_path(&s->net, s->nodes[t->a].site, s->nodes[t->b].site);
-  p->latency_us = between(s, MS_US, 300 * MS_US);
-  p->jitter_us = between(s, 0, 100 * MS_US);
-  p->bytes_per_s = chance(s, 2) ? 0 : between(s, 5000, 1000000);
-  p->loss_ppm = chance(s, 2) ? 0 : (uint32_t)between(s, 0, 200000);
-  pl_sim_note(s, PL_SIM_CLOG, t->a, t->b, (int64_t)p->latency_us, (int64_t)p->bytes_per_s);
+  pl_path p = {.latency_us = between(s, MS_US, 300 * MS_US),
+               .jitter_us = between(s, 0, 100 * MS_US)};
+  p.bytes_per_s = chance(s, 2) ? 0 : between(s, 5000, 1000000);
+  p.loss_ppm = chance(s, 2) ? 0 : (uint32_t)between(s, 0, 200000);
+  pl_net_shape(&s->net, s->nodes[t->a].site, s->nodes[t->b].site, &p);
+  pl_sim_note(s, PL_SIM_CLOG, t->a, t->b, (int64_t)p.latency_us, (int64_t)p.bytes_per_s);
   s->report->counts.slow++;
   lasts(t, spell(s), on_clog_over);
 }
@@ -274,10 +283,10 @@ static void strike_churn(pl_sim *s) {
 // The weather.
 
 static void (*const strikes[KINDS])(pl_sim *s) = {
-    [CUT] = strike_cut,     [FLAP] = strike_flap, [PARTITION] = strike_partition,
-    [CLOG] = strike_clog,   [KILL] = strike_kill, [RESTART] = strike_restart,
-    [PAUSE] = strike_pause, [SLOW] = strike_slow, [CLOCK] = strike_clock,
-    [CHURN] = strike_churn,
+    [RESET] = strike_reset,         [CUT] = strike_cut,     [FLAP] = strike_flap,
+    [PARTITION] = strike_partition, [CLOG] = strike_clog,   [KILL] = strike_kill,
+    [RESTART] = strike_restart,     [PAUSE] = strike_pause, [SLOW] = strike_slow,
+    [CLOCK] = strike_clock,         [CHURN] = strike_churn,
 };
 
 static void on_next(pl_event *event) {
@@ -296,8 +305,10 @@ void pl_nemesis_begin(pl_sim *s) {
   pl_random_seed(&m->random, s->config->seed ^ 0x6e656d65736973);
   pl_list_init(&m->troubles);
   m->pause_us = between(s, 20 * MS_US, chance(s, 2) ? 300 * MS_US : 2 * SECOND_US);
+  s->gentle = chance(s, GENTLE);
+  if (s->gentle) m->pause_us = between(s, 30 * MS_US, 400 * MS_US);
   for (int kind = 0; kind < KINDS; kind++)
-    m->strikes[kind] = !chance(s, 3);
+    m->strikes[kind] = s->gentle ? kind == RESET : !chance(s, 3);
   pl_agenda_set(&s->net.agenda, &m->next, pl_sim_now_us(s), on_next);
 }
 

@@ -43,6 +43,14 @@ pl_path *pl_net_path(pl_net *n, const pl_site *from, const pl_site *to) {
   return p;
 }
 
+void pl_net_shape(pl_net *n, const pl_site *from, const pl_site *to, const pl_path *shape) {
+  pl_path *p = pl_net_path(n, from, to);
+  bool down = p->down;
+  *p = *shape;
+  p->down = down;
+  pl_conns_hurry(n, p);
+}
+
 void pl_net_block(pl_net *n, const pl_site *from, const pl_site *to, bool down) {
   pl_path *p = pl_net_path(n, from, to);
   if (p->down == down) return;

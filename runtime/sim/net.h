@@ -19,7 +19,7 @@
 
 typedef struct pl_site pl_site;
 
-// One direction between two machines. Change `down` by pl_net_block only.
+// One direction between two machines. Changed by pl_net_shape and pl_net_block.
 typedef struct pl_path {
   uint64_t latency_us;
   uint64_t jitter_us;    // up to so much more, for each segment
@@ -60,6 +60,8 @@ static inline uint64_t pl_net_now_us(const pl_net *n) {
 }
 
 pl_path *pl_net_path(pl_net *n, const pl_site *from, const pl_site *to);
+// From now on the path is like `shape`, but for `down`; what is under way comes no later for it.
+void pl_net_shape(pl_net *n, const pl_site *from, const pl_site *to, const pl_path *shape);
 // Nothing arrives any more at `to` of what `from` sent, until it is up again.
 void pl_net_block(pl_net *n, const pl_site *from, const pl_site *to, bool down);
 // Ends the connections between two machines at a random byte of what is under way. An end that is
@@ -123,6 +125,7 @@ void pl_site_set_wall_offset(pl_site *s, int64_t us);
 extern const pl_scheme pl_scheme_sim;
 void pl_conns_kill(pl_site *s, bool dark);
 void pl_conns_resume(pl_net *n, const pl_path *path, const pl_site *lit);
+void pl_conns_hurry(pl_net *n, const pl_path *path);
 void pl_conns_fini(pl_net *n);
 static inline pl_site *pl_site_of(const pl_loop *loop) {
   return (pl_site *)(uintptr_t)pl_container(loop->network, pl_site, scheme);

@@ -131,6 +131,7 @@ struct pl_sim {
   pl_sim_journal journal;
   uint64_t call_pause_us;  // of a node between two calls, on average
   bool working;            // nodes make calls
+  bool gentle;             // links are reset and nothing else: no call may fail for it
   struct pl_nemesis *nemesis;
 };
 

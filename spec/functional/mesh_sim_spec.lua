@@ -171,6 +171,65 @@ describe('mesh.sim', function()
     ]])
   end)
 
+  it('holds up what a path that is down for a moment carries, and loses nothing', function()
+    assert.same({ '20', 'true' }, lines_of [[
+      local net <close> = mesh.sim { nodes = { a = true, b = function()
+        mesh.action('count', function()
+          for i = 1, 20 do coroutine.yield(i) mesh.sleep(0.1) end
+        end)
+      end } }
+      local task = net.a:start(function()
+        local n = 0
+        for i in mesh.stream 'count' do n = n + 1 assert(i == n) end
+        return n
+      end)
+      net:advance(0.5)
+      net:block('b', 'a')
+      net:advance(1)
+      net:heal()
+      local before = net:now()
+      print(task:wait())
+      print(net:now() - before < 2)
+    ]])
+  end)
+
+  it('cuts links, which costs nothing when both ends notice', function()
+    assert.same({ '1', 'fine' }, lines_of [[
+      local net <close> = mesh.sim { nodes = { a = true, b = function()
+        mesh.action('slow', function() mesh.sleep(1) return 'fine' end)
+      end } }
+      local task = net.a:start(function() return mesh.call 'slow' end)
+      net:advance(0.5)
+      print(net:cut('a', 'b'))
+      print(task:wait())
+    ]])
+  end)
+
+  it('can leave an end without a word, which then hears it from the heartbeat', function()
+    assert.same({ 'false\tPEER_LOST\ttrue' }, lines_of [[
+      local net <close> = mesh.sim {
+        options = { heartbeat = 1, request_timeout = 60 },
+        nodes = { a = true, b = "mesh.action('slow', function() mesh.sleep(50) end)" },
+      }
+      local task = net.a:start(function() return mesh.call 'slow' end)
+      net:advance(0.5)
+      local before = net:now()
+      net.b:crash { power = true }
+      local ok, err = pcall(task.wait, task)
+      local took = net:now() - before
+      print(ok, err.code, took > 2 and took < 10)
+    ]])
+  end)
+
+  it('takes everything down when it is forgotten', function()
+    assert.same({ 'over' }, lines_of [[
+      mesh.sim { nodes = 3, script = function() mesh.every(1, function() end) end }
+      collectgarbage()
+      collectgarbage()
+      print 'over'
+    ]])
+  end)
+
   it('stops nodes with a drain', function()
     assert.same({ '0', 'finished' }, lines_of [[
       local net <close> = mesh.sim { nodes = { a = true, b = function()
