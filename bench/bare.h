@@ -1,4 +1,4 @@
-// The two ends of the baseline without Lua.
+// The two ends of the baseline without Lua, and what may be between them.
 #pragma once
 
 #include "conn.h"
@@ -15,6 +15,9 @@ typedef enum bare_kind {
 
 enum { BARE_BLOCK = 64 * 1024 };
 
-// Both run until the process is ended or the work is done, and return the exit code.
+// All run until the process is ended or the work is done, and return the exit code.
 int bare_serve(const char *url);
+// Passes calls from its clients on to the upstreams, in turn, and replies back; streams do not
+// pass.
+int bare_relay(const char *url, char **upstreams, size_t count);
 int bare_load(const char *url, const char *workload_name, double seconds);
