@@ -17,14 +17,11 @@ typedef struct action {
   pl_vm *vm;     // NULL once that is closed
   int handler;   // reference in the registry
   uint64_t cpu_limit_us;
-  size_t value_max;        // bytes of a chunk or result
-  struct handling *spare;  // recycled, a list through `next`
-  unsigned spare_count;
+  size_t value_max;  // bytes of a chunk or result
 } action;
 
-// One request that is being served.
+// One request that is being served, in the memory of its task.
 typedef struct handling {
-  struct handling *next;
   pl_request *request;
   action *action;
   pl_task *task;
@@ -35,6 +32,7 @@ typedef struct handling {
   int codec;
   bool returned;
 } handling;
+_Static_assert(sizeof(handling) <= PL_TASK_OWN, "a handling lives in its task");
 
 // Waiting for credit.
 
@@ -183,37 +181,6 @@ static void log_failure(const handling *h, const pl_failure *f, const char *name
               pl_f_bytes("traceback", (const char *)f->traceback.data, f->traceback.len));
 }
 
-// Handlings are recycled: each request needs one.
-
-enum { SPARES_KEPT = 1024 };
-
-static handling *new_handling(action *a) {
-  handling *h = a->spare;
-  if (h == NULL) return pl_new(handling);
-  a->spare = h->next;
-  a->spare_count--;
-  *h = (handling){0};
-  return h;
-}
-
-static void free_handling(handling *h) {
-  action *a = h->action;
-  pl_streams_close(&h->streams);
-  pl_bytes_drop(&h->result);
-  if (a->spare_count == SPARES_KEPT) {
-    pl_free(h);
-    return;
-  }
-  h->next = a->spare;
-  a->spare = h;
-  a->spare_count++;
-}
-
-static void free_spares(action *a) {
-  for (handling *h; (h = a->spare) != NULL; pl_free(h))
-    a->spare = h->next;
-}
-
 // Not the handler's doing: nobody knows how far it came.
 static bool is_broken_off(pl_err code) {
   return code == PL_TIMEOUT || code == PL_CANCELLED || code == PL_PEER_LOST;
@@ -221,7 +188,7 @@ static bool is_broken_off(pl_err code) {
 
 static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback,
                    void *user) {
-  (void)t, (void)n;
+  (void)n;
   handling *h = user;
   pl_request_set_user(h->request, NULL);
   if (state == PL_TASK_DONE && h->returned) {
@@ -241,8 +208,9 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     pl_request_end(h->request, (pl_bytes){0}, &shown);
     pl_failure_drop(&f);
   }
-  pl_task_drop(h->task);
-  free_handling(h);
+  pl_streams_close(&h->streams);
+  pl_bytes_drop(&h->result);
+  pl_task_drop(t);
 }
 
 static const pl_trace *trace_of(void *user) {
@@ -273,20 +241,17 @@ static void on_start(pl_request *r, void *user) {
     refuse_request(r, PL_DRAINING, "the script is closing");
     return;
   }
-  handling *h = new_handling(a);
-  h->request = r;
-  h->action = a;
-  h->codec = pl_request_codec(r);
-  pl_list_init(&h->streams);
-  h->task = pl_task_start(a->vm, &handler_type, h, NULL);
-  if (h->task == NULL) {
-    free_handling(h);
+  pl_task *t = pl_task_start(a->vm, &handler_type, NULL, NULL);
+  if (t == NULL) {
     refuse_request(r, PL_BUSY, "too many tasks run in the script");
     return;
   }
+  handling *h = pl_task_user(t);
+  *h = (handling){.request = r, .action = a, .task = t, .codec = pl_request_codec(r)};
+  pl_list_init(&h->streams);
   pl_request_set_user(r, h);
-  if (!pl_request_is_stream(r)) pl_task_set_deadline(h->task, pl_request_deadline(r));
-  if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(h->task, a->cpu_limit_us);
+  if (!pl_request_is_stream(r)) pl_task_set_deadline(t, pl_request_deadline(r));
+  if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(t, a->cpu_limit_us);
 }
 
 static void on_cancel(pl_request *r, const pl_failure *why) {
@@ -298,7 +263,6 @@ static void on_gone(void *user) {
   action *a = user;
   if (a->vm != NULL) luaL_unref(pl_vm_state(a->vm), LUA_REGISTRYINDEX, a->handler);
   pl_list_remove(&a->node);
-  free_spares(a);
   pl_free(a);
 }
 

@@ -112,6 +112,7 @@ int pl_wait_joined(lua_State *L, lua_CFunction then) {
 typedef struct call_op {
   pl_op op;
   pl_call *call;
+  pl_call_defaults *defaults;  // of the function that waits
 } call_op;
 _Static_assert(sizeof(call_op) <= PL_TASK_SPACE, "a call lives in the space of its task");
 
@@ -128,10 +129,11 @@ static int defaults_close(lua_State *L) {
 }
 
 static int call_finish(lua_State *L, pl_op *op) {
-  pl_call *c = pl_container(op, call_op, op)->call;
+  const call_op *wait = pl_container(op, call_op, op);
+  pl_call *c = wait->call;
   // From here on the defaults own the call: what follows may raise. One that did is freed by the
   // next, or with them.
-  pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
+  pl_call_defaults *d = wait->defaults;
   forget_ended(d);
   d->ended = c;
   if (pl_call_failure(c) != NULL) return pl_call_raise(L, pl_call_failure(c), 1);
@@ -157,7 +159,7 @@ static const pl_call_ops call_ops = {.on_end = on_call_end};
 static int call_now(lua_State *L) {
   pl_call_options o = {0};
   o.action.data = (const uint8_t *)luaL_checklstring(L, 1, &o.action.len);
-  const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
+  pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
   pl_node *n = pl_host_start(L);
   pl_id id;
   int top = lua_gettop(L);
@@ -169,7 +171,7 @@ static int call_now(lua_State *L) {
   pl_bytes args = pl_call_encode_args(L, n, o.codec, top);
 
   call_op *op = pl_op_space(L);
-  *op = (call_op){.op = {.type = &call_type}};
+  *op = (call_op){.op = {.type = &call_type}, .defaults = d};
   pl_failure why;
   pl_err err = pl_node_call(&op->call, n, &o, args, &call_ops, op, &why);
   pl_bytes_drop(&args);

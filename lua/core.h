@@ -85,6 +85,7 @@ struct pl_task {
   uint64_t deadline_us;
   uint64_t cpu_limit_us;
   pl_trace call_trace;                              // when `traced`: of the request it works for
+  _Alignas(max_align_t) char own[PL_TASK_OWN];      // for who started it
   _Alignas(max_align_t) char space[PL_TASK_SPACE];  // for the op of a wait
 };
 

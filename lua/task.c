@@ -36,7 +36,7 @@ pl_task *pl_task_new(pl_vm *vm, const pl_task_type *type, void *user, pl_task *p
   if (t == NULL) return NULL;
   t->vm = vm;
   t->type = type;
-  t->user = user;
+  t->user = user != NULL ? user : t->own;
   t->refs = 2;
   t->co_ref = LUA_NOREF;
   t->state = PL_TASK_READY;

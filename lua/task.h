@@ -100,7 +100,10 @@ typedef struct pl_task_type {
 
 // Starts a task: it is ready, and runs from the loop's work queue. One reference is the caller's.
 // NULL when PL_TASKS_MAX are alive or memory is exhausted; nothing of `user` is called then.
-// `parent`: NULL, or a task with which it is cancelled. The deadline is not inherited.
+// `parent`: NULL, or a task with which it is cancelled. The deadline is not inherited. Without a
+// `user` that is memory of the task itself: PL_TASK_OWN bytes, not zeroed, until its last reference
+// is dropped.
+enum { PL_TASK_OWN = 96 };
 pl_task *pl_task_start(pl_vm *vm, const pl_task_type *type, void *user, pl_task *parent);
 pl_task *pl_task_hold(pl_task *t);
 void pl_task_drop(pl_task *t);

@@ -173,7 +173,17 @@ void pl_msgpack_encode_list(pl_encoder *e, int first, int n) {
 
 // Decoding.
 
-static void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested);
+static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested);
+
+// Small numbers are most of what travels, and need none of the rest.
+static inline __attribute__((always_inline)) void decode_any(lua_State *L, pl_mp_reader *r,
+                                                             unsigned depth, bool nested) {
+  if (r->at < r->end && *r->at < 0x80) {
+    lua_pushinteger(L, *r->at++);
+  } else {
+    decode_token(L, r, depth, nested);
+  }
+}
 
 static void read_token(lua_State *L, pl_mp_reader *r, pl_mp_token *t) {
   if (pl_mp_read(r, t) != PL_OK) pl_decode_fail(L, "the value is malformed or cut short");
@@ -239,7 +249,21 @@ static void decode_map(lua_State *L, pl_mp_reader *r, uint32_t n, unsigned depth
   }
 }
 
+// The head of an array of less than 16 elements; false for anything else, and nothing is read.
+static inline bool take_small_array(pl_mp_reader *r, uint32_t *n) {
+  if (r->at == r->end || (*r->at & 0xf0) != 0x90) return false;
+  *n = *r->at & 0x0fU;
+  if (*n >= (size_t)(r->end - r->at)) return false;
+  r->at++;
+  return true;
+}
+
 static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
+  uint32_t n;
+  if (take_small_array(r, &n)) {
+    decode_array(L, r, n, depth + 1);
+    return;
+  }
   pl_mp_token t;
   read_token(L, r, &t);
   switch (t.kind) {
@@ -262,31 +286,28 @@ static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nes
   }
 }
 
-// Small numbers are most of what travels, and need none of the rest.
-static inline void decode_any(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
-  if (r->at < r->end && *r->at < 0x80) {
-    lua_pushinteger(L, *r->at++);
-  } else {
-    decode_token(L, r, depth, nested);
-  }
-}
-
 static void check_end(lua_State *L, const pl_mp_reader *r) {
   if (r->at != r->end) pl_decode_fail(L, "bytes follow the value");
 }
 
+static uint32_t take_array(lua_State *L, pl_mp_reader *r) {
+  pl_mp_token t;
+  read_token(L, r, &t);
+  if (t.kind != PL_MP_ARRAY) pl_decode_fail(L, "the values are not an array");
+  return t.len;
+}
+
 int pl_msgpack_decode_list(lua_State *L, pl_bytes src) {
   pl_mp_reader r = {src.data, src.data + src.len};
-  pl_mp_token t;
-  read_token(L, &r, &t);
-  if (t.kind != PL_MP_ARRAY) pl_decode_fail(L, "the values are not an array");
-  if (t.len > TOP_ROOM && (t.len > INT32_MAX || !lua_checkstack(L, (int)t.len + LUA_MINSTACK))) {
+  uint32_t n;
+  if (!take_small_array(&r, &n)) n = take_array(L, &r);
+  if (n > TOP_ROOM && (n > INT32_MAX || !lua_checkstack(L, (int)n + LUA_MINSTACK))) {
     pl_decode_fail(L, "more values than a function can take");
   }
-  for (uint32_t i = 0; i < t.len; i++)
+  for (uint32_t i = 0; i < n; i++)
     decode_any(L, &r, 0, false);
   check_end(L, &r);
-  return (int)t.len;
+  return (int)n;
 }
 
 void pl_msgpack_decode(lua_State *L, pl_bytes src) {

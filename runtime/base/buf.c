@@ -23,24 +23,11 @@ pl_slice *pl_slice_copy(const void *data, size_t len) {
   return s;
 }
 
-pl_slice *pl_slice_hold(pl_slice *s) {
-  assert(s->refs > 0);
-  s->refs++;
-  return s;
+void pl_slice_free(pl_slice *s) {
+  pl_free(s);
 }
 
-void pl_slice_drop(pl_slice *s) {
-  if (s == NULL) return;
-  assert(s->refs > 0);
-  if (--s->refs == 0) pl_free(s);
-}
-
-bool pl_bytes_keep(pl_bytes *out, pl_bytes in) {
-  if (in.owner != NULL) {
-    pl_slice_hold(in.owner);
-    *out = in;
-    return true;
-  }
+bool pl_bytes_copy(pl_bytes *out, pl_bytes in) {
   if (in.len == 0) {  // nothing that could go away, so nothing to own
     *out = pl_bytes_of(in.data == NULL ? NULL : "", 0);
     return true;
@@ -49,11 +36,6 @@ bool pl_bytes_keep(pl_bytes *out, pl_bytes in) {
   if (copy == NULL) return false;
   *out = (pl_bytes){.data = copy->data, .len = copy->len, .owner = copy};
   return true;
-}
-
-void pl_bytes_drop(pl_bytes *b) {
-  pl_slice_drop(b->owner);
-  *b = (pl_bytes){0};
 }
 
 // The memory of a buffer is a slice from the start, so that pl_buf_take copies nothing.

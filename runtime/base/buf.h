@@ -2,6 +2,7 @@
 // A slice belongs to one thread at a time; a mailbox hands it over whole.
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +17,17 @@ typedef struct pl_slice {
 // One reference, len 0. NULL when memory is exhausted.
 pl_slice *pl_slice_new(size_t cap);
 pl_slice *pl_slice_copy(const void *data, size_t len);
-pl_slice *pl_slice_hold(pl_slice *s);
-void pl_slice_drop(pl_slice *s);  // NULL is fine
+static inline pl_slice *pl_slice_hold(pl_slice *s) {
+  assert(s->refs > 0);
+  s->refs++;
+  return s;
+}
+void pl_slice_free(pl_slice *s);                 // of the last reference
+static inline void pl_slice_drop(pl_slice *s) {  // NULL is fine
+  if (s == NULL) return;
+  assert(s->refs > 0);
+  if (--s->refs == 0) pl_slice_free(s);
+}
 
 // A view. With an `owner` it may be kept by holding that; without one the bytes are
 // borrowed and gone when the call that received the view returns.
@@ -27,10 +37,20 @@ typedef struct pl_bytes {
   pl_slice *owner;
 } pl_bytes;
 
+// A view of a copy that holds one reference. False: no memory, *out untouched.
+bool pl_bytes_copy(pl_bytes *out, pl_bytes in);
 // A view of the same bytes that holds one reference, copying them when they are
 // only borrowed. False: no memory, *out untouched. Undo with pl_bytes_drop.
-bool pl_bytes_keep(pl_bytes *out, pl_bytes in);
-void pl_bytes_drop(pl_bytes *b);  // leaves *b empty
+static inline bool pl_bytes_keep(pl_bytes *out, pl_bytes in) {
+  if (in.owner == NULL) return pl_bytes_copy(out, in);
+  pl_slice_hold(in.owner);
+  *out = in;
+  return true;
+}
+static inline void pl_bytes_drop(pl_bytes *b) {  // leaves *b empty
+  pl_slice_drop(b->owner);
+  *b = (pl_bytes){0};
+}
 
 static inline pl_bytes pl_bytes_of(const void *data, size_t len) {
   return (pl_bytes){.data = data, .len = len, .owner = NULL};

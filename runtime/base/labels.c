@@ -1,7 +1,5 @@
 #include "base/labels.h"
 
-#include <assert.h>
-
 #include "base/mem.h"
 
 enum { PLACES_MIN = 32, PLACES_MAX = 32 * 1024 };
@@ -41,20 +39,10 @@ static void resize(pl_labels *t, size_t places) {
   pl_map_fini(&old.others);
 }
 
-static void put_in_full(pl_labels *t, uint32_t label, void *value) {
+void pl_labels_put_other(pl_labels *t, uint32_t label, void *value) {
   size_t places = t->places == NULL ? 0 : t->mask + 1;
   if (t->count >= places / 2 && places < PLACES_MAX) {
     resize(t, places == 0 ? PLACES_MIN : places * 2);
-  }
-  place(t, label, value);
-  t->count++;
-}
-
-void pl_labels_put(pl_labels *t, uint32_t label, void *value) {
-  assert(label != 0 && value != NULL);
-  if (2 * t->count >= t->mask) {
-    put_in_full(t, label, value);
-    return;
   }
   place(t, label, value);
   t->count++;

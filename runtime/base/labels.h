@@ -5,6 +5,8 @@
 // in a map instead, where he cannot do harm. Loop thread only.
 #pragma once
 
+#include <assert.h>
+
 #include "base/map.h"
 
 typedef struct pl_label {
@@ -23,8 +25,6 @@ typedef struct pl_labels {
 // Frees the places, not the values.
 void pl_labels_fini(pl_labels *t);
 
-// `label` is not 0 and not there yet, `value` not NULL.
-void pl_labels_put(pl_labels *t, uint32_t label, void *value);
 // NULL when absent.
 void *pl_labels_remove(pl_labels *t, uint32_t label);
 
@@ -33,6 +33,20 @@ void *pl_labels_find_other(const pl_labels *t, uint32_t label);
 // One end of a session gives out the odd labels, the other the even ones.
 static inline pl_label *pl_labels_place(const pl_labels *t, uint32_t label) {
   return &t->places[(label >> 1) & t->mask];
+}
+
+void pl_labels_put_other(pl_labels *t, uint32_t label, void *value);
+
+// `label` is not 0 and not there yet, `value` not NULL.
+static inline void pl_labels_put(pl_labels *t, uint32_t label, void *value) {
+  assert(label != 0 && value != NULL);
+  bool room = 2 * t->count < t->mask && pl_labels_place(t, label)->label == 0;
+  if (room) {
+    *pl_labels_place(t, label) = (pl_label){label, value};
+    t->count++;
+  } else {
+    pl_labels_put_other(t, label, value);
+  }
 }
 
 // NULL when absent.

@@ -135,24 +135,22 @@ static void prepare_repeat(pl_call *c, const pl_offer *offer, const pl_order *or
   }
 }
 
-static pl_order order_of(const pl_call_options *o, pl_bytes args) {
-  pl_order order = {
-      .action = o->action,
-      .meta = o->meta,
-      .args = args,
-      .policy = o->policy,
-      .deadline_us = o->deadline_us,
-      .bound = o->node != NULL,
-      .traced = o->outer != NULL,
-  };
-  if (o->node != NULL) order.only = *o->node;
-  if (o->outer != NULL) order.outer = *o->outer;
-  return order;
+static void fill_order(pl_order *order, const pl_call_options *o, pl_bytes args) {
+  order->action = o->action;
+  order->meta = o->meta;
+  order->args = args;
+  order->policy = o->policy;
+  order->deadline_us = o->deadline_us;
+  order->bound = o->node != NULL;
+  order->traced = o->outer != NULL;
+  if (o->node != NULL) order->only = *o->node;
+  if (o->outer != NULL) order->outer = *o->outer;
 }
 
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
                        const pl_call_ops *ops, void *user, pl_failure *why) {
-  pl_order order = order_of(o, args);
+  pl_order order;
+  fill_order(&order, o, args);
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
   pl_offer *offer = pl_call_choose(sv, &order, o->stream, &none, PL_RETRIES, why);
