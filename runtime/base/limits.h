@@ -35,6 +35,15 @@ enum {
   PL_LISTENERS_MAX = 64,
   PL_SUN_PATH_MAX = 107,  // sizeof sun_path - 1
 
+  // authentication
+  PL_PSK_KEYS = 2,             // of one node: an old and a new one
+  PL_PSK_MIN = 16,             // bytes of one: what cannot be guessed
+  PL_PSK_MAX = 256,            // and no file taken for a key by mistake
+  PL_PSK_FILE_MAX = 4 * 1024,  // a key file
+  PL_REFUSALS_MAX = 64,        // addresses whose refusals are logged apart
+  PL_REFUSED_MIN_MS = 1000,    // who was refused as unauthorized waits so long
+  PL_REFUSED_MAX_MS = 10000,   // and after many times so long
+
   // circuits
   PL_CALLS_PER_LINK = 16384,    // calls in flight one way; the next is BUSY
   PL_RELAYED_PER_LINK = 16384,  // calls of others that come in on a link; the next is BUSY

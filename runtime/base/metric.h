@@ -16,6 +16,7 @@
   X(dials_failed, "attempts that did not end in a link")                 \
   X(duplicate_links, "second links to one node that were retired")       \
   X(handshakes_failed, "handshakes refused or timed out")                \
+  X(handshakes_unauthorized, "of these, for a wrong or missing proof")   \
   X(peers_lost, "sessions lost without a goodbye")                       \
   X(links_broken, "links that broke with their session waiting")         \
   X(links_resumed, "of these, replaced by a link that went on")          \

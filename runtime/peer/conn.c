@@ -213,6 +213,17 @@ static void tell_down(pl_conn *c, pl_err why, const char *detail, const pl_msg_g
   pl_peer_drop(p);
 }
 
+// A stranger who may not come in. Who dials learns it of his dial.
+static void tell_refused(pl_conn *c, const char *detail) {
+  pl_peers *ps = c->peers;
+  if (ps->refusals == NULL) ps->refusals = pl_refusals_new();
+  const char *from = c->from;
+  uint64_t times = pl_refusals_note(ps->refusals, &from, pl_now_us(ps->loop));
+  if (times == 0) return;
+  pl_log_warn(ps->loop->log, "refused as unauthorized", pl_f_text("from", from),
+              pl_f_text("detail", detail), pl_f_int("times", (int64_t)times));
+}
+
 static void on_down(pl_session *s, pl_err why, const char *detail, const pl_msg_goodbye *goodbye,
                     void *user) {
   pl_conn *c = user;
@@ -228,7 +239,10 @@ static void on_down(pl_session *s, pl_err why, const char *detail, const pl_msg_
     tell_down(c, why, detail, goodbye);
   } else if (c->dialer != NULL) {
     pl_dialer_failed(c->dialer, why, detail, goodbye);
+  } else if (c->from != NULL && why == PL_UNAUTHORIZED) {
+    tell_refused(c, detail);
   }
+  pl_free(c->from);
   pl_told_fini(&c->told);
   pl_session_drop(s);
   pl_free(c);
@@ -246,10 +260,19 @@ static const pl_session_ops session_ops = {
 
 static pl_conn *new_conn(pl_peers *ps, bool dialled) {
   pl_conn *c = pl_new(pl_conn);
+  if (ps->ops->on_handshake != NULL) ps->ops->on_handshake(ps->user);
   c->peers = ps;
   c->dialled = dialled;
   pl_list_init(&c->of_peer);
   return c;
+}
+
+// Each connection of a node has a port of its own, which says nothing.
+static char *address_of(pl_link *link) {
+  char *from = pl_strdup(pl_link_remote(link));
+  char *port = strrchr(from, ':');
+  if (strncmp(from, "tcp://", 6) == 0 && port > from + 6) *port = '\0';
+  return from;
 }
 
 void pl_conn_accept(pl_peers *ps, pl_link *link) {
@@ -261,6 +284,7 @@ void pl_conn_accept(pl_peers *ps, pl_link *link) {
   pl_conn *c = new_conn(ps, false);
   pl_list_push(&ps->conns, &c->node);
   ps->greeting++;
+  c->from = address_of(link);
   c->session = pl_session_open(ps->loop, ps->config.identity, link, false, &session_ops, c);
 }
 

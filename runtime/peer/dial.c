@@ -139,11 +139,30 @@ void pl_dialer_up(pl_dialer *d, pl_peer *p) {
   tell(d, PL_OK, "", p);
 }
 
+// What goes wrong in another way than the last time is news.
 static void log_failed(const pl_dialer *d, pl_err why, const char *detail) {
-  pl_log_level level = d->failures == 0 ? PL_LOG_INFO : PL_LOG_DEBUG;
+  bool news = d->failures == 0 || d->why != why;
+  pl_log_level level = why == PL_UNAUTHORIZED ? PL_LOG_WARN : PL_LOG_INFO;
+  if (!news) level = PL_LOG_DEBUG;
   pl_log_at(d->peers->loop->log, level, "dial failed", pl_f_text("address", d->text),
             pl_f_text("why", pl_err_name(why)), pl_f_text("detail", detail),
             pl_f_int("failures", (int64_t)d->failures + 1));
+}
+
+// Keys do not change by themselves: longer than after other failures.
+static uint64_t refused_us(const pl_dialer *d) {
+  uint64_t ms = PL_REFUSED_MIN_MS;
+  for (unsigned n = d->failures; n > 0 && ms < PL_REFUSED_MAX_MS; n--)
+    ms *= 2;
+  return (ms < PL_REFUSED_MAX_MS ? ms : PL_REFUSED_MAX_MS) * 1000;
+}
+
+void pl_peers_retry_refused(pl_peers *ps) {
+  for (pl_list *n = ps->dialers.next; n != &ps->dialers; n = n->next) {
+    pl_dialer *d = pl_container(n, pl_dialer, node);
+    bool refused = d->state == PL_DIALER_WAITING && d->why == PL_UNAUTHORIZED;
+    if (refused) pl_timer_start(&ps->loop->clock, &d->timer, 0, on_wait_over);
+  }
 }
 
 void pl_dialer_failed(pl_dialer *d, pl_err why, const char *detail, const pl_msg_goodbye *goodbye) {
@@ -151,6 +170,7 @@ void pl_dialer_failed(pl_dialer *d, pl_err why, const char *detail, const pl_msg
   d->attempt = NULL;
   d->peers->loop->metrics.dials_failed++;
   log_failed(d, why, detail);
+  d->why = why;
   if (d->peer->active != NULL) {  // another link was faster
     pl_peer *p = d->peer;
     rest(d);
@@ -159,6 +179,8 @@ void pl_dialer_failed(pl_dialer *d, pl_err why, const char *detail, const pl_msg
   }
   if (why == PL_SELF || (goodbye != NULL && !goodbye->allow_reconnect)) {
     end(d);
+  } else if (why == PL_UNAUTHORIZED) {
+    wait(d, refused_us(d));
   } else {
     wait(d, goodbye != NULL ? goodbye->retry_after_ms * 1000 : 0);
   }

@@ -3,23 +3,27 @@
 //
 //   dialler                                     other end
 //     preamble, HELLO  ------------------------->
-//                      <-------------------------  preamble, HELLO, READY
+//                      <-------------------------  preamble, HELLO
+//     PROOF            ------------------------->                     if they authenticate each
+//                      <-------------------------  PROOF              other (peer/auth.h)
 //     READY            ------------------------->
+//                      <-------------------------  READY
 //
-// Each end says READY when its owner has accepted the other's HELLO; with both said the link is up.
-// The end that was dialled says nothing at all before it has seen that the other speaks this
-// protocol.
+// Each end says READY when its owner has accepted the other's HELLO, which he is asked for once the
+// other end has proved what it must; with both said the link is up. The end that was dialled says
+// nothing at all before it has seen that the other speaks this protocol.
 //
 // A link that goes on with a session says RESUME in the place of READY, first the dialler and then
 // the other end, which has nothing to say before it has checked the dialler's proof.
 //
-//   IDLE -> PREAMBLE -> GREETING -> DECIDING ----> ACCEPTED -> READY
-//                                      |   \                     ^
-//                                      |    +----> EXPECTED -----+
-//                                      +--> FAILED   (from everywhere but IDLE and READY)
+//   IDLE -> PREAMBLE -> GREETING -----------> DECIDING ----> ACCEPTED -> READY
+//                          |                   ^  |   \                     ^
+//                          +----> PROVING -----+  |    +----> EXPECTED -----+
+//                                                 +--> FAILED   (from everywhere but READY)
 #pragma once
 
 #include "base/buf.h"
+#include "peer/auth.h"
 #include "peer/resume.h"
 #include "peer/session.h"
 
@@ -27,6 +31,7 @@ typedef enum pl_hello_state {
   PL_HELLO_IDLE,
   PL_HELLO_PREAMBLE,  // the other's preamble is due
   PL_HELLO_GREETING,  // its HELLO is due
+  PL_HELLO_PROVING,   // its PROOF is due
   PL_HELLO_DECIDING,  // our owner's answer is due
   PL_HELLO_EXPECTED,  // the same, and the other's READY is here already
   PL_HELLO_ACCEPTED,  // the other's READY is due
@@ -39,12 +44,15 @@ typedef struct pl_hello {
   bool dialler;
   bool understood;  // the other speaks our protocol: a GOODBYE makes sense
   const pl_identity *self;
-  pl_id nonce;  // ours, of this link
+  pl_auth_side ours;
   // Of the other's HELLO:
-  pl_id peer_id;
-  pl_id peer_nonce;
+  pl_auth_side theirs;
   uint64_t peer_body_window;
   uint64_t peer_message_max;
+  uint8_t peer_preamble[PL_PREAMBLE];
+  const pl_auth_method *method;      // by which they authenticate each other; NULL: not at all
+  uint8_t link_key[PL_AUTH_DIGEST];  // what both share then, until READY
+  pl_bytes hello;                    // the body of it, kept while PROVING and DECIDING
   pl_id secret;             // told in READY; the owner sets it before it accepts. Zero: none
   pl_id peer_secret;        // of the other's READY; zero: none
   const pl_resume *resume;  // the session that goes on here; NULL: a new one
@@ -52,17 +60,19 @@ typedef struct pl_hello {
   size_t received;          // bytes used; bounded until READY
   uint64_t skipped;         // frames of types unknown here
   char detail[128];         // why it FAILED, for people
+  const char *reason;       // what the other end is told of it; NULL: the same
 } pl_hello;
 
 typedef enum pl_hello_step {
   PL_HELLO_STEP_MORE,    // a partial preamble or frame: wait for more bytes
   PL_HELLO_STEP_NEXT,    // something was used; feed the rest
-  PL_HELLO_STEP_ASK,     // a HELLO came: answer with pl_hello_accept or pl_hello_fail
+  PL_HELLO_STEP_ASK,     // who is there is known: answer with pl_hello_accept or pl_hello_fail
   PL_HELLO_STEP_UP,      // READY both ways; the rest is frames of the session
   PL_HELLO_STEP_RESUME,  // the other end proved that it may go on from `position`; if that is the
                          // dialler, answer with pl_hello_resume. The rest is frames of the session
   PL_HELLO_STEP_LEFT,    // the other end said GOODBYE
-  PL_HELLO_STEP_BROKEN,  // the other end broke the protocol; `err` and h->detail say how
+  PL_HELLO_STEP_BROKEN,  // the other end broke the protocol, or is UNAUTHORIZED; see `err` and
+                         // h->detail
 } pl_hello_step;
 
 typedef struct pl_hello_event {
@@ -70,7 +80,7 @@ typedef struct pl_hello_event {
   size_t used;  // bytes of the input, also when it failed
   pl_err err;   // BROKEN
   union {
-    pl_msg_hello hello;      // ASK: borrows from the input
+    pl_msg_hello hello;      // ASK: borrows, until the next call
     pl_msg_goodbye goodbye;  // LEFT: the same
     uint64_t position;       // RESUME
   } msg;

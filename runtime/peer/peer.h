@@ -22,6 +22,8 @@ typedef enum pl_peer_state {
 } pl_peer_state;
 
 typedef struct pl_peers_ops {
+  // A handshake begins: what the identity holds may be brought up to date. May be NULL.
+  void (*on_handshake)(void *user);
   // The session that calls are to use from now on. An older one of this peer may still be finishing
   // (retired), or is about to be told as down.
   void (*on_session)(pl_peer *p, pl_session *s, void *user);
@@ -42,7 +44,7 @@ typedef struct pl_peers_config {
   const pl_identity *identity;  // outlives the peers
   uint64_t reconnect_max_us;
   unsigned max_peers;  // incoming links past it are refused with BUSY
-  bool insecure;       // may listen beyond this machine without authentication
+  bool insecure;       // may listen beyond this machine also without authentication
 } pl_peers_config;
 
 pl_peers *pl_peers_new(pl_loop *loop, const pl_peers_config *config, const pl_peers_ops *ops,
@@ -69,6 +71,9 @@ pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl
 // up. The handle is gone with this call, or that of `done`; one without `keep` is gone after `done`
 // anyway, and all are after pl_peers_shutdown.
 void pl_dial_stop(pl_dial *d);
+
+// The keys changed: dials that were refused as unauthorized try again at once.
+void pl_peers_retry_refused(pl_peers *ps);
 
 // The peer of that id; NULL when there is none.
 pl_peer *pl_peers_find(pl_peers *ps, const pl_id *id);

@@ -34,6 +34,7 @@ void pl_peers_free(pl_peers *ps) {
   assert(pl_list_empty(&ps->cancelled));
   pl_work_cancel(&ps->wake);
   pl_map_fini(&ps->by_id);
+  pl_refusals_free(ps->refusals);
   pl_free(ps);
 }
 
@@ -63,10 +64,12 @@ pl_err pl_peers_listen(pl_peers *ps, const char *url, char *bound, char *detail)
     snprintf(detail, PL_URL_MAX, "%s", why);
     return err;
   }
-  if (!ps->config.insecure && !pl_url_is_local(&parsed)) {
+  bool guarded = ps->config.insecure || pl_auth_is_asked(&ps->config.identity->auth);
+  if (!guarded && !pl_url_is_local(&parsed)) {
     snprintf(detail, PL_URL_MAX,
-             "without authentication only this machine may connect: listen on 127.0.0.1, or give "
-             "--insecure (insecure = true) if everybody who can reach the address is trusted");
+             "without authentication only this machine may connect: give a pre-shared key (psk), "
+             "listen on 127.0.0.1, or give --insecure (insecure = true) if everybody who can reach "
+             "the address is trusted");
     return PL_FORBIDDEN;
   }
   listener *li = pl_new(listener);

@@ -17,6 +17,7 @@
 
 #include "base/map.h"
 #include "peer/peer.h"
+#include "peer/refusals.h"
 
 typedef struct pl_conn pl_conn;
 typedef struct pl_dialer pl_dialer;
@@ -49,6 +50,7 @@ struct pl_conn {
   pl_peer *peer;        // one reference; NULL while GREETING
   pl_dialer *dialer;    // whose attempt this is, while GREETING
   pl_probe *probe;      // whose answer this conn waits for
+  char *from;           // owned: the address of who dialled, without a port; NULL when dialled
   pl_told told;
 };
 
@@ -79,6 +81,7 @@ struct pl_dialer {
   pl_list of_peer;  // in pl_peer.dialers, unless ENDED
   pl_dialer_state state;
   unsigned failures;  // in a row
+  pl_err why;         // the last of them
   pl_peers *peers;
   pl_peer *peer;     // one reference; NULL when ENDED
   pl_conn *attempt;  // while TRYING
@@ -112,9 +115,10 @@ struct pl_peers {
   pl_list dialers;
   pl_list cancelled;  // of pl_dial
   pl_list listeners;
-  size_t up;        // peers
-  size_t admitted;  // conns
-  size_t greeting;  // incoming conns that are not admitted
+  size_t up;              // peers
+  size_t admitted;        // conns
+  size_t greeting;        // incoming conns that are not admitted
+  pl_refusals *refusals;  // NULL while there was none
   pl_work wake;
   bool stopping;
   void (*stopped)(void *user);

@@ -61,13 +61,18 @@ void pl_session_abort(pl_session *s, pl_err why, const char *detail) {
   pl_session_cease(s);
 }
 
+static uint64_t retry_after_ms(pl_err code) {
+  if (code == PL_UNAUTHORIZED) return PL_REFUSED_MIN_MS;
+  return code == PL_BUSY ? BUSY_RETRY_MS : 0;
+}
+
 static void put_goodbye(pl_session *s, pl_err code, const char *reason, bool allow_reconnect) {
   size_t len = strlen(reason);
   const pl_msg_goodbye m = {
       .code = code,
       .reason = pl_bytes_of(reason, len < PL_NAME_MAX ? len : PL_NAME_MAX),
       .allow_reconnect = allow_reconnect,
-      .retry_after_ms = code == PL_BUSY ? BUSY_RETRY_MS : 0,
+      .retry_after_ms = retry_after_ms(code),
   };
   pl_buf body = {0};
   if (pl_msg_goodbye_encode(&body, &m) == PL_OK) {
@@ -85,6 +90,14 @@ void pl_session_close(pl_session *s, pl_err code, const char *reason, bool allow
   }
   if (s->hello.understood) put_goodbye(s, code, reason, allow_reconnect);
   pl_session_leave(s, code, reason);
+  pl_link_close(s->link);
+}
+
+// The other end proved nothing, or the wrong thing; each end is told what it can do.
+static void refuse(pl_session *s) {
+  const pl_hello *h = &s->hello;
+  put_goodbye(s, PL_UNAUTHORIZED, h->reason, true);
+  pl_session_leave(s, PL_UNAUTHORIZED, h->detail);
   pl_link_close(s->link);
 }
 
@@ -128,6 +141,7 @@ void pl_session_end(pl_session *s) {
   assert(s->link == NULL && s->attempt == NULL);
   bool greeted = s->hello.self != NULL;
   if (greeted && s->hello.state != PL_HELLO_READY) s->loop->metrics.handshakes_failed++;
+  if (s->why == PL_UNAUTHORIZED) s->loop->metrics.handshakes_unauthorized++;
   pl_pings_fail(&s->pings, s->why == PL_OK ? PL_CLOSED : s->why);
   s->ops->on_down(s, s->why, s->detail, s->has_left ? &s->goodbye : NULL, s->user);
   pl_session_drop(s);
@@ -248,7 +262,8 @@ static size_t read_greeting(pl_session *s, pl_bytes in) {
       case PL_HELLO_STEP_LEFT: pl_session_left(s, &e.msg.goodbye); break;
       case PL_HELLO_STEP_BROKEN:
         if (e.err == PL_FORBIDDEN) s->loop->metrics.resumes_refused++;
-        pl_session_break(s, e.err, s->hello.detail);
+        if (e.err == PL_UNAUTHORIZED) refuse(s);
+        if (e.err != PL_UNAUTHORIZED) pl_session_break(s, e.err, s->hello.detail);
         break;
     }
   }
@@ -393,11 +408,15 @@ pl_link *pl_session_link(const pl_session *s) {
 }
 
 const pl_id *pl_session_peer_id(const pl_session *s) {
-  return &s->hello.peer_id;
+  return &s->hello.theirs.id;
 }
 
 const pl_id *pl_session_nonce(const pl_session *s, bool dialler) {
-  return dialler == s->dialler ? &s->hello.nonce : &s->hello.peer_nonce;
+  return dialler == s->dialler ? &s->hello.ours.nonce : &s->hello.theirs.nonce;
+}
+
+pl_bytes pl_session_identity(const pl_session *s) {
+  return s->hello.method != NULL ? s->hello.method->identity : (pl_bytes){0};
 }
 
 uint64_t pl_session_body_window(const pl_session *s) {

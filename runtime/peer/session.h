@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "link/link.h"
+#include "peer/auth.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
@@ -34,6 +35,7 @@ typedef struct pl_identity {
   pl_role role;
   bool draining;
   pl_buf addresses;  // raw MessagePack array
+  pl_auth auth;
   uint64_t message_max;
   uint64_t connect_timeout_us, handshake_timeout_us;
   uint64_t heartbeat_us;
@@ -51,8 +53,9 @@ typedef enum pl_session_state {
 
 // Upcalls; any of them may close the session.
 typedef struct pl_session_ops {
-  // The neighbour's HELLO arrived and is well-formed. PL_OK accepts, unless pl_session_defer was
-  // called; any other error refuses with it and `*reason` (static). The hello is borrowed.
+  // The neighbour's HELLO arrived, is well-formed, and was proved if this node asks for that. PL_OK
+  // accepts, unless pl_session_defer was called; any other error refuses with it and `*reason`
+  // (static). The hello is borrowed.
   pl_err (*on_hello)(pl_session *s, const pl_msg_hello *hello, const char **reason, void *user);
   // READY went both ways.
   void (*on_up)(pl_session *s, void *user);
@@ -64,8 +67,8 @@ typedef struct pl_session_ops {
   // It was SUSPENDED and goes on; there is room again.
   void (*on_resumed)(pl_session *s, void *user);
   // The last one, exactly once, also for a session that never came up. `why`: PL_OK (closed on
-  // purpose, by either side), CONNECT_FAILED, TIMEOUT, PEER_LOST, PROTOCOL, SELF, or what the other
-  // side refused with. `goodbye` is what the other side said, or NULL.
+  // purpose, by either side), CONNECT_FAILED, TIMEOUT, PEER_LOST, PROTOCOL, SELF, UNAUTHORIZED, or
+  // what the other side refused with. `goodbye` is what the other side said, or NULL.
   void (*on_down)(pl_session *s, pl_err why, const char *detail, const pl_msg_goodbye *goodbye,
                   void *user);
 } pl_session_ops;
@@ -106,6 +109,8 @@ pl_link *pl_session_link(const pl_session *s);  // borrowed, until the next turn
 const pl_id *pl_session_peer_id(const pl_session *s);
 const pl_id *pl_session_nonce(const pl_session *s,
                               bool dialler);  // of the dialling side, or of the other
+// By which it was authenticated, as one MessagePack value (static); empty: it was not.
+pl_bytes pl_session_identity(const pl_session *s);
 uint64_t pl_session_body_window(
     const pl_session *s);  // bytes of BODY the neighbour takes ungranted
 uint64_t pl_session_message_max(const pl_session *s);  // largest value the neighbour takes

@@ -38,6 +38,7 @@ pl_err pl_msg_hello_decode(pl_msg_hello *out, pl_bytes src) {
 
 static const pl_wire_field ready_fields[] = {
     PL_WIRE_FIELD(1, pl_msg_ready, secret, ID),
+    [2] = {.kind = PL_WIRE_BIN, .len = 32, .at = offsetof(pl_msg_ready, seal)},
 };
 static const pl_wire_map ready_map = {
     .fields = ready_fields,

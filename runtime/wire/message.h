@@ -43,7 +43,8 @@ typedef struct pl_msg_hello {
 } pl_msg_hello;
 
 typedef struct pl_msg_ready {
-  pl_id secret;  // 1: random, for going on with the session over another link
+  pl_id secret;   // 1: random, for going on with the session over another link
+  pl_bytes seal;  // 2: of an authenticated link: HMAC-SHA256
 } pl_msg_ready;
 
 typedef struct pl_msg_resume {

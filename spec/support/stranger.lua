@@ -11,7 +11,7 @@ local wire, errors = testing.wire, testing.base.err
 local frame, message = wire.frame, wire.message
 
 local M = {
-  HELLO = 1, READY = 3, GOODBYE = 4, PING = 5, PONG = 6, ADVERT = 7,
+  HELLO = 1, PROOF = 2, READY = 3, GOODBYE = 4, PING = 5, PONG = 6, ADVERT = 7,
   CALL = 32, BODY = 33, DATA = 34, END = 35, RESULT = 36, ERROR = 37, CREDIT = 38, CANCEL = 39, PATH_LOST = 40,
   MORE = 1, NORMAL = 8, CALLEE = 16,
   NOTHING = '\x90', -- no arguments
@@ -73,11 +73,38 @@ function M.greet(net, node, hello)
   return self
 end
 
+--- Connects and shakes hands as one who has the key: `identity` as for perilune.testing.peer.hello.
+function M.greet_keyed(net, node, identity)
+  local self, rest = M.dial(net, node), ''
+  local machine, out = testing.peer.hello(identity, true)
+  self.raw:send(out)
+  local function shake()
+    rest = rest .. self.raw:take()
+    local e
+    repeat
+      e = machine:feed(rest)
+      rest = rest:sub(e.used + 1)
+      self.raw:send(e.out)
+      if e.step == 'ask' then self.raw:send((machine:accept())) end
+    until e.step == 'more' or e.step == 'up'
+    return e.step == 'up'
+  end
+  net:wait(shake, 'the handshake')
+  self.bytes = rest
+  return self
+end
+
 --- Sends its side of the handshake.
 function Stranger:hello(hello)
+  self:greet_only(hello)
+  self:send(M.READY)
+end
+
+--- Only the first part of it.
+function Stranger:greet_only(hello)
   local fields = { id = unique 'i', nonce = unique 'n', epoch = 1, name = 'stranger', message_max = 1 << 20 }
   for key, value in pairs(hello or {}) do fields[key] = value end
-  self.raw:send(frame.preamble() .. M.frame(M.HELLO, message.encode('hello', fields)) .. M.frame(M.READY))
+  self.raw:send(frame.preamble() .. M.frame(M.HELLO, message.encode('hello', fields)))
   self.skip = 8 -- the preamble of the other side
 end
 

@@ -72,6 +72,29 @@ static lua_Integer int_field(lua_State *L, int arg, const char *name, lua_Intege
   return value;
 }
 
+// The keys in field "psk": a string, or a list of them.
+static void check_keys(lua_State *L, int arg, pl_psk *out) {
+  const char *why = "";
+  if (lua_getfield(L, arg, "psk") == LUA_TTABLE) {
+    luaL_Buffer b;
+    int list = lua_absindex(L, -1);
+    lua_Integer n = luaL_len(L, list);
+    luaL_buffinit(L, &b);
+    for (lua_Integer i = 1; i <= n; i++) {
+      lua_rawgeti(L, list, i);
+      luaL_addvalue(&b);
+      luaL_addchar(&b, '\n');
+    }
+    luaL_pushresult(&b);
+    lua_remove(L, list);
+  }
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  bool wrong = text != NULL && pl_psk_parse(out, pl_bytes_of(text, len), &why) != PL_OK;
+  luaL_argcheck(L, !wrong, arg, why);
+  lua_pop(L, 1);
+}
+
 void testing_check_identity(lua_State *L, int arg, pl_identity *out) {
   luaL_checktype(L, arg, LUA_TTABLE);
   memset(out, 0, sizeof *out);
@@ -90,6 +113,7 @@ void testing_check_identity(lua_State *L, int arg, pl_identity *out) {
   out->resume_window_us = us_field(L, arg, "resume_window", 0);
   copy_field(L, arg, "name", out->name, sizeof out->name);
   copy_field(L, arg, "mesh", out->mesh, sizeof out->mesh);
+  check_keys(L, arg, &out->auth.psk);
 }
 
 void testing_push_id(lua_State *L, const pl_id *id) {

@@ -26,7 +26,8 @@ bool testing_begin_event(testing_world *w, int fn, const char *event);
 bool testing_end_event(testing_world *w, int args, int results);
 
 // Fills an identity from the table at `arg`: id (a number, or 32 digits), epoch, name, mesh, role,
-// draining, and times in seconds: connect_timeout, handshake_timeout, heartbeat, heartbeat_misses.
+// draining, psk (a key or a list of them), and times in seconds: connect_timeout,
+// handshake_timeout, heartbeat, heartbeat_misses.
 void testing_check_identity(lua_State *L, int arg, pl_identity *out);
 void testing_push_id(lua_State *L, const pl_id *id);               // [-0, +1]
 void testing_push_err(lua_State *L, pl_err err);                   // [-0, +1] "OK" for none
