@@ -124,6 +124,10 @@ static void push_context(lua_State *L, void *user) {
   lua_createtable(L, 0, 3);
   set_id(L, "id", &info.caller);
   set_text(L, "name", info.caller_name);
+  if (info.identity.len > 0) {
+    pl_value_decode(L, PL_CODEC_MSGPACK, info.identity);
+    lua_setfield(L, -2, "identity");
+  }
   lua_setfield(L, -2, "caller");
   uint64_t deadline_us = pl_request_deadline(h->request);
   if (deadline_us != PL_NEVER) {
@@ -204,7 +208,7 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     pl_failure shown = f;
     if (state == PL_TASK_CANCELLED && is_broken_off(f.code)) shown.outcome = PL_UNKNOWN;
     shown.node = *pl_node_id(pl_host_node(pl_script_host(pl_vm_host(h->action->vm))));
-    if (!info.local_path) shown.traceback = (pl_bytes){0};
+    if (!info.trusted_path) shown.traceback = (pl_bytes){0};
     pl_request_end(h->request, (pl_bytes){0}, &shown);
     pl_failure_drop(&f);
   }

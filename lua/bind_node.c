@@ -175,8 +175,8 @@ static void keep_contact(const pl_contact_info *info, void *user) {
   r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
 }
 
-// contacts() -> list of {url, code, message}, one an address to keep connected; the last two when
-// the first attempt failed.
+// contacts() -> list of {url, found, code, message}, one an address to keep connected; `found` in
+// the local mesh; the last two when the first attempt failed.
 static int l_contacts(lua_State *L) {
   pl_node *n = pl_host_start(L);
   rows *r = new_rows(L);
@@ -187,8 +187,10 @@ static int l_contacts(lua_State *L) {
   size_t count = pl_buf_len(&r->infos) / sizeof *infos;
   lua_createtable(L, (int)count, 0);
   for (size_t i = 0; i < count; i++) {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     set_text(L, "url", infos[i].url);
+    lua_pushboolean(L, infos[i].found);
+    lua_setfield(L, -2, "found");
     if (infos[i].err != PL_OK) {
       set_text(L, "code", pl_err_name(infos[i].err));
       set_text(L, "message", infos[i].why[0] != '\0' ? infos[i].why : pl_err_text(infos[i].err));

@@ -27,7 +27,8 @@ static size_t read_texts(lua_State *L, const char *name, const char **texts) {
 
 static const char *kind_name(const pl_option *opt) {
   switch (opt->kind) {
-    case PL_OPTION_TEXT: return "string";
+    case PL_OPTION_TEXT:
+    case PL_OPTION_FILE: return "string";
     case PL_OPTION_TEXTS: return "list of strings";
     case PL_OPTION_BOOLEAN: return "boolean";
     case PL_OPTION_SECONDS:
@@ -38,7 +39,8 @@ static const char *kind_name(const pl_option *opt) {
 
 static bool fits(const pl_option *opt, int type) {
   switch (opt->kind) {
-    case PL_OPTION_TEXT: return type == LUA_TSTRING;
+    case PL_OPTION_TEXT:
+    case PL_OPTION_FILE: return type == LUA_TSTRING;
     case PL_OPTION_TEXTS: return type == LUA_TTABLE || type == LUA_TSTRING;
     case PL_OPTION_BOOLEAN: return type == LUA_TBOOLEAN;
     case PL_OPTION_SECONDS:
@@ -127,7 +129,8 @@ void pl_options_read(lua_State *L, int index, pl_options *o) {
 static void push_value(lua_State *L, const pl_options *o, const pl_option *opt) {
   const void *at = (const char *)o + opt->offset;
   switch (opt->kind) {
-    case PL_OPTION_TEXT: lua_pushstring(L, *(char *const *)at); break;
+    case PL_OPTION_TEXT:
+    case PL_OPTION_FILE: lua_pushstring(L, *(char *const *)at); break;
     case PL_OPTION_BOOLEAN: lua_pushboolean(L, *(const bool *)at); break;
     case PL_OPTION_SECONDS: lua_pushnumber(L, *(const double *)at); break;
     case PL_OPTION_INTEGER: lua_pushinteger(L, *(const int64_t *)at); break;

@@ -138,6 +138,7 @@ static const char *value_word(const pl_option *option) {
     case PL_OPTION_SECONDS: return "SECONDS";
     case PL_OPTION_INTEGER: return "NUMBER";
     case PL_OPTION_TEXTS: return "URL";
+    case PL_OPTION_FILE: return "FILE";
     case PL_OPTION_TEXT:
     case PL_OPTION_BOOLEAN: break;
   }
@@ -259,6 +260,7 @@ static int check_words(const pl_invocation *inv) {
 static int read_other_sources(pl_invocation *inv) {
   char why[PL_URL_MAX];
   pl_err err = pl_options_from_environment(&inv->options, getenv, why);
+  pl_options_hide_key();
   if (err != PL_OK) return pl_usage_fail(inv->command, err, "%s", why);
 
   const char *config = inv->config != NULL ? inv->config : getenv("PERILUNE_CONFIG");

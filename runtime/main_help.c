@@ -30,6 +30,7 @@ static const char *placeholder(const pl_option *o) {
     case PL_OPTION_INTEGER: return " N";
     case PL_OPTION_TEXTS: return " URL";
     case PL_OPTION_TEXT: return " TEXT";
+    case PL_OPTION_FILE: return " FILE";
     case PL_OPTION_BOOLEAN: break;
   }
   return "";

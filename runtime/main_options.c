@@ -35,9 +35,11 @@ static void put_list(pl_buf *out, const pl_texts *list, bool json) {
 static void put_value(pl_buf *out, const pl_options *options, const pl_option *o, bool json) {
   const void *at = (const char *)options + o->offset;
   switch (o->kind) {
+    case PL_OPTION_FILE:
     case PL_OPTION_TEXT: {
       const char *text = *(char *const *)at;
-      if (text == NULL) put_text(out, json ? "null" : "-");
+      bool hidden = text == NULL && options->source[o - pl_option_list] != PL_SOURCE_DEFAULT;
+      if (text == NULL) put_text(out, json ? "null" : hidden ? "(hidden)" : "-");
       if (text != NULL) put_string(out, text, json);
       break;
     }

@@ -105,8 +105,10 @@ static void on_stop(uv_signal_t *handle, int number) {
 static void on_hangup(uv_signal_t *handle, int number) {
   (void)number;
   session *s = handle->data;
-  pl_log_info(s->loop->log, "hangup: goes on, reload is not available in this version",
+  pl_node *node = pl_host_node(s->host);
+  pl_log_info(s->loop->log, "hangup: goes on, reload of scripts is not available in this version",
               pl_f_int("signal", SIGHUP));
+  if (node != NULL) pl_node_reload_keys(node);
 }
 
 // A node outlives its terminal; a command does not.

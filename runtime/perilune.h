@@ -43,10 +43,12 @@ enum { PL_OPTION_COUNT = 29 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
-  char *name;  // NULL: made from the id
-  char *id;    // 32 hexadecimal digits; NULL: random
-  char *mesh;  // local mesh to join; NULL: "default" without listen and peers, else none
-  char *psk, *http;
+  char *name;     // NULL: made from the id
+  char *id;       // 32 hexadecimal digits; NULL: random
+  char *mesh;     // local mesh to join; NULL: "default" without listen and peers, else none
+  char *psk;      // path of a key file
+  char *psk_key;  // or the key itself, which only the environment may give
+  char *http;
   char *strategy, *region;
   char *log_level, *log_format;
   pl_texts listen, peers, advertise;
@@ -59,6 +61,7 @@ typedef struct pl_options {
 
 typedef enum pl_option_kind {
   PL_OPTION_TEXT,
+  PL_OPTION_FILE,  // a text: the path of a key file, which is looked into
   PL_OPTION_TEXTS,
   PL_OPTION_BOOLEAN,
   PL_OPTION_SECONDS,
@@ -104,8 +107,12 @@ pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *option,
                      const pl_option_value *value, char *why);
 // Back to its default, whoever set it.
 void pl_option_reset(pl_options *o, const pl_option *option);
-// All of PERILUNE_*; `get` is getenv or a twin of it.
+// All of PERILUNE_*; `get` is getenv or a twin of it. PERILUNE_PSK is the path of a key file when
+// it begins with / or ./, else the key itself.
 pl_err pl_options_from_environment(pl_options *o, char *(*get)(const char *name), char *why);
+// Overwrites a key in the environment of the process and takes it out, so that neither children nor
+// `ps e` see it. A path stays.
+void pl_options_hide_key(void);
 // A JSON object of options. `path` is read and named in `why`.
 pl_err pl_options_from_file(pl_options *o, const char *path, char *why);
 
@@ -135,6 +142,9 @@ pl_err pl_node_promote(pl_node *n, char *detail);
 // says goodbye. `done` follows once. A second stop with a shorter drain hastens the first.
 void pl_node_stop(pl_node *n, uint64_t drain_us, void (*done)(void *user), void *user);
 bool pl_node_stopping(const pl_node *n);
+// Reads the key file again, if it has one. What it cannot use is logged, and the old keys stay. It
+// also does so by itself when a handshake finds the file changed. No link ends by it.
+void pl_node_reload_keys(pl_node *n);
 // Only after `done`, or when never started.
 void pl_node_free(pl_node *n);
 
@@ -166,6 +176,7 @@ typedef struct pl_contact_info {
   const char *url;
   pl_err err;       // PL_OK: well, or not yet
   const char *why;  // "" when PL_OK
+  bool found;       // in the local mesh, not given
 } pl_contact_info;
 typedef void pl_contact_fn(const pl_contact_info *info, void *user);
 void pl_node_each_contact(pl_node *n, pl_contact_fn *fn, void *user);
@@ -349,10 +360,11 @@ uint64_t pl_request_deadline(const pl_request *r);  // PL_NEVER
 // and what few ask. Borrowed until it ends.
 typedef struct pl_request_info {
   pl_bytes action, meta;
+  pl_bytes identity;  // by which the caller was authenticated: one MessagePack value; empty: not
   pl_id caller;
   const char *caller_name;
   uint64_t call_id;
-  bool local_path;  // tracebacks may travel to the caller
+  bool trusted_path;  // within the machine, or authenticated: tracebacks may travel to the caller
 } pl_request_info;
 // Of the request itself: what calls made for it are given.
 const pl_trace *pl_request_trace(pl_request *r);

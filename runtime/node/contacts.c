@@ -95,8 +95,8 @@ void pl_contacts_set_local(pl_node *n, const char *const *urls, size_t count, bo
 void pl_node_each_contact(pl_node *n, pl_contact_fn *fn, void *user) {
   for (pl_list *at = n->contacts.next; at != &n->contacts; at = at->next) {
     const pl_contact *c = pl_container(at, pl_contact, node);
-    const pl_contact_info info = {.url = c->url, .err = c->err, .why = c->why};
-    if (!c->local) fn(&info, user);
+    const pl_contact_info info = {.url = c->url, .err = c->err, .why = c->why, .found = c->local};
+    fn(&info, user);
   }
 }
 

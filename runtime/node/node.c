@@ -25,6 +25,10 @@ static void changed(void *user) {
   pl_contacts_check_join(n);
 }
 
+static void on_handshake(void *user) {
+  pl_keys_refresh(user);
+}
+
 static void on_session(pl_peer *p, pl_session *s, void *user) {
   pl_service_session(((pl_node *)user)->service, p, s);
 }
@@ -55,6 +59,7 @@ static size_t circuits(pl_session *s, void *user) {
 }
 
 static const pl_peers_ops peers_ops = {
+    .on_handshake = on_handshake,
     .on_session = on_session,
     .on_frame = on_frame,
     .on_drained = on_drained,
@@ -134,6 +139,7 @@ pl_err pl_node_new(pl_node **out, pl_loop *loop, const pl_options *options, cons
   pl_list_init(&n->contacts);
   pl_options_copy(&n->options, options);
   pl_err err = make_identity(n, detail);
+  if (err == PL_OK) err = pl_keys_open(n, detail);
   if (err != PL_OK) {
     pl_options_free(&n->options);
     pl_free(n);
@@ -310,6 +316,7 @@ void pl_node_free(pl_node *n) {
   pl_texts_free(&n->addresses);
   pl_texts_free(&n->listeners);
   pl_buf_fini(&n->identity.addresses);
+  pl_auth_wipe(&n->identity.auth);
   pl_options_free(&n->options);
   pl_free(n);
 }

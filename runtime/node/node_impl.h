@@ -1,6 +1,8 @@
 // Shared by the files of this layer.
 #pragma once
 
+#include <sys/stat.h>
+
 #include "base/list.h"
 #include "edge/local_mesh.h"
 #include "peer/peer.h"
@@ -42,7 +44,8 @@ struct pl_node {
   pl_timer drain;
   void (*stopped)(void *user);
   void *stopped_user;
-  unsigned open;  // of peers and service, while closing
+  struct stat key_file;  // as it was when it was last looked at; zeros: it was not there
+  unsigned open;         // of peers and service, while closing
   pl_work finish;
 };
 
@@ -59,3 +62,20 @@ void pl_contacts_join_without_local(pl_node *n);
 // addresses.c
 void pl_addresses_add(pl_node *n, const char *bound);
 void pl_addresses_publish(pl_node *n);
+
+// keys.c
+// Gives the identity the keys that the options name. PL_INVALID with `detail` (PL_URL_MAX bytes).
+pl_err pl_keys_open(pl_node *n, char *detail);
+// Reads the key file again if it has changed.
+void pl_keys_refresh(pl_node *n);
+// PL_INVALID with `why` (PL_URL_MAX bytes): what is wrong with the key file at `path`. A path that
+// leads nowhere is not repeated: it may be a key.
+pl_err pl_key_file_check(const char *path, char *why);
+
+// options_key.c
+// What PERILUNE_PSK may be instead of a key.
+bool pl_key_is_path(const char *text);
+// As pl_option_set with the key itself. `why` does not repeat it.
+pl_err pl_options_set_key(pl_options *o, pl_source source, const pl_option *opt, const char *key,
+                          char *why);
+void pl_options_forget_key(pl_options *o);

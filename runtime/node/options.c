@@ -28,7 +28,8 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     TEXT(id, "32 hexadecimal digits; random by default"),
     {"insecure", "insecure", PL_OPTION_BOOLEAN, AT(insecure), 0, 0, 0, false,
      "listen beyond this machine without authentication"},
-    LATER(psk, "pre-shared key"),
+    {"psk", "psk", PL_OPTION_FILE, AT(psk), 0, 0, 0, false,
+     "file with the pre-shared key of the mesh; never the key itself"},
     LIST(advertise, "advertise", "address that others are told to dial"),
     TIME(request_timeout, 10, 0, "longest call, 0 = for ever"),
     TIME(connect_timeout, 5, 0.001, "longest connection attempt"),
@@ -101,6 +102,7 @@ static void *field(const pl_options *o, const pl_option *opt) {
 
 void pl_option_reset(pl_options *o, const pl_option *opt) {
   switch (opt->kind) {
+    case PL_OPTION_FILE: pl_options_forget_key(o);  // fall through
     case PL_OPTION_TEXT: {
       char **text = field(o, opt);
       pl_free(*text);
@@ -129,7 +131,7 @@ void pl_options_free(pl_options *o) {
 void pl_options_copy(pl_options *out, const pl_options *in) {
   *out = *in;
   for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
-    if (opt->kind == PL_OPTION_TEXT) {
+    if (opt->kind == PL_OPTION_TEXT || opt->kind == PL_OPTION_FILE) {
       const char *text = *(char **)field(in, opt);
       *(char **)field(out, opt) = text == NULL ? NULL : pl_strdup(text);
     } else if (opt->kind == PL_OPTION_TEXTS) {
@@ -140,6 +142,7 @@ void pl_options_copy(pl_options *out, const pl_options *in) {
         pl_texts_add(to, from->items[i]);
     }
   }
+  if (in->psk_key != NULL) out->psk_key = pl_strdup(in->psk_key);
 }
 
 // One option.
@@ -258,6 +261,21 @@ static pl_err set_text(pl_options *o, const pl_option *opt, const pl_option_valu
   return PL_OK;
 }
 
+static pl_err set_file(pl_options *o, const pl_option *opt, const pl_option_value *v, bool store,
+                       char *why) {
+  if (v->given == PL_GIVEN_TEXT) {
+    char detail[PL_URL_MAX];
+    pl_err err = pl_key_file_check(v->text, detail);
+    if (err != PL_OK) {
+      snprintf(why, PL_URL_MAX, "%s: %.480s", opt->name, detail);
+      return err;
+    }
+  }
+  pl_err err = set_text(o, opt, v, store, why);
+  if (err == PL_OK && store) pl_options_forget_key(o);
+  return err;
+}
+
 static pl_err check_url(const pl_option *opt, const char *text, char *why) {
   pl_url url;
   const char *wrong;
@@ -299,6 +317,7 @@ pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *opt,
   }
   switch (opt->kind) {
     case PL_OPTION_TEXT: err = set_text(o, opt, v, store, why); break;
+    case PL_OPTION_FILE: err = set_file(o, opt, v, store, why); break;
     case PL_OPTION_TEXTS: err = set_texts(o, source, opt, v, store, why); break;
     case PL_OPTION_BOOLEAN: err = set_boolean(o, opt, v, store, why); break;
     case PL_OPTION_SECONDS:

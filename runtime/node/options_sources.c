@@ -32,6 +32,14 @@ static pl_err set_list(pl_options *o, const pl_option *opt, const char *text, ch
   return err;
 }
 
+static pl_err set_variable(pl_options *o, const pl_option *opt, const char *text, char *why) {
+  if (opt->kind == PL_OPTION_TEXTS) return set_list(o, opt, text, why);
+  if (opt->kind == PL_OPTION_FILE && !pl_key_is_path(text))
+    return pl_options_set_key(o, PL_SOURCE_ENVIRONMENT, opt, text, why);
+  pl_option_value v = {.given = PL_GIVEN_TEXT, .text = text};
+  return pl_option_set(o, PL_SOURCE_ENVIRONMENT, opt, &v, why);
+}
+
 pl_err pl_options_from_environment(pl_options *o, char *(*get)(const char *name), char *why) {
   for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
     char name[64] = "PERILUNE_";
@@ -42,10 +50,7 @@ pl_err pl_options_from_environment(pl_options *o, char *(*get)(const char *name)
     const char *text = get(name);
     if (text == NULL || text[0] == '\0') continue;
     char inner[PL_URL_MAX];
-    pl_option_value v = {.given = PL_GIVEN_TEXT, .text = text};
-    pl_err err = opt->kind == PL_OPTION_TEXTS
-                     ? set_list(o, opt, text, inner)
-                     : pl_option_set(o, PL_SOURCE_ENVIRONMENT, opt, &v, inner);
+    pl_err err = set_variable(o, opt, text, inner);
     if (err != PL_OK) {
       snprintf(why, PL_URL_MAX, "environment variable %.40s: %.440s", name, inner);
       return err;

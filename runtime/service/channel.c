@@ -84,3 +84,11 @@ pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f) {
   }
   return f->flags & PL_FLAG_CALLEE ? pl_call_frame(ch, f) : pl_request_frame(ch, f);
 }
+
+pl_bytes pl_channel_identity(const pl_channel *ch, const pl_msg_call *m) {
+  const pl_service *sv = ch->service;
+  if (ch == sv->serving) return pl_auth_identity(&sv->config.identity->auth);
+  pl_bytes neighbour = pl_session_identity(ch->session);
+  bool passed_on = m->source.len > 0 && pl_channel_may_relay(ch);
+  return passed_on && neighbour.len > 0 ? m->identity : neighbour;
+}

@@ -54,6 +54,7 @@ struct pl_service {
   pl_list channels;               // of pl_channel, also of links that are retired
   pl_provider local;              // this node as a provider: calls leave through its channel
   pl_session *local_sessions[2];  // calling end, serving end
+  pl_identity local_identity;     // of both
   pl_channel *serving;            // of the serving end
   unsigned local_up;
   void (*closed)(void *user);
@@ -94,6 +95,10 @@ uint32_t pl_channel_next_label(pl_channel *ch);
 bool pl_channel_takes_label(const pl_channel *ch, uint32_t label);
 // The node at the other end is one that passes calls of others on, and may speak for them.
 bool pl_channel_may_relay(const pl_channel *ch);
+// Who calls, as the node knows it that authenticated him: this one, or others said so on the way,
+// who are believed when they proved that they belong to the mesh. One MessagePack value, static or
+// borrowed from `m`; empty: nobody did.
+pl_bytes pl_channel_identity(const pl_channel *ch, const pl_msg_call *m);
 
 // path.c: the channel for a circuit to `node`, which must not leave on a link to `not_via` (NULL:
 // any); NULL: there is no path.

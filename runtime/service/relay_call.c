@@ -74,6 +74,7 @@ static bool encode_head(pl_buf *out, const pl_channel *ch, const pl_msg_call *m)
   uint64_t hops = m->hops_left < PL_HOPS_MAX ? m->hops_left : PL_HOPS_MAX;
   onward.hops_left = hops - 1;
   onward.source = source_of(ch, m);
+  onward.identity = pl_channel_identity(ch, m);
   pl_buf_clear(out);
   return pl_msg_call_encode(out, &onward) == PL_OK;
 }

@@ -43,7 +43,8 @@ struct pl_request {
   bool has_outer;
   pl_bytes args;
   pl_bytes meta;
-  pl_bytes name;  // while ARRIVING
+  pl_bytes identity;  // of the caller; empty: nobody authenticated it
+  pl_bytes name;      // while ARRIVING
   pl_flow flow;
   pl_intake intake;  // when in_pieces
   pl_trace trace;

@@ -9,10 +9,12 @@ void pl_request_info_get(const pl_request *r, pl_request_info *out) {
   *out = (pl_request_info){
       .action = pl_bytes_of(r->action->name, r->action->name_len),
       .meta = r->meta,
+      .identity = r->identity,
       .caller = r->caller,
       .caller_name = n != NULL ? n->provider->name : r->service->config.identity->name,
       .call_id = r->call_id,
-      .local_path = ch != NULL && pl_link_is_local(pl_session_link(ch->session)),
+      .trusted_path = ch != NULL && (pl_link_is_local(pl_session_link(ch->session)) ||
+                                     pl_session_identity(ch->session).len > 0),
   };
 }
 

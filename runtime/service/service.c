@@ -72,12 +72,22 @@ static const pl_session_ops local_ops = {
     .on_down = local_down,
 };
 
+// Both ends are one: nothing is to be told or proved.
 static void open_local(pl_service *sv) {
+  const pl_identity *self = sv->config.identity;
+  sv->local_identity = (pl_identity){
+      .id = self->id,
+      .epoch = self->epoch,
+      .message_max = self->message_max,
+      .handshake_timeout_us = self->handshake_timeout_us,
+      .heartbeat_us = self->heartbeat_us,
+      .heartbeat_misses = self->heartbeat_misses,
+  };
   pl_link *ends[2];
   pl_link_pair(&ends[0], &ends[1], sv->loop);
   for (int i = 0; i < 2; i++) {
     sv->local_sessions[i] =
-        pl_session_open(sv->loop, sv->config.identity, ends[i], i == 0, &local_ops, sv);
+        pl_session_open(sv->loop, &sv->local_identity, ends[i], i == 0, &local_ops, sv);
   }
 }
 

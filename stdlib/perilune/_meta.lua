@@ -99,7 +99,7 @@ function mesh.metrics() end
 
 ---@class perilune.Context
 ---@field action string
----@field caller { id: string, name: string } Also `identity`, once it is authenticated.
+---@field caller { id: string, name: string, identity: any }
 ---@field meta table
 ---@field deadline number? On the clock of `mesh.now()`.
 ---@field stream boolean Whether the caller wants chunks.

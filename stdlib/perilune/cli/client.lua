@@ -75,13 +75,26 @@ function M.json(value)
   return value == nil and 'null' or json.encode(value)
 end
 
+--- Ends the command: there are nodes, but they take it for a stranger.
+local function refuse_unauthorized(lines)
+  if node.options().psk.source == 'default' then
+    lines[#lines + 1] = 'give the file with the key of the mesh: --psk FILE, or PERILUNE_PSK'
+  end
+  fail(NOT_REACHED, 'UNAUTHORIZED: no node was reached', lines)
+end
+
 --- Ends the command: there is nobody to ask.
 local function refuse_alone()
-  local lines = {}
+  local lines, given, unauthorized = {}, false, false
   for _, contact in ipairs(node.contacts()) do
-    lines[#lines + 1] = ('%s: %s'):format(contact.url, contact.message or 'no answer')
+    local refused = contact.code == 'UNAUTHORIZED'
+    given, unauthorized = given or not contact.found, unauthorized or refused
+    if refused or not contact.found then
+      lines[#lines + 1] = ('%s: %s'):format(contact.url, contact.message or 'no answer')
+    end
   end
-  if #lines > 0 then
+  if unauthorized then refuse_unauthorized(lines) end
+  if given then
     lines[#lines + 1] = "start a node there with 'perilune run FILE --listen URL', or name another with --peer"
     return fail(NOT_REACHED, 'CONNECT_FAILED: no node was reached', lines)
   end
