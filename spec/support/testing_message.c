@@ -28,6 +28,7 @@ static const member hello[] = {
 
 static const member ready[] = {
     {"secret", ID, offsetof(pl_msg_ready, secret)},
+    {"seal", BYTES, offsetof(pl_msg_ready, seal)},
     {NULL, END, 0},
 };
 

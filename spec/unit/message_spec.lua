@@ -34,7 +34,10 @@ local FULL = {
       12, map(1, str 'x'), 13, put('bin', ('r'):rep(16)), 14, str '0.1.0', 15, array(put('int', 1)),
       16, str 'default', 17, put('bool', true)),
   },
-  ready = { { secret = ('s'):rep(16) }, map(1, put('bin', ('s'):rep(16))) },
+  ready = {
+    { secret = ('s'):rep(16), seal = ('p'):rep(32) },
+    map(1, put('bin', ('s'):rep(16)), 2, put('bin', ('p'):rep(32))),
+  },
   resume = {
     { session = ID, position = 1 << 33, proof = ('p'):rep(32) },
     map(1, put('bin', ID), 2, put('int', 1 << 33), 3, put('bin', ('p'):rep(32))),
