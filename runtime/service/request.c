@@ -392,13 +392,6 @@ static pl_err judge(pl_request *r, pl_err err) {
   return PL_OK;
 }
 
-// What a relay told goes with the frame; all else is static.
-static bool stamp(pl_request *r, const pl_channel *ch, const pl_msg_call *m) {
-  pl_bytes identity = pl_channel_identity(ch, m);
-  r->identity = r->relayed ? (pl_bytes){0} : identity;
-  return !r->relayed || identity.len == 0 || pl_bytes_keep(&r->identity, identity);
-}
-
 pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   pl_msg_call m;
   ptrdiff_t head = pl_msg_call_decode(&m, f->body);
@@ -416,7 +409,7 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   r->name = m.action;
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
-  if (!stamp(r, ch, &m)) return PL_NO_MEMORY;
+  if (!pl_request_stamp(r, &m)) return PL_NO_MEMORY;
   if (whole) return judge(r, take_whole(r, rest.body));
   r->in_pieces = true;
   pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, r->service->config.message_max);

@@ -69,3 +69,6 @@ void pl_repeat_leave(pl_request *r);
 bool pl_repeat_linger(pl_request *r);
 // Whether it runs on although nobody waits for its answer.
 bool pl_repeat_is_orphan(const pl_request *r);
+
+// request_view.c: notes who the caller is. False: no memory.
+bool pl_request_stamp(pl_request *r, const pl_msg_call *m);

@@ -3,6 +3,13 @@
 #include "service/action.h"
 #include "service/request_impl.h"
 
+// What a relay told goes with the frame; all else is static.
+bool pl_request_stamp(pl_request *r, const pl_msg_call *m) {
+  pl_bytes identity = pl_channel_identity(r->channel, m);
+  r->identity = r->relayed ? (pl_bytes){0} : identity;
+  return !r->relayed || identity.len == 0 || pl_bytes_keep(&r->identity, identity);
+}
+
 void pl_request_info_get(const pl_request *r, pl_request_info *out) {
   const pl_channel *ch = r->channel;
   const pl_neighbour *n = ch != NULL ? ch->neighbour : NULL;
