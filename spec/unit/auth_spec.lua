@@ -6,6 +6,8 @@ local testing = require 'perilune.testing'
 local types, frame = peers.types, peers.frame
 local message = testing.wire.message
 
+after_each(function() collectgarbage() end) -- a machine that was left holds a HELLO
+
 local KEY, OTHER = 'correct horse battery', 'staple of another mesh'
 
 local function texts(...)
