@@ -146,7 +146,9 @@ int pl_task_push_results(lua_State *L, int index) {
   for (int i = 0; i < n; i++)
     lua_pushvalue(t->co, first + i);
   lua_xmove(t->co, L, n);
-  return t->state == PL_TASK_DONE ? n : lua_error(L);
+  if (t->state == PL_TASK_DONE) return n;
+  pl_task_follow_trace(t->vm, t);
+  return lua_error(L);
 }
 
 static int finish_await(lua_State *L, pl_op *op) {

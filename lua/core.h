@@ -79,8 +79,10 @@ struct pl_task {
   pl_task *parent;
   const pl_task_type *type;
   void *user;
-  unsigned refs;  // one is the scheduler's until the end
-  int co_ref;     // of `co` in the table of threads
+  unsigned refs;              // one is the scheduler's until the end
+  int co_ref;                 // of `co` in the table of threads
+  const lua_State *trace_co;  // when `trace_live`: the coroutine whose levels it tells last,
+  const void *trace_error;    // and the identity of the error then
   pl_task_state state;
   uint64_t deadline_us;
   uint64_t cpu_limit_us;
@@ -175,6 +177,8 @@ void pl_task_free_spare(pl_vm *vm);
 void pl_push_traceback(lua_State *L, lua_State *co, int level);
 // The message handler of every task: keeps the traceback of the error. [-1, +1]
 int pl_task_on_error(lua_State *L);
+// The error that `failed` ended with goes on in the running task.
+void pl_task_follow_trace(pl_vm *vm, const pl_task *failed);
 // Logs the error value at the top of L, which nobody awaits. Does not raise.
 void pl_task_log_failure(pl_vm *vm, lua_State *L, const char *traceback);
 

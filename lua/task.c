@@ -324,12 +324,24 @@ void pl_push_traceback(lua_State *L, lua_State *co, int level) {
 int pl_task_on_error(lua_State *L) {
   pl_task *t = pl_vm_of(L)->current;
   if (t == NULL || t->cancel.raised) return 1;
+  const void *error = lua_topointer(L, 1);
+  bool told = t->trace_live && t->trace_co == L && t->trace_error == error;
+  if (told) return 1;  // mesh.scope and its like let it through
+  t->trace_co = L;
+  t->trace_error = error;
   pl_push_traceback(L, L, 1);
   size_t len;
   const char *text = lua_tolstring(L, -1, &len);
   keep_trace(t, text, len);
   lua_pop(L, 1);
   return 1;
+}
+
+void pl_task_follow_trace(pl_vm *vm, const pl_task *failed) {
+  pl_task *t = vm->current;
+  if (t == NULL || failed->trace == NULL) return;
+  keep_trace(t, failed->trace, strlen(failed->trace));
+  t->trace_co = NULL;
 }
 
 void pl_task_log_failure(pl_vm *vm, lua_State *L, const char *traceback) {

@@ -88,6 +88,22 @@ describe('a task', function()
     assert.truthy(vm:log():find('stack traceback', 1, true))
   end)
 
+  it('tells the way of an error once, though scopes and coroutines let it through', function()
+    for source, times in pairs {
+      ["mesh.scope(function() error 'lost' end)"] = 1,
+      ["mesh.timeout(1, function() mesh.scope(function() error { code = 'LOST' } end) end)"] = 1,
+      ["mesh.spawn(function() error 'lost' end):await()"] = 2, -- of either task
+      ["coroutine.wrap(function() mesh.scope(function() error 'lost' end) end)()"] = 2, -- one each
+      ["local _ <close> = setmetatable({}, { __close = function() error 'also' end }) error 'lost'"] = 2,
+    } do
+      local vm = script.vm()
+      script.start(vm, ('mesh.spawn(function() %s end)'):format(source))
+      vm:turn()
+      local _, count = vm:log():gsub('stack traceback', '')
+      assert.equal(times, count, vm:log())
+    end
+  end)
+
   it('says nothing of an error that somebody awaits', function()
     local vm = script.vm()
     script.start(vm, "pcall(function() mesh.spawn(error, 'seen'):await() end)")
