@@ -264,6 +264,7 @@ typedef struct errand {
   pl_err err;
   uint64_t rtt_us;
   pl_id id;
+  pl_connecting *connecting;
   char detail[PL_URL_MAX];
 } errand;
 
@@ -336,8 +337,14 @@ static int connect_finish(lua_State *L, pl_op *op) {
   return 1;
 }
 
+static void connect_cancel(pl_op *op) {
+  errand *e = pl_container(op, errand, op);
+  if (!e->done) pl_connecting_cancel(e->connecting);
+  errand_cancel(op);
+}
+
 static const pl_op_type connect_type = {
-    .name = "mesh.connect", .finish = connect_finish, .cancel = errand_cancel};
+    .name = "mesh.connect", .finish = connect_finish, .cancel = connect_cancel};
 
 static void on_connect(pl_err err, const pl_id *id, const char *detail, void *user) {
   errand *e = user;
@@ -353,9 +360,10 @@ static int l_connect(lua_State *L) {
   pl_op_check(L, &connect_type);
   errand *e = pl_new(errand);
   e->op.type = &connect_type;
-  pl_err err = pl_node_connect(n, url, on_connect, e, e->detail);
+  pl_err err = pl_node_connect(&e->connecting, n, url, on_connect, e, e->detail);
   if (err != PL_OK) {
-    lua_pushstring(L, e->detail);
+    const char *format = err == PL_INVALID ? "mesh.connect: '%s' is not an address: %s" : "%s: %s";
+    lua_pushfstring(L, format, url, e->detail);
     pl_free(e);
     return errand_raise(L, err, lua_tostring(L, -1));
   }

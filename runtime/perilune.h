@@ -202,7 +202,11 @@ typedef void pl_ping_fn(pl_err err, uint64_t rtt_us, void *user);
 pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn *done, void *user);
 // Dials and keeps the address connected. `done` once: `id` of the node there, or why not.
 typedef void pl_connect_fn(pl_err err, const pl_id *id, const char *detail, void *user);
-pl_err pl_node_connect(pl_node *n, const char *url, pl_connect_fn *done, void *user, char *detail);
+typedef struct pl_connecting pl_connecting;  // until `done`
+pl_err pl_node_connect(pl_connecting **out, pl_node *n, const char *url, pl_connect_fn *done,
+                       void *user, char *detail);
+// The address is not wanted after all: `done` follows with CANCELLED.
+void pl_connecting_cancel(pl_connecting *c);
 pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect,
                           bool abort);
 

@@ -129,27 +129,36 @@ pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn
 
 // Connect.
 
-typedef struct connecting {
+struct pl_connecting {
+  pl_dial *dial;
   pl_connect_fn *done;
   void *user;
-} connecting;
+};
 
 static void on_connect(pl_dial *d, pl_err err, const char *detail, pl_peer *p, void *user) {
-  connecting *c = user;
+  pl_connecting *c = user;
   if (err != PL_OK && err != PL_CANCELLED)
     pl_dial_stop(d);  // the caller is told; to insist is its business
   c->done(err, err == PL_OK ? pl_peer_id(p) : NULL, detail, c->user);
   pl_free(c);
 }
 
-pl_err pl_node_connect(pl_node *n, const char *url, pl_connect_fn *done, void *user, char *detail) {
-  connecting *c = pl_new(connecting);
+pl_err pl_node_connect(pl_connecting **out, pl_node *n, const char *url, pl_connect_fn *done,
+                       void *user, char *detail) {
+  pl_connecting *c = pl_new(pl_connecting);
   c->done = done;
   c->user = user;
-  pl_dial *d;
-  pl_err err = pl_peers_dial(&d, n->peers, url, true, on_connect, c, detail);
-  if (err != PL_OK) pl_free(c);
+  pl_err err = pl_peers_dial(&c->dial, n->peers, url, true, on_connect, c, detail);
+  if (err != PL_OK) {
+    pl_free(c);
+  } else {
+    *out = c;
+  }
   return err;
+}
+
+void pl_connecting_cancel(pl_connecting *c) {
+  pl_dial_stop(c->dial);
 }
 
 pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect,

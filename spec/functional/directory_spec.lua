@@ -183,6 +183,20 @@ cluster.describe('the directory', cluster.kinds, function(over)
     assert.equal(b:id(), a:eval(function(url) return mesh.connect(url) end, b:url())) -- again
   end)
 
+  it('does not connect to what is not wanted any more', function()
+    local b = over.net:node 'b'
+    local a = over.net:node 'a'
+    a:eval(function(url)
+      local task = mesh.spawn(mesh.connect, url)
+      mesh.sleep(0) -- it is on its way
+      task:cancel()
+    end, b:url())
+    over.net:advance(0.3)
+    assert.equal(0, over.net:metrics().links_now)
+    a:eval(function(url) mesh.connect(url) end, b:url())
+    assert.is_true(over.net:metrics().links_now > 0)
+  end)
+
   it('says why it could not connect', function()
     local a = over.net:node('a')
     local targets = { mem = 'mem://nobody', tcp = 'tcp://127.0.0.1:1', unix = 'unix:///tmp/perilune-nobody.sock' }
@@ -193,6 +207,7 @@ cluster.describe('the directory', cluster.kinds, function(over)
     assert.equal('SELF', err.code)
     err = a:fails(function() mesh.connect 'nonsense' end)
     assert.equal('INVALID', err.code)
+    assert.matches("^mesh.connect: 'nonsense' is not an address: ", err.message)
     over.net:settle()
     assert.equal(0, over.net:metrics().links_now)
   end)

@@ -27,6 +27,11 @@ local function is(value, kind)
   return type(value) == kind
 end
 
+--- What was given, in an error: its type, or the number that is out of bounds.
+local function got(value)
+  return type(value) == 'number' and tostring(value) or type(value)
+end
+
 local function wanted(kind)
   kind = kind:gsub('^%?', '')
   return shown[kind] or kind
@@ -41,7 +46,7 @@ end
 function M.arg(value, kind, position, name)
   if is(value, kind) then return end
   error(("bad argument #%d to '%s' (%s expected, got %s)")
-    :format(position, name, wanted(kind), type(value)), 3)
+    :format(position, name, wanted(kind), got(value)), 3)
 end
 
 --- Checks a table of options against a table of kinds and returns it, an empty one for nil.
@@ -63,7 +68,7 @@ function M.options(options, schema, position, name)
       error(("option '%s' of %s is not available in this version"):format(key, name), 3)
     end
     if not is(value, kind) then
-      error(("option '%s' of %s: %s expected, got %s"):format(key, name, wanted(kind), type(value)), 3)
+      error(("option '%s' of %s: %s expected, got %s"):format(key, name, wanted(kind), got(value)), 3)
     end
   end
   return options

@@ -8,6 +8,10 @@ local group = require 'perilune.core.group'
 
 local M = {}
 
+local function check_function(fn, what)
+  if type(fn) ~= 'function' then error(('%s: a function is expected, got %s'):format(what, type(fn)), 3) end
+end
+
 --- A group that, on every way out of its block, cancels what still runs and waits for its end.
 ---
 ---@return table holder Holds the group in `[1]`, for a `<close>` variable.
@@ -81,7 +85,7 @@ Scope.__index = Scope
 ---@return perilune.Task
 function Scope:spawn(fn, ...)
   if self.closed then error('the scope is closed', 2) end
-  if type(fn) ~= 'function' then error(('a function expected, got %s'):format(type(fn)), 2) end
+  check_function(fn, 'scope:spawn')
   local task = core.spawn_child(fn, ...)
   self.group:add(task)
   return task
@@ -108,6 +112,7 @@ end
 ---@param ... any
 ---@return any ... What `fn` returned.
 function M.scope(fn, ...)
+  check_function(fn, 'mesh.scope')
   local holder <close> = open_group()
   local scope = setmetatable({ group = holder[1], closed = false }, Scope)
   local closer <close> = setmetatable({}, { __close = function() scope.closed = true end }) -- luacheck: ignore
@@ -125,10 +130,6 @@ M.timeout = core.timeout
 ---
 ---@type fun(seconds: number)
 M.sleep = core.sleep
-
-local function check_function(fn, what)
-  if type(fn) ~= 'function' then error(('%s: a function is expected, got %s'):format(what, type(fn)), 3) end
-end
 
 --- Runs `fn(...)` in `seconds`, in a task of its own.
 ---
