@@ -16,6 +16,10 @@ typedef struct pl_order {
   pl_trace outer;
 } pl_order;
 
+static inline unsigned pl_order_retries(const pl_order *o) {
+  return o->policy != NULL && o->policy->limited ? o->policy->retries : PL_RETRIES;
+}
+
 enum { PL_ORDER_ROOM = 128 };  // arguments that are kept without an allocation
 
 struct pl_tries;

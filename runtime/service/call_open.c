@@ -121,8 +121,7 @@ void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
 
 // Keeps what a repeat would need, if there may be one.
 static void prepare_repeat(pl_call *c, const pl_offer *offer, const pl_order *order) {
-  const pl_policy *p = order->policy;
-  unsigned retries = p != NULL && p->limited ? p->retries : PL_RETRIES;
+  unsigned retries = pl_order_retries(order);
   c->idempotent = offer->idempotent;
   if (retries == 0 || (offer->entry->count < 2 && !offer->idempotent)) return;
   c->order = *order;
@@ -153,7 +152,7 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
   fill_order(&order, o, args);
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
-  pl_offer *offer = pl_call_choose(sv, &order, o->stream, &none, PL_RETRIES, why);
+  pl_offer *offer = pl_call_choose(sv, &order, o->stream, &none, pl_order_retries(&order), why);
   if (offer == NULL) return why->code;
   if (o->deadline_us <= pl_now_us(sv->loop)) {
     return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call",

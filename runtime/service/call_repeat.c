@@ -65,9 +65,7 @@ static bool is_lost_path(pl_err code) {
 
 static bool may_repeat(const pl_call *c, const pl_failure *f) {
   if (!c->repeatable || c->flowing || c->timing_out) return false;
-  const pl_policy *p = c->order.policy;
-  unsigned limit = p != NULL && p->limited ? p->retries : PL_RETRIES;
-  if (c->tries != NULL && c->tries->count >= limit) return false;
+  if (c->tries != NULL && c->tries->count >= pl_order_retries(&c->order)) return false;
   if (c->order.deadline_us <= pl_now_us(c->service->loop)) return false;
   switch (f->outcome) {
     case PL_NOT_SENT:
