@@ -106,7 +106,7 @@ static void push_node(lua_State *L, const pl_node_info *i) {
   set_text(L, "name", i->name);
   lua_pushinteger(L, i->hops);
   lua_setfield(L, -2, "hops");
-  lua_pushnumber(L, (double)i->rtt_us / 1e6);
+  lua_pushnumber(L, (double)i->cost_us / 1e6);
   lua_setfield(L, -2, "cost");
   set_id(L, "via", &i->via);
   lua_pushboolean(L, i->leaf);

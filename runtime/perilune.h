@@ -162,9 +162,9 @@ const char *pl_node_listener(const pl_node *n, size_t i);
 typedef struct pl_node_info {
   pl_id id;
   const char *name;
-  unsigned hops;  // 0 = this one
-  uint64_t rtt_us;
-  pl_id via;
+  unsigned hops;     // 0 = this one
+  uint64_t cost_us;  // of the path
+  pl_id via;         // first step of the path; itself when that is a link
   bool leaf, draining;
   const char *state;  // "up", "reconnecting", …
 } pl_node_info;

@@ -59,6 +59,18 @@ enum {
   PL_ACTIONS_PER_NODE = 10000,
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert
 
+  // routing
+  PL_NODES_MAX = 10000,                   // that a node keeps records of
+  PL_LINKS_PER_NODE = 4096,               // of one record; more are not looked at
+  PL_RECORD_MAX = 4 * 1024 * 1024,        // bytes of one record
+  PL_RECORDS_MAX = 128 * 1024 * 1024,     // of all
+  PL_RECORDS_PART = 16 * 1024 * 1024,     // of all that have come in part
+  PL_RECORD_AGE_US = 30 * 1000 * 1000,    // how long the record of an unreachable node is kept
+  PL_RECORD_CHECK_US = 30 * 1000 * 1000,  // between two comparisons with a neighbour
+  PL_RECORD_PACE_US = 10 * 1000,          // between two versions of the own record
+  PL_RECORD_ASK_US = 200 * 1000,          // between two requests for one record
+  PL_PATHS_SHARE_US = 20,                 // time to the next computation of paths, for each node
+
   // balancing
   PL_RETRIES = 2,                    // other providers that a call is offered to
   PL_RETRIES_MAX = 16,               // whatever the caller says

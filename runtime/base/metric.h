@@ -24,6 +24,13 @@
   X(bytes_resent, "bytes written again on a new link")                   \
   X(heartbeats_missed, "heartbeats not answered in time")                \
   X(protocol_errors, "links closed because the peer broke the protocol") \
+  X(adverts_sent, "frames sent about the mesh")                          \
+  X(adverts_received, "frames received about the mesh")                  \
+  X(adverts_old, "of these, records known already")                      \
+  X(adverts_refused, "of these, refused by a bound or as a lie")         \
+  X(databases_differed, "comparisons with a neighbour that differed")    \
+  X(ids_claimed, "records of another node with the id of this one")      \
+  X(paths_computed, "computations of the paths to all nodes")            \
   X(bytes_read, "bytes received on all links")                           \
   X(bytes_written, "bytes sent on all links")                            \
   X(writes, "write system calls")                                        \

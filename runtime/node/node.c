@@ -241,7 +241,7 @@ pl_err pl_node_promote(pl_node *n, char *detail) {
   }
   n->promoted = true;
   n->identity.role = PL_ROLE_NODE;
-  pl_service_announce(n->service);
+  pl_service_join(n->service, true);
   return PL_OK;
 }
 
@@ -264,6 +264,7 @@ static void close_all(pl_node *n) {
   pl_work_cancel(&n->join);
   forget_all(n);
   n->open = 2;
+  pl_service_leave(n->service);
   pl_peers_shutdown(n->peers, "the node stops", one_closed, n);
   pl_service_shutdown(n->service, one_closed, n);
 }

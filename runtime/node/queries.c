@@ -27,16 +27,27 @@ static pl_node_info self_info(const pl_node *n) {
   };
 }
 
+static pl_node_info mesh_info(const pl_mesh_node *m, const pl_route *route) {
+  return (pl_node_info){
+      .id = *pl_mesh_node_id(m),
+      .name = pl_service_node_name(m),
+      .hops = route->hops,
+      .cost_us = route->cost,
+      .via = route->via,
+      .leaf = pl_service_node_is_leaf(m),
+      .draining = pl_service_node_draining(m),
+      .state = "up",
+  };
+}
+
+// A neighbour that is away.
 static pl_node_info peer_info(pl_peer *p) {
-  pl_session *s = pl_peer_session(p);
   return (pl_node_info){
       .id = *pl_peer_id(p),
       .name = pl_peer_name(p),
       .hops = 1,
-      .rtt_us = s == NULL ? 0 : pl_session_rtt_us(s),
       .via = *pl_peer_id(p),
       .leaf = pl_peer_role(p) == PL_ROLE_LEAF,
-      .draining = pl_service_peer_draining(p),
       .state = state_name(pl_peer_status(p)),
   };
 }
@@ -44,8 +55,15 @@ static pl_node_info peer_info(pl_peer *p) {
 void pl_node_each(pl_node *n, pl_node_fn *fn, void *user) {
   pl_node_info info = self_info(n);
   fn(&info, user);
+  const pl_router *r = pl_service_router(n->service);
+  pl_route route;
+  for (const pl_mesh_node *m = NULL; (m = pl_router_next(r, m)) != NULL;) {
+    if (!pl_router_find(r, pl_mesh_node_id(m), &route)) continue;
+    info = mesh_info(m, &route);
+    fn(&info, user);
+  }
   for (pl_peer *p = NULL; (p = pl_peers_next(n->peers, p)) != NULL;) {
-    if (pl_id_is_zero(pl_peer_id(p))) continue;
+    if (pl_id_is_zero(pl_peer_id(p)) || pl_router_find(r, pl_peer_id(p), &route)) continue;
     info = peer_info(p);
     fn(&info, user);
   }

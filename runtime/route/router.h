@@ -26,11 +26,13 @@ typedef struct pl_route {
   unsigned hops;
 } pl_route;
 
-// Upcalls, from frames and from the loop, never from inside a call of the owner. They may ask, but
-// must not change the links.
+// Upcalls, from the loop, from pl_router_frame and pl_router_link_up. They may ask, but must not
+// change the links. `on_forgotten` also from pl_router_free.
 typedef struct pl_router_ops {
   // Sends one frame, ADVERT or ROUTE, to a neighbour. `body` is at most PL_FRAGMENT_MAX.
   void (*send)(pl_router_link *link, uint8_t type, pl_bytes body, void *user);
+  // Whether the link takes more now; if not, pl_router_drained follows. Only what may be much asks.
+  bool (*writable)(pl_router_link *link, void *user);
   // Smoothed round trip of the link, microseconds, 0 when not known yet.
   uint64_t (*rtt_us)(pl_router_link *link, void *user);
   // An item of a node's record was added, changed, or withdrawn. All but those of kind "link".
@@ -76,6 +78,8 @@ pl_router_link *pl_router_link_up(pl_router *r, const pl_id *id, uint64_t epoch,
 void pl_router_link_down(pl_router *r, pl_router_link *link);
 // ADVERT or ROUTE, of any link to that neighbour. PL_PROTOCOL.
 pl_err pl_router_frame(pl_router *r, pl_router_link *link, const pl_frame *f);
+// The link takes more again.
+void pl_router_drained(pl_router *r, pl_router_link *link);
 void *pl_router_link_user(const pl_router_link *link);
 pl_mesh_node *pl_router_link_node(const pl_router_link *link);
 bool pl_router_link_synced(const pl_router_link *link);

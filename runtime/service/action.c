@@ -55,8 +55,12 @@ static bool is_public(pl_bytes name) {
 pl_err pl_service_add_action(pl_service *sv, pl_bytes name, const pl_action_options *o,
                              const pl_action_ops *ops, void *user) {
   if (!name_is_valid(name)) return PL_INVALID;
-  pl_err err = pl_directory_offer(&sv->directory, &sv->local, name, o->attributes);
-  if (err != PL_OK) return err;
+  pl_err err = is_public(name) ? pl_adverts_add(sv, name, o->attributes) : PL_OK;
+  if (err == PL_OK) err = pl_directory_offer(&sv->directory, &sv->local, name, o->attributes);
+  if (err != PL_OK) {
+    if (pl_action_find(sv, name) == NULL) pl_adverts_remove(sv, name);
+    return err;
+  }
 
   pl_action *a = pl_alloc(sizeof *a + name.len);
   a->service = sv;
@@ -72,8 +76,6 @@ pl_err pl_service_add_action(pl_service *sv, pl_bytes name, const pl_action_opti
 
   pl_action *old = pl_map_put_bytes(&sv->actions, name.data, name.len, a);
   if (old != NULL) pl_action_drop(old);
-  if (is_public(name))
-    pl_adverts_send_change(sv, pl_bytes_of("action", 6), name, o->attributes, false);
   sv->config.on_change(sv->config.user);
   return PL_OK;
 }
@@ -82,8 +84,7 @@ pl_err pl_service_remove_action(pl_service *sv, pl_bytes name) {
   pl_action *a = pl_map_remove_bytes(&sv->actions, name.data, name.len);
   if (a == NULL) return PL_NOT_FOUND;
   pl_directory_withdraw(&sv->directory, &sv->local, name);
-  if (is_public(name))
-    pl_adverts_send_change(sv, pl_bytes_of("action", 6), name, (pl_bytes){0}, true);
+  pl_adverts_remove(sv, name);
   pl_action_drop(a);
   sv->config.on_change(sv->config.user);
   return PL_OK;

@@ -15,10 +15,9 @@
 typedef struct pl_neighbour {
   pl_list node;                // in pl_service.neighbours
   pl_peer *peer;               // held
-  struct pl_channel *channel;  // of the link in use; NULL while there is none
-  pl_provider *provider;       // what it provides; owned
-  uint64_t advert_version;     // of its directory, as far as it is known here
-  bool complete;               // its whole directory has come
+  struct pl_channel *channel;  // of the link in use; NULL while there is none,
+  pl_router_link *link;        // and so are these
+  pl_provider *provider;
 } pl_neighbour;
 
 typedef struct pl_channel {
@@ -49,7 +48,8 @@ struct pl_service {
   pl_list orphans;       // of pl_request: idempotent ones whose path was lost, see repeat.c
   pl_dedup dedup;
   pl_timer expiry;  // of what `dedup` keeps
-  uint64_t advert_version;
+  pl_router *router;
+  bool relays_none;               // of calls of others
   pl_list neighbours;             // of pl_neighbour
   pl_list channels;               // of pl_channel, also of links that are retired
   pl_provider local;              // this node as a provider: calls leave through its channel
@@ -131,7 +131,9 @@ void pl_requests_refuse_waiting(pl_service *sv);
 void pl_load_note(pl_service *sv);
 
 // adverts.c
-void pl_adverts_send_all(pl_service *sv, pl_neighbour *n);
-void pl_adverts_send_change(pl_service *sv, pl_bytes kind, pl_bytes name, pl_bytes attributes,
-                            bool withdrawn);
-pl_err pl_adverts_take(pl_service *sv, pl_neighbour *n, const pl_frame *f);
+extern const pl_router_ops pl_adverts_ops;
+// TOO_LARGE, BUSY: more than a node may tell.
+pl_err pl_adverts_add(pl_service *sv, pl_bytes name, pl_bytes attributes);
+void pl_adverts_remove(pl_service *sv, pl_bytes name);
+// The provider that a node is, made when there is none yet.
+pl_provider *pl_adverts_provider(pl_mesh_node *n);

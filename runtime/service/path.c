@@ -1,13 +1,11 @@
 // Where circuits leave this node.
 
-#include "base/mem.h"
 #include "service/channel.h"
 
 pl_channel *pl_service_path(pl_service *sv, const pl_id *node, const pl_id *not_via) {
+  const pl_id *hops[PL_NEXT_HOPS_MAX];
   if (not_via != NULL && pl_id_equal(node, not_via)) return NULL;
-  for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
-    pl_neighbour *n = pl_container(at, pl_neighbour, node);
-    if (n->channel != NULL && pl_id_equal(pl_peer_id(n->peer), node)) return n->channel;
-  }
-  return NULL;
+  if (pl_router_next_hops(sv->router, node, not_via, hops) == 0) return NULL;
+  const pl_router_link *l = pl_mesh_node_link(pl_router_node(sv->router, hops[0]));
+  return ((pl_neighbour *)pl_router_link_user(l))->channel;
 }

@@ -102,6 +102,13 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_provider_init(&sv->local, &config->identity->id, config->identity->name);
   if (sv->config.region != NULL)
     pl_provider_place(&sv->local, sv->config.region, strlen(sv->config.region));
+  const pl_router_config router = {
+      .loop = config->loop,
+      .id = &config->identity->id,
+      .epoch = config->identity->epoch,
+      .link_cost = config->link_cost,
+  };
+  sv->router = pl_router_new(&router, &pl_adverts_ops, sv);
   pl_list_init(&sv->neighbours);
   pl_list_init(&sv->channels);
   pl_list_init(&sv->busy_actions);
@@ -136,6 +143,7 @@ void pl_service_free(pl_service *sv) {
   for (pl_map_entry *e; (e = pl_map_next(&sv->actions, &at)) != NULL;)
     pl_action_free(e->value);
   pl_map_fini(&sv->actions);
+  pl_router_free(sv->router);
   pl_directory_withdraw_all(&sv->directory, &sv->local);
   pl_provider_fini(&sv->local);
   pl_directory_fini(&sv->directory);
@@ -156,9 +164,6 @@ static pl_neighbour *neighbour_get(pl_service *sv, pl_peer *p) {
   if (n != NULL) return n;
   n = pl_new(pl_neighbour);
   n->peer = pl_peer_hold(p);
-  n->provider = pl_new(pl_provider);
-  pl_provider_init(n->provider, pl_peer_id(p), pl_peer_name(p));
-  n->provider->hops = 1;
   pl_peer_set_data(p, n);
   pl_list_push(&sv->neighbours, &n->node);
   return n;
@@ -171,17 +176,16 @@ void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s) {
   if (ch == NULL) ch = pl_channel_new(sv, s);
   ch->neighbour = n;
   n->channel = ch;
-  pl_provider *of = n->provider;
-  of->channel = ch;
-  of->reachable = true;
-  of->draining = false;
-  of->leaf = pl_peer_role(p) == PL_ROLE_LEAF;
-  pl_provider_rename(of, pl_peer_name(p), strlen(pl_peer_name(p)));
-  if (of->epoch != pl_peer_epoch(p)) {  // another start of it: its versions begin anew
-    of->epoch = pl_peer_epoch(p);
-    n->advert_version = 0;
-  }
-  pl_adverts_send_all(sv, n);
+  n->link = pl_router_link_up(sv->router, pl_peer_id(p), pl_peer_epoch(p),
+                              pl_peer_role(p) == PL_ROLE_NODE, n);
+  n->provider = pl_adverts_provider(pl_router_link_node(n->link));
+  n->provider->channel = ch;  // until the paths say better
+  n->provider->reachable = true;
+  n->provider->hops = 1;
+  n->provider->draining = false;
+  n->provider->leaf = pl_peer_role(p) == PL_ROLE_LEAF;
+  n->provider->epoch = pl_peer_epoch(p);
+  pl_provider_rename(n->provider, pl_peer_name(p), strlen(pl_peer_name(p)));
   sv->config.on_change(sv->config.user);
 }
 
@@ -189,15 +193,16 @@ pl_err pl_service_frame(pl_service *sv, pl_peer *p, pl_session *s, const pl_fram
   pl_channel *ch = pl_session_data(s);
   if (ch == NULL)
     ch = pl_channel_new(sv, s);  // a link that the other end retires before we have used it
-  if (f->type != PL_FRAME_ADVERT) return pl_channel_frame(ch, f);
-  pl_neighbour *n = pl_peer_data(p);
-  return n != NULL ? pl_adverts_take(sv, n, f) : PL_OK;
+  if (f->type != PL_FRAME_ADVERT && f->type != PL_FRAME_ROUTE) return pl_channel_frame(ch, f);
+  const pl_neighbour *n = pl_peer_data(p);
+  return n != NULL && n->link != NULL ? pl_router_frame(sv->router, n->link, f) : PL_OK;
 }
 
 void pl_service_drained(pl_service *sv, pl_session *s) {
-  (void)sv;
   pl_channel *ch = pl_session_data(s);
-  if (ch != NULL) pl_lanes_drained(&ch->lanes);
+  if (ch == NULL) return;
+  pl_lanes_drained(&ch->lanes);
+  if (ch->neighbour != NULL) pl_router_drained(sv->router, ch->neighbour->link);
 }
 
 void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err why,
@@ -206,24 +211,20 @@ void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err w
   if (ch == NULL) return;
   pl_neighbour *n = pl_peer_data(p);
   if (n != NULL && n->channel == ch) {
-    n->channel = NULL;
-    n->complete = false;
-    n->advert_version = 0;  // it may come back as a new start
+    pl_router_link_down(sv->router, n->link);
     n->provider->channel = NULL;
-    n->provider->reachable = false;
-    pl_directory_withdraw_all(&sv->directory, n->provider);
+    *n = (pl_neighbour){.node = n->node, .peer = n->peer};
+    ch->neighbour = NULL;
   }
   pl_channel_down(ch, why, detail);
   sv->config.on_change(sv->config.user);
 }
 
 void pl_service_peer_gone(pl_service *sv, pl_peer *p) {
+  (void)sv;
   pl_neighbour *n = pl_peer_data(p);
   if (n == NULL) return;
   assert(n->channel == NULL);
-  pl_directory_withdraw_all(&sv->directory, n->provider);
-  pl_provider_fini(n->provider);
-  pl_free(n->provider);
   pl_list_remove(&n->node);
   pl_peer_set_data(p, NULL);
   pl_free(n);
@@ -237,22 +238,34 @@ size_t pl_service_circuits(const pl_session *s) {
 
 bool pl_service_knows(pl_service *sv, pl_peer *p) {
   (void)sv;
+  (void)sv;
   const pl_neighbour *n = pl_peer_data(p);
-  return n != NULL && n->complete;
+  return n != NULL && n->link != NULL && pl_router_link_synced(n->link);
 }
 
-bool pl_service_peer_draining(pl_peer *p) {
-  const pl_neighbour *n = pl_peer_data(p);
-  return n != NULL && n->provider->draining;
+pl_router *pl_service_router(pl_service *sv) {
+  return sv->router;
+}
+
+const char *pl_service_node_name(const pl_mesh_node *n) {
+  const pl_provider *p = pl_mesh_node_data(n);
+  return p != NULL ? p->name : "";
+}
+
+bool pl_service_node_draining(const pl_mesh_node *n) {
+  const pl_provider *p = pl_mesh_node_data(n);
+  return p != NULL && p->draining;
+}
+
+bool pl_service_node_is_leaf(const pl_mesh_node *n) {
+  const pl_provider *p = pl_mesh_node_data(n);
+  return p != NULL && p->leaf;
 }
 
 pl_provider *pl_service_provider(pl_service *sv, const pl_id *id) {
   if (pl_id_equal(id, &sv->local.id)) return &sv->local;
-  for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
-    pl_provider *p = pl_container(at, pl_neighbour, node)->provider;
-    if (pl_id_equal(&p->id, id)) return p;
-  }
-  return NULL;
+  const pl_mesh_node *n = pl_router_node(sv->router, id);
+  return n != NULL ? pl_mesh_node_data(n) : NULL;
 }
 
 // Draining.
@@ -294,7 +307,11 @@ size_t pl_service_requests(const pl_service *sv) {
 int pl_service_codec(pl_service *sv, pl_bytes action) {
   pl_entry *e = pl_directory_find(&sv->directory, action);
   if (e == NULL) return 0;
-  return pl_container(e->offers.next, pl_offer, in_entry)->codec;
+  for (pl_list *n = e->offers.next; n != &e->offers; n = n->next) {
+    const pl_offer *o = pl_container(n, pl_offer, in_entry);
+    if (o->provider->reachable) return o->codec;
+  }
+  return 0;
 }
 
 void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user) {
@@ -304,6 +321,7 @@ void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user) {
     for (pl_list *n = e->offers.next; n != &e->offers; n = n->next) {
       const pl_offer *o = pl_container(n, pl_offer, in_entry);
       const pl_provider *p = o->provider;
+      if (!p->reachable && p != &sv->local) continue;
       pl_action_info info = {
           .name = pl_bytes_of(e->name, e->name_len),
           .attributes = o->attributes,

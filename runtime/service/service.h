@@ -7,6 +7,7 @@
 
 #include "peer/peer.h"
 #include "perilune.h"
+#include "route/router.h"
 
 typedef struct pl_service pl_service;
 
@@ -17,6 +18,7 @@ typedef struct pl_service_config {
   size_t message_max;
   pl_strategy strategy;  // of calls and actions that name none
   const char *region;    // outlives the service; NULL: none
+  uint64_t link_cost;    // of each link; 0: its round trip
   // The directory or a neighbour's part in it changed.
   void (*on_change)(void *user);
   // The last circuit of a session ended.
@@ -43,15 +45,25 @@ size_t pl_service_circuits(const pl_session *s);
 
 // True when the whole directory of an up peer has arrived.
 bool pl_service_knows(pl_service *sv, pl_peer *p);
-bool pl_service_peer_draining(pl_peer *p);
 
 // From now on requests and calls to be relayed are refused with DRAINING, and those that wait are.
 void pl_service_drain(pl_service *sv);
 // Cancels every running request, and cuts the calls of others that pass here.
 void pl_service_cancel_all(pl_service *sv, const pl_failure *why);
 size_t pl_service_requests(const pl_service *sv);
-// Role, name or draining of this node changed: tell everyone.
+// This node is a full member from now on; `relays`: also for calls of others.
+void pl_service_join(pl_service *sv, bool relays);
+// It is none any more: told to the neighbours before this returns.
+void pl_service_leave(pl_service *sv);
+// Name or draining of this node changed: tell everyone.
 void pl_service_announce(pl_service *sv);
+
+// What is known of the mesh.
+pl_router *pl_service_router(pl_service *sv);
+// Of a node that the router knows; borrowed.
+const char *pl_service_node_name(const pl_mesh_node *n);
+bool pl_service_node_draining(const pl_mesh_node *n);
+bool pl_service_node_is_leaf(const pl_mesh_node *n);
 
 pl_err pl_service_add_action(pl_service *sv, pl_bytes name, const pl_action_options *o,
                              const pl_action_ops *ops, void *user);

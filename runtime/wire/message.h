@@ -60,21 +60,45 @@ typedef struct pl_msg_goodbye {
   uint64_t retry_after_ms;  // 4
 } pl_msg_goodbye;
 
-// One thing a node tells of itself. Kinds: "action"; "node" (attributes role, name, addresses,
-// draining). Unknown kinds are kept and forwarded.
+// One thing a node tells of itself. Kinds: "action"; "node" (attributes role, name, draining,
+// relay); "link" (name: the id of a neighbour, attributes cost). Unknown kinds are kept and
+// forwarded.
 typedef struct pl_msg_advert_item {
   pl_bytes kind;
   pl_bytes name;
   pl_bytes attributes;  // one raw MessagePack map, empty when withdrawn
+  pl_bytes raw;         // decoding: the whole item as it came
   bool withdrawn;
 } pl_msg_advert_item;
 
+// All or a part of what one node tells, at one version of it.
 typedef struct pl_msg_advert {
-  uint64_t version;  // 1, required: of the sender's directory, grows by one an advert
-  bool snapshot;     // 2: forget all earlier items first
-  bool complete;     // 3: the directory is whole with this advert
+  uint64_t version;  // 1, required: grows with every change of the origin
+  bool snapshot;     // 2: begins a whole record; else items that changed
+  bool complete;     // 3: the last part of this version
   pl_bytes items;    // 4: raw MessagePack array of [kind, name, attributes | nil]
+  pl_id origin;      // 5: the node that tells; zero: the sender
+  uint64_t epoch;    // 6: its boot epoch; 0: as in the HELLO of the link
+  uint64_t base;     // 7: the version that the changes build on
+  bool gone;         // 8: the node has left
 } pl_msg_advert;
+
+// What the sender knows, what it wants, and whether there is a difference at all.
+typedef struct pl_msg_route {
+  pl_bytes digest;  // 1: raw MessagePack array of [id, epoch, version], ids ascending
+  bool last;        // 2: the digest reaches to the greatest id
+  bool answer;      // 3: with a digest in return
+  pl_bytes pull;    // 4: raw MessagePack array of ids, whose records the sender wants
+  uint64_t hash;    // 5: of the database; 0: not given
+  bool synced;      // 6: all that the last digest lacked has been sent
+  pl_id after;      // 7: the digest is of the ids greater than this one
+} pl_msg_route;
+
+// One record in a digest. In `pull` only the id.
+typedef struct pl_msg_route_entry {
+  pl_id id;
+  uint64_t epoch, version;
+} pl_msg_route_entry;
 
 typedef struct pl_msg_call {
   uint64_t call_id;       // 1, required
@@ -126,6 +150,8 @@ pl_err pl_msg_goodbye_encode(pl_buf *out, const pl_msg_goodbye *m);
 pl_err pl_msg_goodbye_decode(pl_msg_goodbye *out, pl_bytes src);
 pl_err pl_msg_advert_encode(pl_buf *out, const pl_msg_advert *m);
 pl_err pl_msg_advert_decode(pl_msg_advert *out, pl_bytes src);
+pl_err pl_msg_route_encode(pl_buf *out, const pl_msg_route *m);
+pl_err pl_msg_route_decode(pl_msg_route *out, pl_bytes src);
 pl_err pl_msg_credit_encode(pl_buf *out, const pl_msg_credit *m);
 pl_err pl_msg_credit_decode(pl_msg_credit *out, pl_bytes src);
 pl_err pl_msg_cancel_encode(pl_buf *out, const pl_msg_cancel *m);
@@ -155,6 +181,17 @@ pl_err pl_msg_advert_items_wrap(pl_buf *out, pl_bytes items, uint32_t count);
 // Walks them: start with *at = 0; 1 with *out set, 0 at the end, negative pl_err. The array was
 // checked for shape by pl_msg_advert_decode.
 int pl_msg_advert_next(const pl_msg_advert *m, size_t *at, pl_msg_advert_item *out);
+
+// Entries of a digest: appends one to `entries` (concatenated, counted by the caller), and wraps
+// `count` of them as the raw array. The same for the ids of `pull`.
+enum { PL_MSG_ROUTE_ENTRY_MAX = 1 + 18 + 9 + 9 };
+pl_err pl_msg_route_entry_encode(pl_buf *entries, const pl_msg_route_entry *e);
+pl_err pl_msg_route_id_encode(pl_buf *ids, const pl_id *id);
+pl_err pl_msg_route_wrap(pl_buf *out, pl_bytes entries, uint32_t count);
+// Walks a raw array: start with *at = 0; 1 with *out set, 0 at the end. The array was checked by
+// pl_msg_route_decode.
+int pl_msg_route_next_entry(pl_bytes digest, size_t *at, pl_msg_route_entry *out);
+int pl_msg_route_next_id(pl_bytes pull, size_t *at, pl_id *out);
 
 // Items of a DATA frame: a length (unsigned LEB128, at most 5 bytes) and so many bytes each.
 // Writes the length; returns bytes written (1-5).

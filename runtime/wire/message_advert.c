@@ -9,6 +9,10 @@ static const pl_wire_field advert_fields[] = {
     PL_WIRE_FIELD(2, pl_msg_advert, snapshot, FLAG),
     PL_WIRE_FIELD(3, pl_msg_advert, complete, FLAG),
     PL_WIRE_FIELD(4, pl_msg_advert, items, ARRAY),
+    PL_WIRE_FIELD(5, pl_msg_advert, origin, ID),
+    PL_WIRE_FIELD(6, pl_msg_advert, epoch, U64),
+    PL_WIRE_FIELD(7, pl_msg_advert, base, U64),
+    PL_WIRE_FIELD(8, pl_msg_advert, gone, FLAG),
 };
 static const pl_wire_map advert_map = {
     .fields = advert_fields,
@@ -70,12 +74,14 @@ static bool read_attributes(pl_msg_advert_item *item, pl_mp_reader *r) {
 static bool read_item(pl_msg_advert_item *out, pl_mp_reader *r) {
   pl_msg_advert_item item = {0};
   pl_mp_token t;
+  const uint8_t *start = r->at;
   if (pl_mp_read(r, &t) != PL_OK || t.kind != PL_MP_ARRAY || t.len < ITEM_PARTS) return false;
   if (!read_name(&item.kind, r) || !read_name(&item.name, r)) return false;
   if (!read_attributes(&item, r)) return false;
   for (uint32_t more = t.len - ITEM_PARTS; more > 0; more--) {
     if (pl_mp_skip(r, PL_DEPTH_MAX) != PL_OK) return false;
   }
+  item.raw = pl_bytes_of(start, (size_t)(r->at - start));
   *out = item;
   return true;
 }

@@ -320,7 +320,7 @@ cluster.describe('explaining', { 'mem' }, function(over)
     a:start(function() mesh.with { node = 'w1' }.call('work', 1) end)
     over.net:settle()
     w[1]:stop(10)
-    over.net:settle()
+    over.net:advance(0.05)
     local how = a:eval(function() return mesh.with { providers = { 'w1', 'w2' } }.explain 'work' end)
     local standing = {}
     for _, c in ipairs(how.candidates) do standing[c.name] = c.standing end

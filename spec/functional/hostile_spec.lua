@@ -305,7 +305,7 @@ cluster.describe('a neighbour that', cluster.kinds, function(over)
       local names = {}
       for i = first, first + 249 do names[#names + 1] = 'an action with number ' .. i end
       version = version + 1
-      s:offer(names, { version = version, snapshot = version == 1, complete = false })
+      s:offer(names, { version = version, snapshot = version == 1, base = version - 1 })
     end
     s:call(1, 'echo')
     assert.equal(S.NOTHING, s:receive(S.RESULT, 1).body)

@@ -101,6 +101,7 @@ cluster.describe('a call to the node itself', { 'mem', 'tcp' }, function(over)
       mesh.action('where', function() return mesh.self().name end)
     end)
     b:eval(function() mesh.wait 'echo' end)
+    over.net:advance(0.05)
     local seen = b:eval(function()
       local names = {}
       for _ = 1, 10 do

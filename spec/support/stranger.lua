@@ -11,7 +11,7 @@ local wire, errors = testing.wire, testing.base.err
 local frame, message = wire.frame, wire.message
 
 local M = {
-  HELLO = 1, PROOF = 2, READY = 3, GOODBYE = 4, PING = 5, PONG = 6, ADVERT = 7,
+  HELLO = 1, PROOF = 2, READY = 3, GOODBYE = 4, PING = 5, PONG = 6, ADVERT = 7, ROUTE = 10,
   CALL = 32, BODY = 33, DATA = 34, END = 35, RESULT = 36, ERROR = 37, CREDIT = 38, CANCEL = 39, PATH_LOST = 40,
   MORE = 1, NORMAL = 8, CALLEE = 16,
   NOTHING = '\x90', -- no arguments
@@ -62,6 +62,7 @@ function M.greet_reader(net, node, hello)
   local self = setmetatable({ net = net, raw = reader, bytes = '', frames = {} }, Stranger)
   self:hello(hello)
   self:receive(M.READY)
+  self:know_nothing()
   return self
 end
 
@@ -70,6 +71,7 @@ function M.greet(net, node, hello)
   local self = M.dial(net, node)
   self:hello(hello)
   self:receive(M.READY)
+  self:know_nothing()
   return self
 end
 
@@ -106,6 +108,11 @@ function Stranger:greet_only(hello)
   for key, value in pairs(hello or {}) do fields[key] = value end
   self.raw:send(frame.preamble() .. M.frame(M.HELLO, message.encode('hello', fields)))
   self.skip = 8 -- the preamble of the other side
+end
+
+--- Asks for everything that the node knows of the mesh.
+function Stranger:know_nothing()
+  self:send(M.ROUTE, message.encode('route', { digest = message.digest {}, last = true }))
 end
 
 local function parse(self)

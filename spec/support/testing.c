@@ -15,6 +15,7 @@
   X(lua) \
   X(peer) \
   X(process) \
+  X(route) \
   X(stdlib) \
   X(wire)
 // clang-format on

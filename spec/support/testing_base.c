@@ -21,6 +21,14 @@ void testing_open_base(lua_State *L);
 #define UUIDS "perilune.testing.Uuids"
 #define RANDOM "perilune.testing.Random"
 
+void testing_push_metrics(lua_State *L, const pl_metrics *metrics) {
+  lua_newtable(L);
+  for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
+    lua_pushinteger(L, (lua_Integer)pl_metric_get(metrics, m));
+    lua_setfield(L, -2, m->name);
+  }
+}
+
 void testing_new_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc) {
   luaL_newmetatable(L, name);
   lua_newtable(L);

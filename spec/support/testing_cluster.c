@@ -74,11 +74,7 @@ static int cluster_now(lua_State *L) {
 
 static int cluster_metrics(lua_State *L) {
   testing_cluster *c = testing_check_cluster(L, 1);
-  lua_newtable(L);
-  for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
-    lua_pushinteger(L, (lua_Integer)pl_metric_get(&c->loop->metrics, m));
-    lua_setfield(L, -2, m->name);
-  }
+  testing_push_metrics(L, &c->loop->metrics);
   return 1;
 }
 

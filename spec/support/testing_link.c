@@ -267,11 +267,7 @@ static int world_step(lua_State *L) {
 
 static int world_metrics(lua_State *L) {
   world *w = check_world(L);
-  lua_newtable(L);
-  for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
-    lua_pushinteger(L, (lua_Integer)pl_metric_get(&w->loop->metrics, m));
-    lua_setfield(L, -2, m->name);
-  }
+  testing_push_metrics(L, &w->loop->metrics);
   return 1;
 }
 

@@ -48,8 +48,21 @@ static const member goodbye[] = {
   { #name, kind, offsetof(pl_msg_advert, name) }
 static const member advert[] = {
     ADVERT(U64, version), ADVERT(FLAG, snapshot), ADVERT(FLAG, complete),
-    ADVERT(BYTES, items), {NULL, END, 0},
+    ADVERT(BYTES, items), ADVERT(ID, origin),     ADVERT(U64, epoch),
+    ADVERT(U64, base),    ADVERT(FLAG, gone),     {NULL, END, 0},
 };
+
+#define ROUTE(kind, name) \
+  { #name, kind, offsetof(pl_msg_route, name) }
+static const member route[] = {
+    ROUTE(BYTES, digest), ROUTE(FLAG, last),   ROUTE(FLAG, answer), ROUTE(BYTES, pull),
+    ROUTE(U64, hash),     ROUTE(FLAG, synced), ROUTE(ID, after),    {NULL, END, 0},
+};
+
+#define ENTRY(kind, name) \
+  { #name, kind, offsetof(pl_msg_route_entry, name) }
+static const member entry[] = {
+    ENTRY(ID, id), ENTRY(U64, epoch), ENTRY(U64, version), {NULL, END, 0}};
 
 #define ITEM(kind, name) \
   { #name, kind, offsetof(pl_msg_advert_item, name) }
@@ -104,6 +117,7 @@ typedef union any_message {
   pl_msg_goodbye goodbye;
   pl_msg_advert advert;
   pl_msg_advert_item item;
+  pl_msg_route route;
   pl_msg_call call;
   pl_msg_credit credit;
   pl_msg_cancel cancel;
@@ -127,6 +141,7 @@ WRAP(ready, pl_msg_ready)
 WRAP(resume, pl_msg_resume)
 WRAP(goodbye, pl_msg_goodbye)
 WRAP(advert, pl_msg_advert)
+WRAP(route, pl_msg_route)
 WRAP(call, pl_msg_call)
 WRAP(credit, pl_msg_credit)
 WRAP(cancel, pl_msg_cancel)
@@ -138,19 +153,15 @@ static const struct {
   encoder *encode;
   decoder *decode;
 } messages[] = {
-    {hello, encode_hello, decode_hello},
-    {ready, encode_ready, decode_ready},
-    {resume, encode_resume, decode_resume},
-    {goodbye, encode_goodbye, decode_goodbye},
-    {advert, encode_advert, decode_advert},
-    {call, encode_call, decode_call},
-    {credit, encode_credit, decode_credit},
-    {cancel, encode_cancel, decode_cancel},
-    {path_lost, encode_path_lost, decode_path_lost},
+    {hello, encode_hello, decode_hello},    {ready, encode_ready, decode_ready},
+    {resume, encode_resume, decode_resume}, {goodbye, encode_goodbye, decode_goodbye},
+    {advert, encode_advert, decode_advert}, {route, encode_route, decode_route},
+    {call, encode_call, decode_call},       {credit, encode_credit, decode_credit},
+    {cancel, encode_cancel, decode_cancel}, {path_lost, encode_path_lost, decode_path_lost},
     {failure, encode_error, decode_error},
 };
-static const char *const names[] = {"hello",  "ready",  "resume",    "goodbye", "advert", "call",
-                                    "credit", "cancel", "path_lost", "error",   NULL};
+static const char *const names[] = {"hello", "ready",  "resume", "goodbye",   "advert", "route",
+                                    "call",  "credit", "cancel", "path_lost", "error",  NULL};
 
 // Sets a member from the value on the top of the stack.
 static void set_member(lua_State *L, void *v, member_kind kind) {
@@ -278,11 +289,49 @@ static int message_walk(lua_State *L) {
   return got < 0 ? testing_push_error(L, got) : 1;
 }
 
+// digest{entry, ...} -> the raw array; pull{id, ...} likewise
+static int message_digest(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  pl_buf entries = {0}, out = {0};
+  uint32_t n = (uint32_t)lua_rawlen(L, 1);
+  for (uint32_t i = 1; i <= n; i++) {
+    pl_msg_route_entry e = {0};
+    if (lua_rawgeti(L, 1, i) == LUA_TSTRING) {
+      memcpy(e.id.bytes, lua_tostring(L, -1), sizeof e.id.bytes);
+      pl_msg_route_id_encode(&entries, &e.id);
+    } else {
+      read_table(L, lua_gettop(L), &e, entry);
+      pl_msg_route_entry_encode(&entries, &e);
+    }
+    lua_pop(L, 1);
+  }
+  pl_bytes all = n > 0 ? pl_bytes_of(pl_buf_data(&entries), pl_buf_len(&entries)) : (pl_bytes){0};
+  pl_err err = pl_msg_route_wrap(&out, all, n);
+  pl_buf_fini(&entries);
+  return testing_push_encoded(L, err, &out);
+}
+
+// walk_digest(bytes) -> list of entries; nil, error
+static int message_walk_digest(lua_State *L) {
+  pl_bytes digest = testing_check_bytes(L, 1);
+  pl_msg_route_entry found;
+  size_t at = 0;
+  int got = 0;
+  lua_newtable(L);
+  for (lua_Integer i = 1; (got = pl_msg_route_next_entry(digest, &at, &found)) > 0; i++) {
+    push_table(L, &found, entry);
+    lua_rawseti(L, -2, i);
+  }
+  return got < 0 ? testing_push_error(L, got) : 1;
+}
+
 void testing_push_message(lua_State *L) {
   static const luaL_Reg functions[] = {{"encode", message_encode},
                                        {"decode", message_decode},
                                        {"items", message_items},
                                        {"walk", message_walk},
+                                       {"digest", message_digest},
+                                       {"walk_digest", message_walk_digest},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
 }

@@ -50,9 +50,23 @@ local FULL = {
     {
       version = 7, snapshot = true, complete = true,
       items = array(array(str 'action', str 'sum', map()), array(str 'action', str 'gone', put 'nil')),
+      origin = ID, epoch = 1 << 50, base = 6, gone = true,
     },
     map(1, put('int', 7), 2, put('bool', true), 3, put('bool', true),
-      4, array(array(str 'action', str 'sum', map()), array(str 'action', str 'gone', put 'nil'))),
+      4, array(array(str 'action', str 'sum', map()), array(str 'action', str 'gone', put 'nil')),
+      5, put('bin', ID), 6, put('int', 1 << 50), 7, put('int', 6), 8, put('bool', true)),
+  },
+  route = {
+    {
+      digest = array(array(put('bin', ID), put('int', 1 << 50), put('int', 7)),
+        array(put('bin', NONCE), put('int', 5), put('int', 0))),
+      last = true, answer = true, pull = array(put('bin', ID), put('bin', NONCE)), hash = 77, synced = true,
+      after = ('a'):rep(16),
+    },
+    map(1, array(array(put('bin', ID), put('int', 1 << 50), put('int', 7)),
+        array(put('bin', NONCE), put('int', 5), put('int', 0))),
+      2, put('bool', true), 3, put('bool', true), 4, array(put('bin', ID), put('bin', NONCE)), 5, put('int', 77),
+      6, put('bool', true), 7, put('bin', ('a'):rep(16))),
   },
   call = {
     {
@@ -93,6 +107,7 @@ local LEAST = {
   goodbye = { { code = 0, allow_reconnect = true }, map(1, put('int', 0)) },
   advert = { { version = 0 }, map(1, put('int', 0)) },
   call = { { call_id = 0, action = 'a' }, map(1, put('int', 0), 2, str 'a') },
+  route = { {}, map() },
   credit = { {}, map() },
   cancel = { { call_id = 0 }, map(1, put('int', 0)) },
   path_lost = { {}, map() },
@@ -261,6 +276,25 @@ describe('a field', function()
     ['attributes in an array'] = { 'advert', map(1, put('int', 1), 4, array(array(str 'action', str 'a', array()))) },
     ['a kind that is a number'] = { 'advert', map(1, put('int', 1), 4, array(array(put('int', 1), str 'a', map()))) },
     ['items in a map'] = { 'advert', map(1, put('int', 1), 4, map()) },
+    ['an origin of 15 bytes'] = { 'advert', map(1, put('int', 1), 5, put('bin', ('x'):rep(15))) },
+    ['a digest of ids'] = { 'route', map(1, array(put('bin', ID))) },
+    ['a digest entry of two parts'] = { 'route', map(1, array(array(put('bin', ID), put('int', 1)))) },
+    ['a digest with a short id'] =
+      { 'route', map(1, array(array(put('bin', 'x'), put('int', 1), put('int', 1)))) },
+    ['a digest with an id of zeros'] =
+      { 'route', map(1, array(array(put('bin', ('\0'):rep(16)), put('int', 1), put('int', 1)))) },
+    ['a digest with a negative version'] =
+      { 'route', map(1, array(array(put('bin', ID), put('int', 1), put('int', -1)))) },
+    ['a digest with an epoch that is text'] =
+      { 'route', map(1, array(array(put('bin', ID), str '1', put('int', 1)))) },
+    ['a digest that names a node twice'] = { 'route', map(1, array(
+      array(put('bin', ID), put('int', 1), put('int', 1)), array(put('bin', ID), put('int', 1), put('int', 2)))) },
+    ['a digest in another order'] = { 'route', map(1, array(
+      array(put('bin', NONCE), put('int', 1), put('int', 1)), array(put('bin', ID), put('int', 1), put('int', 1)))) },
+    ['a digest that begins before its beginning'] = { 'route', map(1, array(
+      array(put('bin', ID), put('int', 1), put('int', 1))), 7, put('bin', ID)) },
+    ['a pull of text'] = { 'route', map(4, array(str(ID))) },
+    ['a pull of 17 bytes'] = { 'route', map(4, array(put('bin', ID .. 'x'))) },
   } do
     it('is refused when it is ' .. what, function()
       assert.same({ nil, 'PROTOCOL' }, { message.decode(table.unpack(case)) })
@@ -341,6 +375,25 @@ describe('an error', function()
     assert.same({ false, false, true }, sent { traceback = trace, details = big, cause = big })
     assert.same({ false, false, false },
       sent { traceback = trace, details = big, cause = put('bin', ('c'):rep(20000)) })
+  end)
+end)
+
+describe('a digest', function()
+  it('is written and walked', function()
+    local entries = { { id = ID, epoch = 1 << 50, version = 300 }, { id = NONCE, epoch = -1, version = 1 } }
+    local digest = message.digest(entries)
+    assert.equal(array(array(put('bin', ID), put('int', 1 << 50), put('int', 300)),
+      array(put('bin', NONCE), put('uint', -1), put('int', 1))), digest)
+    assert.same(entries, message.walk_digest(digest))
+    assert.same({}, message.walk_digest(message.digest {}))
+    assert.equal(array(put('bin', ID), put('bin', NONCE)), message.digest { ID, NONCE })
+  end)
+
+  it('may have entries with parts of a later version', function()
+    local digest = array(array(put('bin', ID), put('int', 1), put('int', 2), str 'later', map()),
+      array(put('bin', NONCE), put('int', 1), put('int', 2)))
+    assert.equal(digest, message.decode('route', map(1, digest)).digest)
+    assert.equal(2, #message.walk_digest(digest))
   end)
 end)
 

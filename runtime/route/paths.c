@@ -1,0 +1,315 @@
+// When paths are computed, who is told, what is forgotten.
+//
+// A change is not followed by a computation at once: at least PL_PATHS_SHARE_US lie between two for
+// every node, so that they never take more than a small part of the time, however fast links come
+// and go. Only what happens to the links of this node itself does not wait.
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "route/route_impl.h"
+
+// The graph.
+
+static void *resized(void *old, size_t size) {
+  pl_free(old);
+  return pl_alloc(size);
+}
+
+static void make_room(pl_router *r) {
+  uint32_t nodes = r->db->count, links = 0;
+  for (uint32_t i = 0; i < nodes; i++)
+    links += r->db->sorted[i]->claim_count + 1;
+  for (pl_list *at = r->links.next; at != &r->links; at = at->next)
+    links++;
+  pl_graph *g = &r->graph;
+  if (nodes > r->graph_nodes_cap) {
+    uint32_t cap = r->graph_nodes_cap = nodes + nodes / 2;
+    g->first = resized(g->first, (cap + 1) * sizeof *g->first);
+    g->relays = resized(g->relays, cap * sizeof *g->relays);
+    r->paths = resized(r->paths, cap * sizeof *r->paths);
+  }
+  if (links > r->graph_links_cap) {
+    uint32_t cap = r->graph_links_cap = links + links / 2;
+    g->to = resized(g->to, cap * sizeof *g->to);
+    g->cost = resized(g->cost, cap * sizeof *g->cost);
+  }
+  g->nodes = nodes;
+}
+
+static void resolve(pl_router *r, pl_mesh_node *n) {
+  if (n->claims_generation == r->db->generation) return;
+  n->claims_generation = r->db->generation;
+  for (uint32_t i = 0; i < n->claim_count; i++) {
+    const pl_mesh_node *to = pl_lsdb_find(r->db, &n->claims[i].id);
+    n->claims[i].place = to != NULL ? to->place : UINT32_MAX;
+  }
+}
+
+static const pl_claim *claim_of(const pl_mesh_node *n, const pl_id *id) {
+  uint32_t low = 0, high = n->claim_count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    int order = pl_id_compare(&n->claims[middle].id, id);
+    if (order == 0) return &n->claims[middle];
+    if (order < 0) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return NULL;
+}
+
+// Of a link of this node: the greater of what both ends say.
+static uint32_t own_cost(const pl_router *r, const pl_router_link *l) {
+  const pl_claim *theirs = claim_of(l->to, &r->self->id);
+  return theirs != NULL && theirs->cost > l->cost ? theirs->cost : l->cost;
+}
+
+static uint32_t add_link(pl_graph *g, uint32_t at, uint32_t to, uint32_t cost) {
+  g->to[at] = to;
+  g->cost[at] = cost;
+  return at + 1;
+}
+
+// A link between two others counts when both claim it.
+static uint32_t add_claims(pl_router *r, const pl_mesh_node *n, uint32_t at) {
+  for (uint32_t i = 0; i < n->claim_count; i++) {
+    const pl_claim *c = &n->claims[i];
+    if (c->place == UINT32_MAX || c->place == r->self->place) continue;
+    const pl_claim *back = claim_of(r->db->sorted[c->place], &n->id);
+    if (back == NULL) continue;
+    at = add_link(&r->graph, at, c->place, c->cost > back->cost ? c->cost : back->cost);
+  }
+  return at;
+}
+
+static void build(pl_router *r) {
+  make_room(r);
+  pl_graph *g = &r->graph;
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < g->nodes; i++) {
+    pl_mesh_node *n = r->db->sorted[i];
+    g->first[i] = at;
+    g->relays[i] = n->relays;
+    if (n == r->self) {
+      for (pl_list *l = r->links.next; l != &r->links; l = l->next) {
+        const pl_router_link *own = pl_container(l, pl_router_link, node);
+        at = add_link(g, at, own->to->place, own_cost(r, own));
+      }
+      continue;
+    }
+    if (n->link != NULL) at = add_link(g, at, r->self->place, own_cost(r, n->link));
+    resolve(r, n);
+    at = add_claims(r, n, at);
+  }
+  g->first[g->nodes] = at;
+  r->graph_generation = r->db->generation;
+}
+
+// Computing.
+
+static void forget_around(pl_router *r) {
+  for (pl_list *at = r->links.next; at != &r->links; at = at->next) {
+    pl_router_link *l = pl_container(at, pl_router_link, node);
+    pl_free(l->around);
+    l->around = NULL;
+  }
+}
+
+static void on_age(pl_timer *t);
+
+static void lose(pl_router *r, pl_mesh_node *n) {
+  if (n->lost_us != 0) return;
+  n->lost_us = pl_router_now(r);
+  if (!pl_timer_active(&r->age))
+    pl_timer_start(&r->config.loop->clock, &r->age, PL_RECORD_AGE_US, on_age);
+}
+
+static void set_path(pl_router *r, pl_mesh_node *n, const pl_path *p) {
+  n->connected = p->cost != PL_NO_PATH;
+  n->reachable = n->connected && p->hops <= PL_HOPS_MAX;
+  n->next_count = n->reachable ? p->next_count : 0;
+  for (unsigned i = 0; i < n->next_count; i++)
+    n->next[i] = r->db->sorted[p->next[i]]->link;
+  if (n->reachable) {
+    n->route = (pl_route){.via = r->db->sorted[p->next[0]]->id, .cost = p->cost, .hops = p->hops};
+  }
+  if (n->connected && !n->gone) {
+    n->lost_us = 0;
+  } else {
+    lose(r, n);
+  }
+}
+
+void pl_paths_compute(pl_router *r) {
+  r->dirty = false;
+  pl_timer_stop(&r->hold);
+  forget_around(r);
+  build(r);
+  pl_graph_paths(&r->graph, r->self->place, r->paths, &r->heap);
+  r->computed_us = pl_router_now(r);
+  r->config.loop->metrics.paths_computed++;
+  r->hash = 0;
+  for (uint32_t i = 0; i < r->db->count; i++) {
+    pl_mesh_node *n = r->db->sorted[i];
+    if (n != r->self) set_path(r, n, &r->paths[i]);
+    if (pl_record_is_told(r, n) && !n->gone) r->hash ^= pl_record_hash(n);
+  }
+}
+
+// Cost of the way to `n` through a neighbour from which no path leads back here; PL_NO_PATH: none.
+static uint64_t cost_around(pl_router *r, pl_router_link *l, const pl_mesh_node *n) {
+  if (l->to != n && !l->to->relays) return PL_NO_PATH;
+  if (l->around == NULL) {
+    l->around = pl_alloc(r->graph.nodes * sizeof *l->around);
+    pl_graph_paths(&r->graph, l->to->place, l->around, &r->heap);
+  }
+  const pl_path *there = &l->around[n->place];
+  uint64_t back = l->around[r->self->place].cost, own = r->paths[n->place].cost;
+  if (there->cost == PL_NO_PATH || back == PL_NO_PATH || own == PL_NO_PATH) return PL_NO_PATH;
+  if (there->cost >= back + own || there->hops >= PL_HOPS_MAX) return PL_NO_PATH;
+  return there->cost + back;
+}
+
+size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
+                       const pl_id *out[PL_NEXT_HOPS_MAX]) {
+  if (r->graph_generation != r->db->generation) return 0;
+  uint64_t costs[PL_NEXT_HOPS_MAX + 1];
+  const pl_id *ids[PL_NEXT_HOPS_MAX + 1];
+  size_t count = 0;
+  for (pl_list *at = r->links.next; at != &r->links; at = at->next) {
+    pl_router_link *l = pl_container(at, pl_router_link, node);
+    if (not_via != NULL && pl_id_equal(&l->to->id, not_via)) continue;
+    uint64_t cost = cost_around(r, l, n);
+    if (cost == PL_NO_PATH) continue;
+    size_t i = count;
+    for (; i > 0 && (costs[i - 1] > cost ||
+                     (costs[i - 1] == cost && pl_id_compare(ids[i - 1], &l->to->id) > 0));
+         i--) {
+      costs[i] = costs[i - 1];
+      ids[i] = ids[i - 1];
+    }
+    costs[i] = cost;
+    ids[i] = &l->to->id;
+    if (count < PL_NEXT_HOPS_MAX) count++;
+  }
+  memcpy(out, ids, count * sizeof *out);
+  return count;
+}
+
+// Telling.
+
+void pl_paths_item(pl_slice *item, bool withdrawn, void *user) {
+  const pl_item_news *news = user;
+  pl_bytes kind = pl_item_kind(item);
+  if (kind.len == 4 && memcmp(kind.data, "link", 4) == 0) return;
+  pl_msg_advert_item view;
+  pl_item_view(item, &view);
+  view.withdrawn = withdrawn;
+  if (withdrawn) view.attributes = (pl_bytes){0};
+  news->router->ops->on_item(news->node, &view, news->router->user);
+  pl_paths_news(news->router);
+}
+
+static bool same_route(const pl_route *a, const pl_route *b) {
+  return a->cost == b->cost && a->hops == b->hops && pl_id_equal(&a->via, &b->via);
+}
+
+static void tell_route(pl_router *r, pl_mesh_node *n) {
+  bool same = n->told == n->reachable && (!n->told || same_route(&n->told_route, &n->route));
+  if (same) return;
+  n->told = n->reachable;
+  n->told_route = n->route;
+  r->changed = true;
+  r->ops->on_route(n, n->reachable ? &n->route : NULL, r->user);
+}
+
+static void forget(pl_router *r, pl_mesh_node *n) {
+  pl_item_news news = {r, n};
+  pl_record_clear(r->db, n, pl_paths_item, &news);
+  r->ops->on_forgotten(n, r->user);
+  pl_lsdb_remove(r->db, n);
+  r->changed = true;
+  pl_paths_changed(r, false);
+}
+
+// Of a leaf nothing is left when its link is gone.
+static void forget_recordless(pl_router *r) {
+  for (uint32_t i = 0; i < r->db->count;) {
+    pl_mesh_node *n = r->db->sorted[i];
+    if (n != r->self && n->version == 0 && n->link == NULL) {
+      forget(r, n);
+    } else {
+      i++;
+    }
+  }
+}
+
+static void on_age(pl_timer *t) {
+  pl_router *r = pl_container(t, pl_router, age);
+  uint64_t now = pl_router_now(r), next = PL_NEVER;
+  for (uint32_t i = 0; i < r->db->count;) {
+    pl_mesh_node *n = r->db->sorted[i];
+    if (n->lost_us != 0 && n->lost_us + PL_RECORD_AGE_US <= now) {
+      if (n->link == NULL) {
+        forget(r, n);
+        continue;
+      }
+      n->lost_us = now;
+    }
+    if (n->lost_us != 0 && n->lost_us + PL_RECORD_AGE_US < next)
+      next = n->lost_us + PL_RECORD_AGE_US;
+    i++;
+  }
+  if (next != PL_NEVER) pl_timer_start(&r->config.loop->clock, t, next - now, on_age);
+}
+
+static void run_settle(pl_work *w) {
+  pl_router *r = pl_container(w, pl_router, settle);
+  if (r->dirty && !pl_timer_active(&r->hold)) pl_paths_compute(r);
+  for (uint32_t i = 0; i < r->db->count; i++) {
+    if (r->db->sorted[i] != r->self) tell_route(r, r->db->sorted[i]);
+  }
+  forget_recordless(r);
+  if (!r->changed) return;
+  r->changed = false;
+  r->ops->on_change(r->user);
+}
+
+static void on_hold(pl_timer *t) {
+  pl_router *r = pl_container(t, pl_router, hold);
+  pl_loop_defer(r->config.loop, &r->settle, run_settle);
+}
+
+void pl_paths_news(pl_router *r) {
+  r->changed = true;
+  pl_loop_defer(r->config.loop, &r->settle, run_settle);
+}
+
+void pl_paths_changed(pl_router *r, bool urgent) {
+  r->dirty = true;
+  uint64_t now = pl_router_now(r);
+  uint64_t due = r->computed_us + (uint64_t)r->db->count * PL_PATHS_SHARE_US;
+  if (urgent || now >= due) {
+    pl_timer_stop(&r->hold);
+    pl_loop_defer(r->config.loop, &r->settle, run_settle);
+  } else if (!pl_timer_active(&r->hold)) {
+    pl_timer_start(&r->config.loop->clock, &r->hold, due - now, on_hold);
+  }
+}
+
+void pl_paths_fini(pl_router *r) {
+  pl_work_cancel(&r->settle);
+  pl_timer_stop(&r->hold);
+  pl_timer_stop(&r->age);
+  pl_free(r->graph.first);
+  pl_free(r->graph.to);
+  pl_free(r->graph.cost);
+  pl_free(r->graph.relays);
+  pl_free(r->paths);
+  pl_graph_heap_fini(&r->heap);
+}

@@ -1,0 +1,156 @@
+// Shared by the files that implement router.h.
+//
+//   router.c    life, links, questions
+//   own.c       the record of this node, and when a change of it is told
+//   records.c   records that arrive: which are taken, and passed on
+//   exchange.c  comparing what two neighbours know
+//   paths.c     when paths are computed, who is told, what is forgotten
+#pragma once
+
+#include "base/list.h"
+#include "route/graph.h"
+#include "route/lsdb.h"
+#include "route/router.h"
+
+// A record, or a change of one, in the frames in which it travels.
+typedef struct pl_news {
+  pl_slice **frames;
+  uint32_t count;
+  size_t bytes;
+} pl_news;
+
+// A record that arrives in several frames.
+typedef struct pl_arriving {
+  bool active;
+  pl_id origin;
+  uint64_t epoch, version, base;
+  bool snapshot;
+  bool skipped;    // refused: the rest of it is not looked at
+  pl_items items;  // in the order in which they came
+  pl_news news;
+} pl_arriving;
+
+struct pl_router_link {
+  pl_list node;  // in pl_router.links
+  pl_router *router;
+  pl_mesh_node *to;
+  void *user;
+  uint64_t epoch;  // of the node there, by its handshake
+  uint32_t cost;   // as measured here
+  bool full;       // the node there is a full member
+  bool answered;   // it has been sent what it lacked, and gets all news
+  bool synced;     // it has sent what was lacking here
+  bool synced_due;
+  bool claimed;  // in the own record
+  pl_buf due;    // of pl_id: records to be sent when there is room
+  pl_arriving in;
+  pl_path *around;      // paths from the node there, while they are known
+  uint64_t compare_us;  // when the databases are compared next
+};
+
+// Something to pass on, at the end of the turn.
+typedef struct pl_flood {
+  pl_list node;
+  pl_id origin;
+  uint64_t epoch, version;
+  pl_router_link *except[4];  // who has it already
+  unsigned except_count;
+  pl_news news;
+} pl_flood;
+
+struct pl_router {
+  pl_router_config config;
+  const pl_router_ops *ops;
+  void *user;
+  pl_lsdb *db;
+  pl_mesh_node *self;
+  pl_list links;
+  pl_timer beat;  // looks at costs, and compares
+
+  // The own record.
+  bool joined, left;
+  bool whole_due;      // a snapshot, not a change
+  pl_items withdrawn;  // since it was told
+  uint64_t told_us;    // when; 0: never
+  pl_work tell;
+  pl_timer pace;
+
+  // Passing on.
+  pl_list floods;
+  pl_work flush;
+  size_t arriving_bytes;  // of all links
+
+  // Paths.
+  pl_graph graph;
+  uint32_t graph_nodes_cap, graph_links_cap;
+  uint64_t graph_generation;  // of the nodes it numbers
+  pl_path *paths;
+  pl_graph_heap heap;
+  uint64_t computed_us;
+  uint64_t hash;  // of the records of connected nodes
+  bool dirty;     // something that matters for paths has changed
+  bool changed;   // something that the layer above is told of
+  pl_work settle;
+  pl_timer hold;
+  pl_timer age;
+  unsigned warned;  // bits of PL_WARN_*
+};
+
+// What is logged once.
+enum { PL_WARN_ID = 1, PL_WARN_FULL = 2, PL_WARN_FOREIGN = 4 };
+
+static inline uint64_t pl_router_now(const pl_router *r) {
+  return pl_now_us(r->config.loop);
+}
+
+// router.c: looks at the round trip of the link. True when its cost has changed.
+bool pl_link_measure(pl_router *r, pl_router_link *l);
+
+// own.c
+void pl_own_claim(pl_router *r, pl_router_link *l);  // or no longer
+void pl_own_changed(pl_router *r);
+// Another told a later version of the own record.
+void pl_own_surpassed(pl_router *r, uint64_t version);
+void pl_own_tell_now(pl_router *r);
+void pl_own_fini(pl_router *r);
+
+// records.c
+pl_err pl_record_arrived(pl_router *r, pl_router_link *l, const pl_frame *f);
+void pl_arriving_drop(pl_router *r, pl_router_link *l);
+// Sends the whole record of a node.
+void pl_record_send(pl_router *r, pl_router_link *l, pl_mesh_node *n);
+// Passes news on at the end of the turn; takes them over. `from` may be NULL.
+void pl_flood_add(pl_router *r, pl_router_link *from, const pl_mesh_node *n, pl_news *news);
+void pl_flood_now(pl_router *r);
+void pl_flood_forget(pl_router *r, const pl_router_link *l);
+// Appends frames to `news`: items of `set`, all or only the fresh ones, and then `withdrawn`.
+pl_err pl_news_encode(pl_news *news, const pl_msg_advert *head, const pl_items *set, bool all,
+                      const pl_items *withdrawn);
+void pl_news_fini(pl_news *news);
+
+// exchange.c
+pl_err pl_route_arrived(pl_router *r, pl_router_link *l, const pl_frame *f);
+void pl_digest_send(pl_router *r, pl_router_link *l, bool answer);
+// `n` NULL: not known yet.
+void pl_pull_send(pl_router *r, pl_router_link *l, const pl_id *id, pl_mesh_node *n);
+void pl_hash_send(pl_router *r, pl_router_link *l);
+// Sends what is due, as long as there is room.
+void pl_exchange_pump(pl_router *r, pl_router_link *l);
+// Whether a record may be told to neighbours.
+bool pl_record_is_told(const pl_router *r, const pl_mesh_node *n);
+
+// paths.c
+// Something that matters for paths has changed; `urgent`: a link of this node was lost or came.
+void pl_paths_changed(pl_router *r, bool urgent);
+void pl_paths_news(pl_router *r);  // the layer above is to be told that something changed
+void pl_paths_compute(pl_router *r);
+// Neighbours other than the first steps of the best paths, from which no path leads back here.
+size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
+                       const pl_id *out[PL_NEXT_HOPS_MAX]);
+void pl_paths_fini(pl_router *r);
+// An item of `user`, a pl_paths_item_of, has changed: tells the layer above.
+typedef struct pl_item_news {
+  pl_router *router;
+  pl_mesh_node *node;
+} pl_item_news;
+void pl_paths_item(pl_slice *item, bool withdrawn, void *user);

@@ -1,0 +1,255 @@
+--- A router among leaves, liars and losses, in virtual time.
+
+local testing = require 'perilune.testing'
+local routes = require 'spec.support.routes'
+
+local route, message = testing.route, testing.wire.message
+local id, world, line, check_tables = routes.id, routes.world, routes.line, routes.check_tables
+
+local ADVERT, ROUTE = 7, 10
+
+routes.describe('a router', function(over)
+  local w
+
+  --- An advert of `origin` as `fields` say, from a to b.
+  local function advert(a, b, fields)
+    local m = { version = 1, epoch = 1, snapshot = true, complete = true, items = '\x90' }
+    for k, v in pairs(fields) do m[k] = v end
+    if type(m.items) == 'table' then m.items = message.items(m.items) end
+    w:inject(a, b, ADVERT, message.encode('advert', m))
+    w:advance(0.01)
+  end
+
+  local function link_to(n, cost)
+    return { kind = 'link', name = id(n), attributes = '\x81\xa4cost' .. string.char(cost or 1) }
+  end
+
+  it('that is a leaf knows everything and tells nothing', function()
+    w = route.world(4, {})
+    over.w = w
+    for i = 1, 4 do w:start(i) end
+    for i = 1, 3 do w:join(i) end
+    w:link(1, 2)
+    w:link(2, 3)
+    w:link(4, 1, 100, true, false)
+    w:link(4, 3, 100, true, false)
+    w:advance(0.1)
+    assert.equal(1, (w:route(4, 1)))
+    assert.equal(2, (w:route(4, 2)))
+    assert.same({ 1, 3 }, w:next(4, 2))
+    assert.equal(1, (w:route(1, 4)))
+    assert.is_nil(w:route(2, 4))
+    assert.same({ 1, 3 }, w:nodes(2))
+    w:unlink(1, 2) -- the leaf is no bridge
+    w:advance(0.1)
+    assert.is_nil(w:route(1, 2))
+    assert.equal(2, (w:route(4, 2)))
+  end)
+
+  it('that was a leaf brings together what it knows', function()
+    w = route.world(5, {})
+    over.w = w
+    for i = 1, 5 do w:start(i) end
+    for i = 1, 4 do w:join(i) end
+    w:link(1, 2)
+    w:link(3, 4)
+    w:link(5, 2, 100, true, false)
+    w:link(5, 3, 100, true, false)
+    w:advance(0.1)
+    assert.is_nil(w:route(1, 4))
+    w:join(5)
+    w:advance(0.1)
+    assert.equal(4, (w:route(1, 4)))
+    check_tables(w, 5, { { 1, 2 }, { 2, 5 }, { 5, 3 }, { 3, 4 } })
+  end)
+
+  it('that does not relay is reached, and no way leads through it', function()
+    w = route.world(3, {})
+    over.w = w
+    for i = 1, 3 do w:start(i) end
+    w:join(1)
+    w:set(2, 'node', '', '\x81\xa5relay\xc2')
+    w:join(2, false)
+    w:join(3)
+    w:link(1, 2)
+    w:link(2, 3)
+    w:advance(0.1)
+    assert.equal(1, (w:route(1, 2)))
+    assert.is_nil(w:route(1, 3))
+    assert.equal(1, (w:route(2, 1)))
+    assert.equal(1, (w:route(2, 3)))
+    w:link(1, 3)
+    w:advance(0.1)
+    assert.equal(1, (w:route(1, 3)))
+    w:advance(100)
+    assert.equal(0, w:metrics().databases_differed)
+  end)
+
+  it('that missed a change asks for the record', function()
+    local known = {}
+    w = line(3, { known = known })
+    over.w = w
+    w:mute(2, 3, true)
+    w:set(1, 'action', 'missed', '\x80')
+    w:advance(0.1)
+    w:mute(2, 3, false)
+    assert.is_nil(known['3 1'] and known['3 1']['action missed'])
+    w:set(1, 'action', 'next', '\x80')
+    w:advance(0.1)
+    assert.same({ ['action missed'] = '\x80', ['action next'] = '\x80' }, known['3 1'])
+  end)
+
+  it('that missed the last change learns of it when the databases are compared', function()
+    local known = {}
+    w = line(3, { known = known })
+    over.w = w
+    w:mute(2, 3, true)
+    w:set(1, 'action', 'missed', '\x80')
+    w:advance(0.1)
+    w:mute(2, 3, false)
+    w:advance(40)
+    assert.same({ ['action missed'] = '\x80' }, known['3 1'])
+    assert.equal(1, w:metrics().databases_differed)
+    w:advance(100)
+    assert.equal(1, w:metrics().databases_differed)
+  end)
+
+  it('does not believe in a link that its other end denies', function()
+    w = line(3)
+    over.w = w
+    advert(3, 2, { origin = id(3), version = 50, items = { link_to(2), link_to(1) } })
+    w:advance(0.1)
+    assert.equal(2, (w:route(1, 3)))
+  end)
+
+  it('takes nothing of others from a leaf', function()
+    w = route.world(3, {})
+    over.w = w
+    for i = 1, 3 do w:start(i) end
+    w:join(1)
+    w:join(2)
+    w:link(1, 2)
+    w:link(3, 1, 100, true, false)
+    w:advance(0.1)
+    advert(3, 1, { origin = id(2), version = 99 })
+    advert(3, 1, { origin = id(77), version = 1 })
+    assert.equal(2, w:metrics().adverts_refused)
+    assert.same({ 2, 3 }, w:nodes(1))
+    local _, count = w:log():gsub('a neighbour told what it cannot know', '')
+    assert.equal(1, count)
+  end)
+
+  it('reasserts itself when another tells its record', function()
+    local known = {}
+    w = line(3, { known = known })
+    over.w = w
+    w:set(1, 'action', 'true', '\x80')
+    w:advance(0.1)
+    advert(3, 2, { origin = id(1), version = 1000, items = { { kind = 'action', name = 'false' }, link_to(2) } })
+    w:advance(0.1)
+    assert.same({ ['action true'] = '\x80' }, known['2 1'])
+    assert.same({ ['action true'] = '\x80' }, known['3 1'])
+    advert(3, 2, { origin = id(1), version = 5000, gone = true })
+    w:advance(0.1)
+    assert.equal(2, (w:route(3, 1)))
+    assert.same({ ['action true'] = '\x80' }, known['3 1'])
+  end)
+
+  it('notices another node with its id, once', function()
+    w = line(3)
+    over.w = w
+    advert(3, 2, { origin = id(1), epoch = 1000, version = 1 })
+    assert.equal(1, w:metrics().adverts_refused) -- 2 has a link to 1 and knows better
+    w:link(3, 1)
+    w:advance(0.1)
+    for version = 2, 5 do advert(3, 1, { origin = id(1), epoch = 1000, version = version }) end
+    assert.equal(4, w:metrics().ids_claimed)
+    local _, count = w:log():gsub('another node has the id of this one', '')
+    assert.equal(1, count)
+    assert.equal(1, (w:route(2, 1)))
+  end)
+
+  it('is not moved by old news, in any order', function()
+    local known = {}
+    w = world(3, { known = known })
+    over.w = w
+    w:link(1, 2)
+    w:link(2, 3)
+    local tape = w:tape()
+    for i = 1, 20 do
+      w:set(1, 'action', 'number ' .. i % 5, ('\x81\xa1v%c'):format(i))
+      if i % 3 == 0 then w:unset(1, 'action', 'number ' .. (i + 1) % 5) end
+      w:advance(0.02)
+    end
+    w:tape(false)
+    local before = known['3 1']
+    local copy = {}
+    for k, v in pairs(before) do copy[k] = v end
+    math.randomseed(3)
+    for _ = 1, 300 do
+      local f = tape[math.random(#tape)]
+      if f.to == 3 then w:inject(2, 3, f.type, f.body) end
+    end
+    w:advance(0.1)
+    assert.same(copy, known['3 1'])
+    check_tables(w, 3, { { 1, 2 }, { 2, 3 } })
+  end)
+
+  it('keeps no more nodes than its bound, and still those it has a link to', function()
+    w = line(3)
+    over.w = w
+    for n = 1, 11000 do
+      local name = ('x'):rep(8) .. ('%08d'):format(n)
+      w:inject(3, 2, ADVERT, message.encode('advert', {
+        version = 1, epoch = 1, snapshot = true, complete = true, items = '\x90', origin = name,
+      }))
+    end
+    w:advance(0.1)
+    assert.equal(9999, #w:nodes(2))
+    assert.is_true(w:metrics().adverts_refused >= 1000)
+    local _, count = w:log():gsub('the mesh has more nodes than this one keeps', '')
+    assert.is_true(count <= 3) -- one each
+    check_tables(w, 3, { { 1, 2 }, { 2, 3 } })
+    w:advance(40)
+    assert.same({ 1, 3 }, w:nodes(2))
+  end)
+
+  it('keeps no record that is larger than its bound', function()
+    w = line(2)
+    over.w = w
+    local version, big = 100, ('x'):rep(15000)
+    for part = 1, 400 do
+      w:inject(1, 2, ADVERT, message.encode('advert', {
+        version = version, epoch = 1, snapshot = part == 1, complete = part == 400, origin = id(1),
+        items = message.items { { kind = 'big', name = tostring(part), attributes = '\x81\xa1x\xda\x3a\x98' .. big } },
+      }))
+    end
+    w:advance(0.1)
+    assert.equal(1, w:metrics().adverts_refused)
+    assert.equal(1, (w:route(2, 1)))
+  end)
+
+  it('refuses an item that does not fit a frame, and more items than a record holds', function()
+    w = line(2)
+    over.w = w
+    assert.equal('TOO_LARGE', w:set(1, 'action', 'huge', '\x81\xa1x\xda\x40\x00' .. ('x'):rep(0x4000)))
+    local attributes = '\x81\xa1x\xda\x3a\x98' .. ('x'):rep(15000)
+    local n = 0
+    repeat n = n + 1 until w:set(1, 'big', tostring(n), attributes)
+    assert.equal('BUSY', w:set(1, 'big', 'another', attributes))
+    assert.is_true(n > 250 and n < 290, n)
+    w:advance(1)
+    assert.equal(0, w:metrics().adverts_refused)
+  end)
+
+  it('closes the link only for what is no message', function()
+    w = line(2)
+    over.w = w
+    for _, type in ipairs { ADVERT, ROUTE } do
+      w:inject(1, 2, type, '\xc1')
+      w:inject(1, 2, type, '')
+    end
+    w:advance(0.01)
+    assert.equal(4, (select(3, w:sent())))
+  end)
+end)

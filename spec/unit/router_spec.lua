@@ -1,0 +1,237 @@
+--- Routers that tell each other of the mesh, in virtual time.
+
+local routes = require 'spec.support.routes'
+
+local world, line, check_tables = routes.world, routes.line, routes.check_tables
+
+routes.describe('routers', function(over)
+  local w
+
+  it('in a line know each other and the way', function()
+    w = line(5)
+    over.w = w
+    check_tables(w, 5, { { 1, 2 }, { 2, 3 }, { 3, 4 }, { 4, 5 } })
+  end)
+
+  it('agree with another computation on a graph of seven nodes, and again when a cost changes', function()
+    w = world(7)
+    over.w = w
+    local rows = {
+      { 1, 2, 2250 }, { 1, 3, 5062 }, { 2, 3, 1500 }, { 2, 4, 3375 }, { 3, 5, 1000 }, { 4, 6, 1000 }, { 5, 6, 7593 },
+      { 6, 7, 2250 },
+    }
+    for _, row in ipairs(rows) do w:link(row[1], row[2], row[3] // 2) end
+    w:advance(5)
+    check_tables(w, 7, rows)
+    w:delay(2, 4, 11390 // 2 + 1) -- the scale has steps of one half
+    rows[4][3] = 11389
+    w:advance(5)
+    check_tables(w, 7, rows)
+    assert.equal(4, (w:route(1, 6)))
+  end)
+
+  it('do not reach farther than sixteen hops', function()
+    w = line(18)
+    over.w = w
+    assert.equal(16, (w:route(1, 17)))
+    assert.is_nil(w:route(1, 18))
+    assert.equal(16, (w:route(2, 18)))
+    assert.equal(17, #w:nodes(1))
+  end)
+
+  it('tell what they provide, and what has changed, within 100 ms over ten hops', function()
+    local known = {}
+    w = line(11, { known = known })
+    over.w = w
+    w:set(1, 'action', 'sum', '\x80')
+    w:advance(0.1)
+    for i = 2, 11 do assert.equal('\x80', known[i .. ' 1']['action sum']) end
+    w:set(1, 'action', 'sum', '\x81\xa1a\x01')
+    w:set(1, 'room', 'of a later version', '\x80')
+    w:advance(0.1)
+    for i = 2, 11 do
+      assert.equal('\x81\xa1a\x01', known[i .. ' 1']['action sum'])
+      assert.equal('\x80', known[i .. ' 1']['room of a later version'])
+    end
+    w:unset(1, 'action', 'sum')
+    w:advance(0.1)
+    for i = 2, 11 do assert.is_nil(known[i .. ' 1']['action sum']) end
+  end)
+
+  it('tell changes of 10 ms together', function()
+    w = line(2)
+    over.w = w
+    local frames = w:sent()
+    for i = 1, 100 do
+      w:set(1, 'action', 'number ' .. i, '\x80')
+      w:advance(0.0001)
+    end
+    w:advance(0.1)
+    assert.is_true(w:sent() - frames <= 4, w:sent() - frames)
+  end)
+
+  it('tell a record of many frames', function()
+    local known = {}
+    w = line(3, { known = known })
+    over.w = w
+    for i = 1, 3000 do w:set(1, 'action', ('action %d'):format(i), '\x81\xa1x\xd9\x40' .. ('x'):rep(64)) end
+    w:advance(0.1)
+    local count = 0
+    for _ in pairs(known['3 1']) do count = count + 1 end
+    assert.equal(3000, count)
+  end)
+
+  it('hold what was told while they had no link', function()
+    local known = {}
+    w = world(3, { known = known })
+    over.w = w
+    w:set(1, 'action', 'early', '\x80')
+    w:link(1, 2)
+    w:advance(0.1)
+    w:link(2, 3)
+    w:advance(0.1)
+    assert.equal('\x80', known['3 1']['action early'])
+  end)
+
+  describe('that lose a link', function()
+    it('find the other way, and none when there is none', function()
+      w = line(5)
+      over.w = w
+      w:link(5, 1)
+      w:advance(0.1)
+      check_tables(w, 5, { { 1, 2 }, { 2, 3 }, { 3, 4 }, { 4, 5 }, { 5, 1 } })
+      w:unlink(1, 2)
+      w:advance(0.1)
+      check_tables(w, 5, { { 2, 3 }, { 3, 4 }, { 4, 5 }, { 5, 1 } })
+      w:unlink(3, 4)
+      w:advance(0.1)
+      check_tables(w, 5, { { 2, 3 }, { 4, 5 }, { 5, 1 } })
+      assert.is_nil(w:route(1, 2))
+    end)
+
+    it('know another way at once, before any news', function()
+      w = world(4)
+      over.w = w
+      for _, row in ipairs { { 1, 2 }, { 1, 3 }, { 2, 4 }, { 3, 4 } } do w:link(row[1], row[2]) end
+      w:advance(0.1)
+      assert.same({ 2, 3 }, w:next(1, 4))
+      assert.same({ 3 }, w:next(1, 4, 2))
+      w:unlink(1, 2)
+      assert.same({ 3 }, w:next(1, 4))
+      assert.same({ 3 }, w:next(1, 2)) -- not one of the best before
+    end)
+
+    it('do not send back through a neighbour that would send it here', function()
+      w = line(4)
+      over.w = w
+      assert.same({ 3 }, w:next(2, 4))
+      assert.same({}, w:next(2, 4, 3))
+      w:unlink(2, 3)
+      assert.same({}, w:next(2, 4))
+    end)
+  end)
+
+  it('forget a node that cannot be reached, after a while', function()
+    local known = {}
+    w = line(3, { known = known })
+    over.w = w
+    w:set(1, 'action', 'a', '\x80')
+    w:advance(0.1)
+    w:stop(1)
+    w:advance(0.1)
+    assert.is_nil(w:route(3, 1))
+    assert.same({ 1, 2 }, w:nodes(3))
+    w:advance(29)
+    assert.same({ 1, 2 }, w:nodes(3))
+    w:advance(2)
+    assert.same({ 2 }, w:nodes(3))
+    assert.same({}, known['3 1'])
+  end)
+
+  it('drop what a node provides as soon as it leaves', function()
+    local known = {}
+    w = line(4, { known = known })
+    over.w = w
+    w:set(1, 'action', 'a', '\x80')
+    w:advance(0.1)
+    w:leave(1)
+    w:advance(0.01)
+    assert.same({}, known['4 1'])
+    assert.is_nil(w:route(4, 1))
+  end)
+
+  it('take a node that was started again for another', function()
+    local known = {}
+    w = line(3, { known = known })
+    over.w = w
+    w:set(1, 'action', 'old', '\x80')
+    w:advance(0.1)
+    w:stop(1)
+    w:start(1)
+    w:join(1)
+    w:set(1, 'action', 'new', '\x80')
+    w:link(1, 2)
+    w:advance(0.1)
+    assert.same({ ['action new'] = '\x80' }, known['3 1'])
+    check_tables(w, 3, { { 1, 2 }, { 2, 3 } })
+  end)
+
+  describe('in a mesh that was parted', function()
+    it('find each other again', function()
+      for _, pause in ipairs { 1, 100 } do
+        local known = {}
+        w = line(8, { known = known })
+        over.w = w
+        w:set(1, 'action', 'left', '\x80')
+        w:set(8, 'action', 'right', '\x80')
+        w:advance(0.1)
+        w:unlink(4, 5)
+        w:advance(0.1)
+        assert.is_nil(w:route(1, 8))
+        w:unset(8, 'action', 'right')
+        w:set(8, 'action', 'righter', '\x80')
+        w:advance(pause)
+        w:link(4, 5)
+        w:advance(0.2)
+        assert.equal(7, (w:route(1, 8)))
+        assert.same({ ['action righter'] = '\x80' }, known['1 8'])
+        assert.same({ ['action left'] = '\x80' }, known['8 1'])
+        w:free()
+      end
+      over.w = nil
+    end)
+  end)
+
+  it('agree in less than a second after the last of a thousand changes at random', function()
+    math.randomseed(7)
+    local n = 12
+    w = world(n)
+    over.w = w
+    local linked, up = {}, {}
+    for i = 1, n do up[i] = true end
+    local function key(a, b) return a < b and a .. ' ' .. b or b .. ' ' .. a end
+    for _ = 1, 1000 do
+      local a, b = math.random(n), math.random(n)
+      local what = math.random()
+      if what < 0.05 then
+        if up[a] then
+          w:stop(a)
+          for i = 1, n do linked[key(a, i)] = nil end
+        else
+          w:start(a)
+          w:join(a)
+        end
+        up[a] = not up[a]
+      elseif a ~= b and up[a] and up[b] then
+        if linked[key(a, b)] then w:unlink(a, b) else w:link(a, b, math.random(300)) end
+        linked[key(a, b)] = not linked[key(a, b)] and { math.min(a, b), math.max(a, b) } or nil
+      end
+      w:advance(math.random() * 0.01)
+    end
+    w:advance(0.9)
+    local rows = {}
+    for _, row in pairs(linked) do rows[#rows + 1] = row end
+    check_tables(w, n, rows, up)
+    assert.equal(0, w:metrics().adverts_refused)
+  end)
+end)
