@@ -11,7 +11,8 @@
 
 enum {
   START_VIRTUAL_US = 1000000,
-  RUNS_PER_LOOK = 4,  // work between two looks at the time, which costs as much as a short one
+  LATE_US = 100 * 1000,  // more than a turn, and what a busy machine makes of one
+  RUNS_PER_LOOK = 4,     // work between two looks at the time, which costs as much as a short one
 };
 
 static pl_loop *new_loop(pl_log *log, uint64_t now_us, uint64_t seed) {
@@ -97,6 +98,11 @@ void pl_loop_advance(pl_loop *l, uint64_t us) {
 
 uint64_t pl_now_precise_us(const pl_loop *l) {
   return l->uv == NULL ? l->clock.now_us : uv_hrtime() / 1000;
+}
+
+uint64_t pl_loop_late_us(const pl_loop *l) {
+  uint64_t due_us = pl_clock_next_us(&l->clock), now_us = pl_now_precise_us(l);
+  return now_us > due_us && now_us - due_us > LATE_US ? now_us - due_us : 0;
 }
 
 uint64_t pl_wall_us(void) {

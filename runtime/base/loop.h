@@ -29,7 +29,8 @@ typedef struct pl_loop {
   pl_list flushes;  // of pl_work
   uv_loop_t *uv;    // NULL when time is virtual
   struct pl_loop_uv *driver;
-  bool turn_over;  // the running work has used up the turn
+  bool turn_over;      // the running work has used up the turn
+  uint64_t absent_us;  // by how much timers came late because the process did not run, in sum
   // Virtual: the kind of all links to other loops, whatever their scheme; NULL: mem://.
   const struct pl_scheme *network;
 } pl_loop;
@@ -71,5 +72,13 @@ static inline uint64_t pl_now_us(const pl_loop *l) {
   return l->clock.now_us;
 }
 uint64_t pl_now_precise_us(const pl_loop *l);
+// By how much the next timer is late, when that is so much that this process must have stood still;
+// else 0.
+uint64_t pl_loop_late_us(const pl_loop *l);
+// Grows whenever this process stood still. What was measured meanwhile says more of this end than
+// of the other.
+static inline uint64_t pl_loop_absent_us(const pl_loop *l) {
+  return l->absent_us + pl_loop_late_us(l);
+}
 // Microseconds since 1970, for logs, ids and people; never for timers.
 uint64_t pl_wall_us(void);

@@ -11,6 +11,10 @@
 //
 // A turn runs in `prepare`, so that libuv never sleeps on queued work, and in `check`,
 // so that what the I/O caused leaves before the next sleep decides anything.
+//
+// When a turn finds that timers are long due, the process stood still: it was stopped, or starved,
+// or one callback took long. Those timers would say that others did not answer, while the answers
+// wait to be read. So the time stands still, too, until one poll has read them.
 typedef struct pl_loop_uv {
   uv_loop_t loop;
   uv_prepare_t prepare;
@@ -18,6 +22,7 @@ typedef struct pl_loop_uv {
   uv_idle_t idle;     // active while work is left: libuv polls without sleeping
   uv_timer_t timer;   // wakes for the clock; referenced while that has timers
   uint64_t armed_us;  // what `timer` waits for, PL_NEVER when for nothing
+  bool behind;        // the next `check` comes after a poll that read what had been waiting
   bool stopping;
 } pl_loop_uv;
 
@@ -63,19 +68,36 @@ static void settle(pl_loop *l) {
 }
 
 static void turn(pl_loop *l) {
-  pl_clock_advance(&l->clock, uv_hrtime() / 1000);
+  pl_loop_uv *d = l->driver;
+  if (!d->behind) pl_clock_advance(&l->clock, uv_hrtime() / 1000);
   pl_loop_turn(l);
   settle(l);
+  if (d->behind) uv_idle_start(&d->idle, on_idle);  // the poll does not sleep
+}
+
+// What is found late is late once: the clock goes on with the next `check`.
+static void look_behind(pl_loop *l) {
+  uint64_t late_us = pl_loop_late_us(l);
+  if (late_us == 0) return;
+  l->absent_us += late_us;
+  l->driver->behind = true;
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
   pl_loop *l = prepare->data;
+  if (!l->driver->behind) look_behind(l);
   turn(l);
   uv_update_time(l->uv);  // the time to sleep counts from now, not from before the turn
 }
 
 static void on_check(uv_check_t *check) {
-  turn(check->data);
+  pl_loop *l = check->data;
+  if (l->driver->behind) {
+    l->driver->behind = false;
+  } else {
+    look_behind(l);
+  }
+  turn(l);
 }
 
 void pl_loop_uv_open(pl_loop *l) {

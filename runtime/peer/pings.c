@@ -8,6 +8,7 @@ typedef struct ping {
   pl_pings *pings;
   uint64_t token;
   uint64_t sent_us;
+  uint64_t absent_us;  // of the loop when it was sent
   pl_pong_fn *done;
   void *user;
 } ping;
@@ -39,6 +40,7 @@ pl_err pl_pings_add(pl_pings *p, uint64_t timeout_us, pl_pong_fn *done, void *us
   g->pings = p;
   g->token = *token = ++p->last;
   g->sent_us = pl_now_precise_us(p->loop);
+  g->absent_us = pl_loop_absent_us(p->loop);
   g->done = done;
   g->user = user;
   pl_list_push(&p->waiting, &g->node);
@@ -58,8 +60,9 @@ uint64_t pl_pings_answer(pl_pings *p, uint64_t token) {
     if (g->token != token) continue;
     uint64_t rtt_us = pl_now_precise_us(p->loop) - g->sent_us;
     if (rtt_us == 0) rtt_us = 1;
+    bool stood_still = g->absent_us != pl_loop_absent_us(p->loop);
     finish(g, PL_OK, rtt_us);
-    return rtt_us;
+    return stood_still ? 0 : rtt_us;
   }
   return 0;
 }

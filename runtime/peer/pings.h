@@ -17,7 +17,7 @@ void pl_pings_init(pl_pings *p, pl_loop *loop);
 pl_err pl_pings_add(pl_pings *p, uint64_t timeout_us, pl_pong_fn *done, void *user,
                     uint64_t *token);
 // A pong with that token came: calls `done`, and returns the round trip (at least 1), or 0 when
-// nobody waits for it any more.
+// nobody waits for it any more, or this process stood still meanwhile and the time says nothing.
 uint64_t pl_pings_answer(pl_pings *p, uint64_t token);
 // What was sent is lost: sends those that somebody waits for once more, and forgets the others.
 void pl_pings_again(pl_pings *p, void (*send)(uint64_t token, void *user), void *user);

@@ -235,7 +235,8 @@ function Net:finish()
     end
   end
   self.world:free()
-  assert(self.inner or mem.live() == self.live, 'memory was not given back')
+  -- Less is what the garbage collector found meanwhile of specs before.
+  assert(self.inner or mem.live() <= self.live, 'memory was not given back')
 end
 
 --- Two nodes of `net`, the second one listening at mem://b.
