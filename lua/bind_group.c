@@ -78,21 +78,20 @@ static int group_add(lua_State *L) {
   if (m == NULL) return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_EXECUTED, "no memory");
   m->group = g;
   m->task = t;
-  m->watcher.on_end = on_member_end;
-  pl_list_init(&m->watcher.node);
+  m->watcher = (pl_watcher){0};
   pl_list_push(&g->pending, &m->node);
   if (pl_task_has_ended(t)) {
     move_to_ended(m);
     return 0;
   }
-  pl_list_push(&t->watchers, &m->watcher.node);
+  pl_task_watch(t, &m->watcher, on_member_end);
   if (t->parent == NULL) pl_task_adopt(t, current);
   pl_task_release(t);
   return 0;
 }
 
 static void free_member(member *m) {
-  pl_list_remove(&m->watcher.node);
+  pl_watcher_stop(&m->watcher);
   pl_list_remove(&m->node);
   pl_free(m);
 }

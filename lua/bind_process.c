@@ -9,11 +9,11 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "lua/core.h"
 #include "lua/error.h"
 #include "lua/guard.h"
 #include "lua/modules.h"
 #include "lua/process.h"
+#include "lua/task.h"
 
 #define PROCESS_TYPE "perilune.Process"
 
@@ -314,7 +314,7 @@ static int process_release(lua_State *L) {
   pl_process *p = box->process;
   box->process = NULL;
   if (p == NULL) return 0;
-  pl_list_remove(&box->owner.node);
+  pl_watcher_stop(&box->owner);
   pl_process_abandon(p);
   pl_process_drop(p);
   return 0;
@@ -358,13 +358,12 @@ static int process_spawn(lua_State *L) {
 
   process_box *box = lua_newuserdatauv(L, sizeof *box, 0);
   box->process = NULL;
-  box->owner = (pl_watcher){.on_end = on_owner_end};
-  pl_list_init(&box->owner.node);
+  box->owner = (pl_watcher){0};
   luaL_setmetatable(L, PROCESS_TYPE);
   int rc = pl_process_spawn(&box->process, loop, &o);
   if (rc != 0) return pl_raise_io(L, rc, "start", o.argv[0]);
   pl_task *task = pl_task_current(L);
-  if (task != NULL) pl_list_push(&task->watchers, &box->owner.node);
+  if (task != NULL) pl_task_watch(task, &box->owner, on_owner_end);
   return 1;
 }
 

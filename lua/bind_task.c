@@ -157,7 +157,7 @@ static int finish_await(lua_State *L, pl_op *op) {
 }
 
 static void cancel_await(pl_op *op) {
-  pl_list_remove(&pl_container(op, awaiter, op)->watcher.node);
+  pl_watcher_stop(&pl_container(op, awaiter, op)->watcher);
 }
 
 static const pl_op_type await_type = {"task:await", finish_await, cancel_await};
@@ -178,8 +178,8 @@ static int task_await(lua_State *L) {
   pl_task_release(target);
   awaiter *a = (awaiter *)(void *)t->space;
   a->op.type = &await_type;
-  a->watcher.on_end = on_target_end;
-  pl_list_push(&target->watchers, &a->watcher.node);
+  a->watcher = (pl_watcher){0};
+  pl_task_watch(target, &a->watcher, on_target_end);
   return pl_op_wait(L, &a->op);
 }
 

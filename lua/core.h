@@ -46,12 +46,6 @@ typedef struct pl_scope {
   uint64_t deadline_us;  // PL_NEVER without one
 } pl_scope;
 
-// Told when a task ends, from the scheduler; off its list by then. May not run Lua.
-typedef struct pl_watcher {
-  pl_list node;  // of `task->watchers`, while it watches
-  void (*on_end)(struct pl_watcher *w, pl_task *t);
-} pl_watcher;
-
 struct pl_task {
   // Zeroed for each task.
   lua_State *co;     // NULL before the first slice and after the end

@@ -133,6 +133,15 @@ size_t pl_task_count(const pl_vm *vm) {
   return vm->count;
 }
 
+void pl_task_watch(pl_task *t, pl_watcher *w, void (*on_end)(pl_watcher *w, pl_task *t)) {
+  w->on_end = on_end;
+  pl_list_push(&t->watchers, &w->node);
+}
+
+void pl_watcher_stop(pl_watcher *w) {
+  if (w->node.next != NULL) pl_list_remove(&w->node);
+}
+
 void pl_task_set_deadline(pl_task *t, uint64_t at_us) {
   t->deadline_us = at_us;
 }

@@ -18,6 +18,7 @@
 #include <lua.h>
 
 #include "base/failure.h"
+#include "base/list.h"
 #include "base/trace.h"
 #include "lua/vm.h"
 
@@ -123,6 +124,15 @@ bool pl_task_is_cancelled(const pl_task *t);
 // Cancels the running task, which goes no further, whatever would catch it:
 // `return pl_task_quit(L, "os.exit", &why);`. Raises where it cannot leave, as `name`.
 int pl_task_quit(lua_State *L, const char *name, const pl_failure *why);
+
+// Told when a task ends, from the scheduler. May not run Lua. Zeroed, or watching one task.
+typedef struct pl_watcher {
+  pl_list node;
+  void (*on_end)(struct pl_watcher *w, pl_task *t);  // it watches no more by then
+} pl_watcher;
+
+void pl_task_watch(pl_task *t, pl_watcher *w, void (*on_end)(pl_watcher *w, pl_task *t));
+void pl_watcher_stop(pl_watcher *w);  // fine when it does not watch
 
 // Deadline that calls made by the task inherit, in clock microseconds; PL_NEVER without one.
 // Setting it does not interrupt the task: whoever sets it cancels it.

@@ -76,7 +76,7 @@ typedef struct pl_option {
       *singular;  // of a list, for the command line and the environment: "peer"; else the name
   pl_option_kind kind;
   size_t offset;    // in pl_options
-  double standard;  // of numbers; texts and lists are empty
+  double standard;  // of numbers
   double min, max;
   bool later;  // its capability is not in this version
   const char *help;

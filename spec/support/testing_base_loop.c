@@ -268,6 +268,11 @@ static int loop_turn(lua_State *L) {
   return 1;
 }
 
+static int loop_end_turn(lua_State *L) {
+  pl_loop_end_turn(check_loop(L)->loop);
+  return 0;
+}
+
 // loop:advance(us)
 static int loop_advance(lua_State *L) {
   world *w = check_loop(L);
@@ -329,13 +334,21 @@ static int loop_close_handle(lua_State *L) {
 }
 
 static const luaL_Reg loop_methods[] = {
-    {"advance", loop_advance}, {"now", clock_now},
-    {"next", clock_next},      {"active", clock_active},
-    {"timer", new_timer},      {"work", loop_work},
-    {"turn", loop_turn},       {"run", loop_run},
-    {"stop", loop_stop},       {"precise", loop_precise},
-    {"random", loop_random},   {"close_handle", loop_close_handle},
-    {"free", loop_free},       {NULL, NULL},
+    {"advance", loop_advance},
+    {"now", clock_now},
+    {"next", clock_next},
+    {"active", clock_active},
+    {"timer", new_timer},
+    {"work", loop_work},
+    {"turn", loop_turn},
+    {"end_turn", loop_end_turn},
+    {"run", loop_run},
+    {"stop", loop_stop},
+    {"precise", loop_precise},
+    {"random", loop_random},
+    {"close_handle", loop_close_handle},
+    {"free", loop_free},
+    {NULL, NULL},
 };
 
 // Microseconds of the wall clock.

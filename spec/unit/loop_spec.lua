@@ -59,6 +59,19 @@ describe('queued work', function()
     assert.same({}, ran)
   end)
 
+  it('may end the turn: the network comes first, then what is queued behind it', function()
+    l:work(function()
+      ran[#ran + 1] = 'long'
+      l:end_turn()
+    end):defer()
+    work('behind'):defer()
+    work('flush'):flush_later()
+    assert.is_true(l:turn())
+    assert.same({ 'long', 'flush' }, ran)
+    assert.is_false(l:turn()) -- only that turn was over
+    assert.same({ 'long', 'flush', 'behind' }, ran)
+  end)
+
   it('runs before the flushes of the turn, also what it queues', function()
     local b = work('b')
     work('flush'):flush_later()
