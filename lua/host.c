@@ -68,9 +68,8 @@ static const pl_node_ops node_ops = {.on_change = on_change};
 static void apply_log_options(pl_host *h) {
   pl_log_level level;
   const pl_options *o = &h->options;
-  if (o->log_level != NULL && pl_log_level_parse(&level, o->log_level))
-    pl_log_set_level(h->loop->log, level);
-  if (o->log_format != NULL) pl_log_set_json(h->loop->log, strcmp(o->log_format, "json") == 0);
+  if (pl_log_level_parse(&level, o->log_level)) pl_log_set_level(h->loop->log, level);
+  pl_log_set_json(h->loop->log, strcmp(o->log_format, "json") == 0);
 }
 
 pl_options *pl_host_options(lua_State *L) {

@@ -45,6 +45,7 @@ static void print_standard(FILE *out, const pl_option *o) {
   bool bytes = o->standard >= MIB;
   if (o->kind == PL_OPTION_SECONDS || o->kind == PL_OPTION_INTEGER)
     fprintf(out, " [%g%s]", bytes ? o->standard / MIB : o->standard, bytes ? "MiB" : "");
+  if (o->standard_text != NULL) fprintf(out, " [%s]", o->standard_text);
 }
 
 static void print_option(FILE *out, const pl_option *o) {

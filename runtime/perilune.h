@@ -80,6 +80,7 @@ typedef struct pl_option {
   double min, max;
   bool later;  // its capability is not in this version
   const char *help;
+  const char *standard_text;  // of texts; NULL: none
 } pl_option;
 
 extern const pl_option pl_option_list[PL_OPTION_COUNT];

@@ -10,15 +10,17 @@
 
 #define AT(field) offsetof(pl_options, field)
 #define TEXT(name, help) \
-  { #name, #name, PL_OPTION_TEXT, AT(name), 0, 0, 0, false, help }
+  { #name, #name, PL_OPTION_TEXT, AT(name), 0, 0, 0, false, help, NULL }
+#define WORD(name, standard, help) \
+  { #name, #name, PL_OPTION_TEXT, AT(name), 0, 0, 0, false, help, standard }
 #define LATER(name, help) \
-  { #name, #name, PL_OPTION_TEXT, AT(name), 0, 0, 0, true, help }
+  { #name, #name, PL_OPTION_TEXT, AT(name), 0, 0, 0, true, help, NULL }
 #define LIST(name, one, help) \
-  { #name, one, PL_OPTION_TEXTS, AT(name), 0, 0, 0, false, help }
+  { #name, one, PL_OPTION_TEXTS, AT(name), 0, 0, 0, false, help, NULL }
 #define TIME(name, standard, min, help) \
-  { #name, #name, PL_OPTION_SECONDS, AT(name), standard, min, 1e9, false, help }
+  { #name, #name, PL_OPTION_SECONDS, AT(name), standard, min, 1e9, false, help, NULL }
 #define WHOLE(name, standard, min, max, help) \
-  { #name, #name, PL_OPTION_INTEGER, AT(name), standard, min, max, false, help }
+  { #name, #name, PL_OPTION_INTEGER, AT(name), standard, min, max, false, help, NULL }
 
 const pl_option pl_option_list[PL_OPTION_COUNT] = {
     TEXT(name, "label for people"),
@@ -27,9 +29,9 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     TEXT(mesh, "local mesh to join"),
     TEXT(id, "32 hexadecimal digits; random by default"),
     {"insecure", "insecure", PL_OPTION_BOOLEAN, AT(insecure), 0, 0, 0, false,
-     "listen beyond this machine without authentication"},
+     "listen beyond this machine without authentication", NULL},
     {"psk", "psk", PL_OPTION_FILE, AT(psk), 0, 0, 0, false,
-     "file with the pre-shared key of the mesh; never the key itself"},
+     "file with the pre-shared key of the mesh; never the key itself", NULL},
     LIST(advertise, "advertise", "address that others are told to dial"),
     TIME(request_timeout, 10, 0, "longest call, 0 = for ever"),
     TIME(connect_timeout, 5, 0.001, "longest connection attempt"),
@@ -49,8 +51,8 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     TIME(cleanup_grace, 2, 0, "how long a cancelled task may clean up"),
     TEXT(strategy, "who takes a call when neither call nor action says [least]"),
     TEXT(region, "where it is, for callers that prefer a region"),
-    TEXT(log_level, "debug, info, warn, error or off"),
-    TEXT(log_format, "text or json"),
+    WORD(log_level, "info", "debug, info, warn, error or off"),
+    WORD(log_format, "text", "text or json"),
     LATER(http, "address of the HTTP gateway"),
 };
 
@@ -100,16 +102,23 @@ static void *field(const pl_options *o, const pl_option *opt) {
   return (char *)(uintptr_t)o + opt->offset;
 }
 
+static void clear(pl_options *o, const pl_option *opt) {
+  if (opt->kind == PL_OPTION_FILE) pl_options_forget_key(o);
+  if (opt->kind == PL_OPTION_TEXTS) pl_texts_free(field(o, opt));
+  if (opt->kind != PL_OPTION_TEXT && opt->kind != PL_OPTION_FILE) return;
+  char **text = field(o, opt);
+  pl_free(*text);
+  *text = NULL;
+}
+
 void pl_option_reset(pl_options *o, const pl_option *opt) {
+  clear(o, opt);
   switch (opt->kind) {
-    case PL_OPTION_FILE: pl_options_forget_key(o);  // fall through
-    case PL_OPTION_TEXT: {
-      char **text = field(o, opt);
-      pl_free(*text);
-      *text = NULL;
+    case PL_OPTION_FILE:
+    case PL_OPTION_TEXT:
+      if (opt->standard_text != NULL) *(char **)field(o, opt) = pl_strdup(opt->standard_text);
       break;
-    }
-    case PL_OPTION_TEXTS: pl_texts_free(field(o, opt)); break;
+    case PL_OPTION_TEXTS: break;
     case PL_OPTION_BOOLEAN: *(bool *)field(o, opt) = opt->standard != 0; break;
     case PL_OPTION_SECONDS: *(double *)field(o, opt) = opt->standard; break;
     case PL_OPTION_INTEGER: *(int64_t *)field(o, opt) = (int64_t)opt->standard; break;
@@ -125,7 +134,7 @@ void pl_options_init(pl_options *o) {
 
 void pl_options_free(pl_options *o) {
   for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++)
-    pl_option_reset(o, opt);
+    clear(o, opt);
 }
 
 void pl_options_copy(pl_options *out, const pl_options *in) {

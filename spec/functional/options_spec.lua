@@ -35,8 +35,8 @@ local OPTIONS = {
   { 'cleanup_grace', 2, 1.5, 2.5, 3.5, 4.5 },
   { 'strategy', nil, 'least', 'random', 'p2c', 'hash' },
   { 'region', nil, 'eu', 'us', 'asia', 'moon' },
-  { 'log_level', nil, 'debug', 'warn', 'error', 'off' },
-  { 'log_format', nil, 'text', 'json', 'text', 'json' },
+  { 'log_level', 'info', 'debug', 'warn', 'error', 'off' },
+  { 'log_format', 'text', 'text', 'json', 'text', 'json' },
 }
 
 --- Of a later version: known, so that it can be said.
