@@ -26,21 +26,22 @@ local OPTIONS = {
   input = 'later',
 }
 
-local function is_offered(name, by)
-  for _, offer in ipairs(node.offers()) do
-    if offer.name == name and (not by or offer.node == by or offer.node_name == by) then return true end
-  end
-  return false
+--- Whether somebody would take the call now. A named node that is not known yet may still come.
+local function is_there(explain, name)
+  local ok, how = pcall(explain, name)
+  if ok then return how.choice ~= nil end
+  if type(how) == 'table' and how.code == 'NO_ROUTE' then return false end
+  error(how, 0)
 end
 
---- Waits until some node provides the action; `TIMEOUT` after `timeout` seconds, never without one.
+--- Waits until some node would take a call; `TIMEOUT` after `timeout` seconds, never without one.
 ---
 ---@param name string
 ---@param timeout number?
----@param by string? Id or name of the one node that counts.
-function M.wait_for(name, timeout, by)
+---@param explain fun(name: string): table Of the caller.
+function M.wait_for(name, timeout, explain)
   local function wait()
-    while not is_offered(name, by) do
+    while not is_there(explain, name) do
       node.changed()
     end
     return true
@@ -141,7 +142,7 @@ function M.with(options)
   local function waiting(fn)
     return function(name, ...)
       node.start()
-      if type(name) == 'string' then M.wait_for(name, patience, options.node) end
+      if type(name) == 'string' then M.wait_for(name, patience, made.explain) end
       return fn(name, ...)
     end
   end

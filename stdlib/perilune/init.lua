@@ -119,7 +119,7 @@ function M.wait(name, timeout)
   check.arg(name, 'bytes', 1, 'mesh.wait')
   check.arg(timeout, '?seconds', 2, 'mesh.wait')
   core.start()
-  callers.wait_for(name, timeout)
+  callers.wait_for(name, timeout, M.explain)
 end
 
 --- The round-trip time to a node, in seconds.
