@@ -225,9 +225,9 @@ static int compare_places(const void *a, const void *b) {
   return x->used < y->used ? -1 : x->used > y->used ? 1 : pl_id_compare(&x->id, &y->id);
 }
 
-static pl_standing standing_of(const pl_candidate *c, bool chosen) {
-  const pl_offer *o = c->owner;
-  const struct pl_channel *ch = o->provider->channel;
+static pl_standing standing_of(const pl_service *sv, const pl_candidate *c, bool chosen) {
+  pl_route route = {0};
+  pl_router_find(sv->router, &c->id, &route);
   return (pl_standing){
       .id = c->id,
       .name = c->name,
@@ -245,7 +245,7 @@ static pl_standing standing_of(const pl_candidate *c, bool chosen) {
       .zone = c->zone,
       .score = c->score,
       .chosen = chosen,
-      .via = ch != NULL ? *pl_session_peer_id(ch->session) : (pl_id){{0}},
+      .via = route.via,
   };
 }
 
@@ -270,7 +270,7 @@ void pl_choose_explain(pl_service *sv, const pl_query *q, pl_explanation *out, p
   const void *winner = chosen < 0 ? NULL : c[chosen].owner;
   if (n > 1) qsort(c, n, sizeof *c, compare_places);
   for (size_t i = 0; i < n; i++) {
-    pl_standing s = standing_of(&c[i], c[i].owner == winner);
+    pl_standing s = standing_of(sv, &c[i], c[i].owner == winner);
     fn(&s, user);
   }
 }

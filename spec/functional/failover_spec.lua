@@ -154,30 +154,6 @@ cluster.describe('a call that another provider can take', { 'mem', 'tcp' }, func
     assert.equal('PEER_LOST', stream:failure().code)
     assert.equal(1, over.net:metrics().calls_repeated)
   end)
-
-  it('stays within its deadline', function()
-    local s = puppet(over.net, a, 'puppet')
-    local call = a:start(function()
-      return mesh.with { providers = { 'puppet' }, timeout = 0.3 }.call 'safe'
-    end)
-    called(s)
-    over.net:advance(0.29)
-    s:close() -- the pause before the next attempt ends after the deadline
-    local err = call:failure()
-    assert.same({ 'TIMEOUT', 'unknown' }, { err.code, err.outcome })
-  end)
-
-  it('may be cancelled between two attempts', function()
-    local s = puppet(over.net, a, 'puppet')
-    local call = a:start(function()
-      return mesh.with { providers = { 'puppet' } }.call 'safe'
-    end)
-    called(s)
-    s:close()
-    over.net:advance(0.005)
-    call:cancel 'enough'
-    assert.equal('CANCELLED', call:failure().code)
-  end)
 end)
 
 cluster.describe('repeating a call', { 'mem' }, function(over)
@@ -215,6 +191,32 @@ cluster.describe('repeating a call', { 'mem' }, function(over)
     local before = over.net:metrics().requests_busy
     assert.equal('BUSY', a:fails(function() return mesh.call 'job' end).code)
     assert.equal(3, over.net:metrics().requests_busy - before)
+  end)
+
+  it('stays within its deadline', function()
+    local a = over.net:node('a')
+    local s = puppet(over.net, a, 'puppet')
+    local call = a:start(function()
+      return mesh.with { providers = { 'puppet' }, timeout = 0.3 }.call 'safe'
+    end)
+    called(s)
+    over.net:advance(0.29)
+    s:close() -- the pause before the next attempt ends after the deadline
+    local err = call:failure()
+    assert.same({ 'TIMEOUT', 'unknown' }, { err.code, err.outcome })
+  end)
+
+  it('may be cancelled between two attempts', function()
+    local a = over.net:node('a')
+    local s = puppet(over.net, a, 'puppet')
+    local call = a:start(function()
+      return mesh.with { providers = { 'puppet' } }.call 'safe'
+    end)
+    called(s)
+    s:close()
+    over.net:advance(0.005)
+    call:cancel 'enough'
+    assert.equal('CANCELLED', call:failure().code)
   end)
 
   it('has a budget', function()
