@@ -249,18 +249,12 @@ static pl_err check(pl_relay_end *out, const pl_frame *f) {
   return last ? PL_OK : PL_PROTOCOL;
 }
 
-// A traceback may be read by whoever is on the same machine: it goes no further.
-static bool hides_traceback(const pl_relay *r) {
-  for (int i = 0; i < 2; i++) {
-    const pl_link *l = pl_session_link(r->ends[i].channel->session);
-    if (l == NULL || !pl_link_is_local(l)) return true;
-  }
-  return false;
-}
-
+// A traceback goes only as far as all of its path may be trusted.
 static pl_bytes without_traceback(pl_relay *r, pl_bytes body) {
+  bool trusted = pl_channel_is_trusted(r->ends[PL_RELAY_OPENER].channel) &&
+                 pl_channel_is_trusted(r->ends[PL_RELAY_CALLEE].channel);
   pl_failure failure;
-  if (!hides_traceback(r) || pl_msg_error_decode(&failure, body) != PL_OK) return body;
+  if (trusted || pl_msg_error_decode(&failure, body) != PL_OK) return body;
   if (failure.traceback.len == 0) return body;
   failure.traceback = (pl_bytes){0};
   pl_buf *out = &r->ends[PL_RELAY_OPENER].channel->lanes.scratch;
@@ -378,7 +372,7 @@ static void attach(pl_relay *r, pl_relay_side side, pl_channel *ch, uint32_t lab
   pl_list_push(&ch->relay_ends, &e->node);
 }
 
-pl_relay *pl_relay_new(pl_channel *from, uint32_t label, pl_channel *to, const pl_msg_call *m) {
+static pl_relay *relay_new(pl_channel *from, uint32_t label, pl_channel *to, const pl_msg_call *m) {
   pl_service *sv = from->service;
   pl_list *n = pl_list_pop(&sv->free_relays);
   pl_relay *r = n != NULL ? relay_of_node(n) : pl_new(pl_relay);
@@ -397,13 +391,43 @@ pl_relay *pl_relay_new(pl_channel *from, uint32_t label, pl_channel *to, const p
   return r;
 }
 
-void pl_relay_begin(pl_relay *r, uint8_t flags, pl_bytes map, pl_bytes args) {
-  pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
-  if (flags & PL_FLAG_MORE) out->body = PL_FRAME_CALL;
-  if (!is_clear(out)) {
-    enqueue(out, &(pl_frame){.type = PL_FRAME_CALL, .flags = flags}, map, args);
-    return;
-  }
+// Encodes the head where it is sent from, if the whole is short.
+static bool write_in_place(pl_relay *r, uint8_t flags, const pl_msg_call *m, pl_bytes args) {
+  const pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
+  size_t room = pl_msg_call_room(m) + args.len;
+  if (args.len > PL_COPY_MAX || room > PL_FRAGMENT_MAX || !is_clear(out)) return false;
+  pl_session *s = out->channel->session;
+  uint8_t *start = pl_session_begin(s, room);
+  uint8_t *p = pl_msg_call_put(start, m);
+  if (args.len > 0) memcpy(p, args.data, args.len);
+  pl_session_finish(s, PL_FRAME_CALL, flags, 0, out->label, (size_t)(p - start) + args.len);
   r->called = true;
-  pl_session_send_parts(out->channel->session, PL_FRAME_CALL, flags, 0, out->label, map, args);
+  return true;
+}
+
+bool pl_relay_open(pl_channel *from, const pl_frame *f, pl_channel *to, const pl_msg_call *m,
+                   pl_bytes args) {
+  pl_buf *map = &to->lanes.scratch;
+  pl_buf_clear(map);
+  bool may_be_long = pl_msg_call_room(m) + args.len > PL_FRAGMENT_MAX;
+  if (may_be_long &&
+      (pl_msg_call_encode(map, m) != PL_OK || pl_buf_len(map) + args.len > PL_FRAGMENT_MAX))
+    return false;
+
+  pl_relay *r = relay_new(from, f->label, to, m);
+  pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
+  if (f->flags & PL_FLAG_MORE) out->body = PL_FRAME_CALL;
+  if (write_in_place(r, f->flags, m, args)) return true;
+  if (!may_be_long && pl_msg_call_encode(map, m) != PL_OK) {
+    pl_session_abort(to->session, PL_NO_MEMORY, "no memory for a relayed call");
+    return true;
+  }
+  pl_bytes head = pl_bytes_of(pl_buf_data(map), pl_buf_len(map));
+  if (is_clear(out)) {
+    r->called = true;
+    pl_session_send_parts(to->session, PL_FRAME_CALL, f->flags, 0, out->label, head, args);
+  } else {
+    enqueue(out, &(pl_frame){.type = PL_FRAME_CALL, .flags = f->flags}, head, args);
+  }
+  return true;
 }

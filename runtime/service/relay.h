@@ -41,15 +41,15 @@ typedef struct pl_relay {
 // relay_call.c
 
 // Whether a CALL is for another node: then it goes on from here, or is answered with the reason why
-// not. `head` is the length of the map in f->body.
-bool pl_relay_call(pl_channel *ch, const pl_frame *f, const pl_msg_call *m, size_t head);
+// not, and *m is of no more use. `head` is the length of the map in f->body.
+bool pl_relay_call(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t head);
 
 // relay.c
 
-// A new circuit that nothing was written of.
-pl_relay *pl_relay_new(pl_channel *from, uint32_t label, pl_channel *to, const pl_msg_call *m);
-// Writes the CALL, or queues it: its new map and what follows it in the frame.
-void pl_relay_begin(pl_relay *r, uint8_t flags, pl_bytes map, pl_bytes args);
+// Opens a circuit from the link of the CALL frame `f` to another, and passes the CALL on: `m` is
+// its new head, `args` what follows the old one in the frame. False: they do not fit a frame.
+bool pl_relay_open(pl_channel *from, const pl_frame *f, pl_channel *to, const pl_msg_call *m,
+                   pl_bytes args);
 // A frame of a circuit that is not of this node's own: goes on, or is dropped as stale.
 void pl_relay_frame(pl_channel *ch, const pl_frame *f);
 // The link of the channel is gone: the other ends are told where the path broke.

@@ -69,17 +69,14 @@ static pl_bytes source_of(const pl_channel *ch, const pl_msg_call *m) {
   return pl_bytes_of(pl_session_peer_id(ch->session)->bytes, sizeof(pl_id));
 }
 
-static bool encode_head(pl_buf *out, const pl_channel *ch, const pl_msg_call *m) {
-  pl_msg_call onward = *m;
-  uint64_t hops = m->hops_left < PL_HOPS_MAX ? m->hops_left : PL_HOPS_MAX;
-  onward.hops_left = hops - 1;
-  onward.source = source_of(ch, m);
-  onward.identity = pl_channel_identity(ch, m);
-  pl_buf_clear(out);
-  return pl_msg_call_encode(out, &onward) == PL_OK;
+// The head as it goes on.
+static void turn_onward(pl_msg_call *m, const pl_channel *ch) {
+  m->hops_left = (m->hops_left < PL_HOPS_MAX ? m->hops_left : PL_HOPS_MAX) - 1;
+  m->identity = pl_channel_identity(ch, m);
+  m->source = source_of(ch, m);
 }
 
-static void go_on(pl_channel *ch, const pl_frame *f, const pl_msg_call *m, size_t head,
+static void go_on(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t head,
                   const pl_id *node) {
   pl_service *sv = ch->service;
   refusal why;
@@ -98,18 +95,15 @@ static void go_on(pl_channel *ch, const pl_frame *f, const pl_msg_call *m, size_
     answer(ch, f->label, m, &why);
     return;
   }
-  pl_buf *map = &to->lanes.scratch;
   pl_bytes args = {.data = f->body.data + head, .len = f->body.len - head, .owner = f->body.owner};
-  if (!encode_head(map, ch, m) || pl_buf_len(map) + args.len > PL_FRAGMENT_MAX) {
+  turn_onward(m, ch);
+  if (!pl_relay_open(ch, f, to, m, args)) {
     why = (refusal){PL_TOO_LARGE, "the first frame of the call leaves no room for its journey"};
     answer(ch, f->label, m, &why);
-    return;
   }
-  pl_relay *r = pl_relay_new(ch, f->label, to, m);
-  pl_relay_begin(r, f->flags, pl_bytes_of(pl_buf_data(map), pl_buf_len(map)), args);
 }
 
-bool pl_relay_call(pl_channel *ch, const pl_frame *f, const pl_msg_call *m, size_t head) {
+bool pl_relay_call(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t head) {
   pl_id node;
   if (m->destination.len == 0) return false;
   if (!read_id(&node, m->destination)) {

@@ -65,28 +65,62 @@ static inline const uint8_t *take_name(const uint8_t *p, const uint8_t *end, pl_
   return (size_t)(end - p) >= len && pl_is_ascii(p, len) ? p + len : NULL;
 }
 
-static const uint8_t *take_trace(const uint8_t *p, const uint8_t *end, pl_bytes *trace) {
-  p = take_byte(take_byte(take_byte(p, end, 13), end, 0xc4), end, PL_TRACE_BYTES);
-  if (p == NULL || end - p < PL_TRACE_BYTES) return NULL;
-  *trace = pl_bytes_of(p, PL_TRACE_BYTES);
-  return p + PL_TRACE_BYTES;
+static inline const uint8_t *take_bin(const uint8_t *p, const uint8_t *end, uint8_t key,
+                                      uint8_t len, pl_bytes *bin) {
+  p = take_byte(take_byte(take_byte(p, end, key), end, 0xc4), end, len);
+  if (p == NULL || end - p < len) return NULL;
+  *bin = pl_bytes_of(p, len);
+  return p + len;
 }
 
-// What nearly every call is: its id, its action and its timeout, with a trace when it is made for
-// another, and nothing else. 0 when it is anything but that, valid or not.
+// What relays need: the caller, once there was one, the destination, and how far it may be.
+typedef struct way {
+  pl_bytes source, destination;
+  uint64_t hops_left;
+} way;
+
+static const uint8_t *take_journey(const uint8_t *p, const uint8_t *end, way *w, unsigned *pairs) {
+  enum { HEAD = 2 };  // of a bin, which belongs to a raw value
+  if (p != NULL && p < end && *p == 7) {
+    p = take_bin(p, end, 7, sizeof(pl_id), &w->source);
+    *pairs -= 1;
+  }
+  pl_bytes id;
+  p = take_bin(p, end, 8, sizeof(pl_id), &id);
+  if (p == NULL) return NULL;
+  w->destination = pl_bytes_of(id.data - HEAD, id.len + HEAD);
+  *pairs -= 2;
+  return take_uint(take_byte(p, end, 9), end, &w->hops_left);
+}
+
+// What nearly every call is: its id, its action and its timeout, its way when that is over relays,
+// a trace when it is made for another, and nothing else. 0 when it is anything but that, valid or
+// not.
 static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
   const uint8_t *p = src.data, *end = src.data + src.len;
-  if (src.len == 0 || (*p != 0x83 && *p != 0x84)) return 0;
-  bool traced = *p++ == 0x84;
+  if (src.len == 0 || *p < 0x83 || *p > 0x87) return 0;
+  unsigned pairs = (*p++ & 0x0fU) - 3;
   uint64_t call_id, timeout_ms;
   pl_bytes action, trace = {0};
+  way w = {0};
   p = take_uint(take_byte(p, end, 1), end, &call_id);
   p = take_name(take_byte(p, end, 2), end, &action);
   p = take_uint(take_byte(p, end, 3), end, &timeout_ms);
-  if (traced) p = take_trace(p, end, &trace);
-  if (p == NULL) return 0;
-  *out =
-      (pl_msg_call){.call_id = call_id, .action = action, .timeout_ms = timeout_ms, .trace = trace};
+  if (pairs >= 2) p = take_journey(p, end, &w, &pairs);
+  if (pairs == 1) {
+    p = take_bin(p, end, 13, PL_TRACE_BYTES, &trace);
+    pairs = 0;
+  }
+  if (p == NULL || pairs > 0) return 0;
+  *out = (pl_msg_call){
+      .call_id = call_id,
+      .action = action,
+      .timeout_ms = timeout_ms,
+      .source = w.source,
+      .destination = w.destination,
+      .hops_left = w.hops_left,
+      .trace = trace,
+  };
   return p - src.data;
 }
 

@@ -150,6 +150,50 @@ local function map_of(values)
   return map(table.unpack(flat))
 end
 
+-- Calls of these keys are most of all there are, and have a way of their own through the decoder.
+describe('a call of the usual keys', function()
+  local JOURNEYS = {
+    {}, { 8, 9 }, { 7, 8, 9 }, { 13 }, { 8, 9, 13 }, { 7, 8, 9, 13 },
+    { 7 }, { 8 }, { 9 }, { 7, 8 }, { 7, 9 }, { 7, 13 }, { 8, 13 }, { 9, 13 }, { 7, 8, 13 },
+  }
+  local fields = {
+    [7] = { 'source', ID, put('bin', ID) }, [8] = { 'destination', put('bin', NONCE), put('bin', NONCE) },
+    [9] = { 'hops_left', 16, put('int', 16) }, [13] = { 'trace', ('t'):rep(25), put('bin', ('t'):rep(25)) },
+  }
+
+  local function sample(keys)
+    local m = { call_id = 1 << 40, action = 'sum', timeout_ms = 10000 }
+    local flat = { 1, put('int', 1 << 40), 2, str 'sum', 3, put('int', 10000) }
+    for _, key in ipairs(keys) do
+      m[fields[key][1]] = fields[key][2]
+      table.insert(flat, key)
+      table.insert(flat, fields[key][3])
+    end
+    return m, map(table.unpack(flat))
+  end
+
+  for _, keys in ipairs(JOURNEYS) do
+    it('and ' .. (#keys > 0 and table.concat(keys, ', ') or 'no other') .. ' reads back, and in no prefix', function()
+      local m, bytes = sample(keys)
+      assert.equal(bytes, message.encode('call', m))
+      local got, took = message.decode('call', bytes .. 'arguments')
+      assert.same(without_zeros(m), got)
+      assert.equal(#bytes, took)
+      for n = 0, #bytes - 1 do
+        assert.same({ nil, 'PROTOCOL' }, { message.decode('call', bytes:sub(1, n)) })
+      end
+    end)
+  end
+
+  it('may have a destination that is no id, but no such source', function()
+    local _, bytes = sample { 7, 8, 9 }
+    local other = bytes:gsub('\8\xc4\x10' .. NONCE, '\8\xc4\3abc')
+    assert.equal('\xc4\3abc', (message.decode('call', other)).destination)
+    other = bytes:gsub('\7\xc4\x10' .. ID, '\7\xc4\3abc')
+    assert.same({ nil, 'PROTOCOL' }, { message.decode('call', other) })
+  end)
+end)
+
 for name, full in pairs(FULL) do
   describe('the message ' .. name, function()
     it('is written key by key', function()
