@@ -85,6 +85,11 @@ pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f) {
   return f->flags & PL_FLAG_CALLEE ? pl_call_frame(ch, f) : pl_request_frame(ch, f);
 }
 
+bool pl_channel_is_trusted(const pl_channel *ch) {
+  const pl_link *l = pl_session_link(ch->session);
+  return (l != NULL && pl_link_is_local(l)) || pl_session_identity(ch->session).len > 0;
+}
+
 pl_bytes pl_channel_identity(const pl_channel *ch, const pl_msg_call *m) {
   const pl_service *sv = ch->service;
   if (ch == sv->serving) return pl_auth_identity(&sv->config.identity->auth);

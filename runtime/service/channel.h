@@ -89,6 +89,8 @@ void pl_channel_ended(pl_channel *ch);
 static inline size_t pl_channel_circuits(const pl_channel *ch) {
   return ch->calls.count + ch->requests.count + ch->relayed_in.count + ch->relayed_out.count;
 }
+// Within the machine, or authenticated: tracebacks may travel.
+bool pl_channel_is_trusted(const pl_channel *ch);
 // For a circuit that is opened here.
 uint32_t pl_channel_next_label(pl_channel *ch);
 // A CALL of the other end may have this label.

@@ -10,18 +10,25 @@ bool pl_request_stamp(pl_request *r, const pl_msg_call *m) {
   return !r->relayed || identity.len == 0 || pl_bytes_keep(&r->identity, identity);
 }
 
+// Of a leaf behind a relay nothing is known but its id.
+static const char *caller_name(const pl_request *r) {
+  const pl_service *sv = r->service;
+  const pl_neighbour *n = r->channel != NULL ? r->channel->neighbour : NULL;
+  if (!r->relayed) return n != NULL ? n->provider->name : sv->config.identity->name;
+  const pl_provider *p = pl_service_provider(r->service, &r->caller);
+  return p != NULL ? p->name : "";
+}
+
 void pl_request_info_get(const pl_request *r, pl_request_info *out) {
   const pl_channel *ch = r->channel;
-  const pl_neighbour *n = ch != NULL ? ch->neighbour : NULL;
   *out = (pl_request_info){
       .action = pl_bytes_of(r->action->name, r->action->name_len),
       .meta = r->meta,
       .identity = r->identity,
       .caller = r->caller,
-      .caller_name = n != NULL ? n->provider->name : r->service->config.identity->name,
+      .caller_name = caller_name(r),
       .call_id = r->call_id,
-      .trusted_path = ch != NULL && (pl_link_is_local(pl_session_link(ch->session)) ||
-                                     pl_session_identity(ch->session).len > 0),
+      .trusted_path = ch != NULL && pl_channel_is_trusted(ch),
   };
 }
 
