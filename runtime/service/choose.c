@@ -31,6 +31,11 @@ static uint32_t load_of(const pl_service *sv, const pl_provider *p) {
   return sv->requests > t->outstanding ? (uint32_t)(sv->requests - t->outstanding) : 0;
 }
 
+// Its link is away and may come back: a call would wait.
+static bool is_away(const pl_provider *p) {
+  return p->channel != NULL && pl_session_status(p->channel->session) == PL_SESSION_SUSPENDED;
+}
+
 static pl_candidate candidate_of(const pl_service *sv, pl_entry *e, pl_offer *o,
                                  const pl_query *q) {
   const pl_provider *p = o->provider;
@@ -45,6 +50,7 @@ static pl_candidate candidate_of(const pl_service *sv, pl_entry *e, pl_offer *o,
       .load = load_of(sv, p),
       .weight = o->weight,
       .hops = p->hops,
+      .resting = is_away(p),
       .draining = p->draining,
       .unreachable = !p->reachable,
       .refused = is_among(&p->id, q->refused, q->refused_count),
@@ -59,7 +65,7 @@ static pl_candidate candidate_of(const pl_service *sv, pl_entry *e, pl_offer *o,
   c.health = pl_health_now(&t->health, now_us);
   c.ejected_us = t->health.until_us;
   c.probed = c.health == PL_HEALTH_PROBING && t->health.probe;
-  c.resting = pl_health_rests(&t->health, now_us);
+  c.resting |= pl_health_rests(&t->health, now_us);
   return c;
 }
 
