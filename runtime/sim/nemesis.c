@@ -153,6 +153,7 @@ static uint64_t spell(pl_sim *s) {
 }
 
 static void strike_partition(pl_sim *s) {
+  s->uneven = true;
   trouble *t = trouble_new(s, PARTITION, 0, chance(s, 3));
   t->sides = pl_alloc(s->count);
   bool alone = chance(s, 2);  // one node
@@ -176,6 +177,7 @@ static void on_clog_over(pl_event *event) {
 }
 
 static void strike_clog(pl_sim *s) {
+  s->uneven = true;
   const pl_edge *e = any_edge(s);
   bool back = chance(s, 2);
   trouble *t = trouble_new(s, CLOG, back ? e->to : e->from, back ? e->from : e->to);
@@ -219,6 +221,7 @@ static void on_pause_over(pl_event *event) {
 }
 
 static void strike_pause(pl_sim *s) {
+  s->uneven = true;
   pl_sim_node *n = any_node(s);
   uint64_t us = chance(s, 2) ? between(s, 0, 500 * MS_US) : between(s, SECOND_US, 9 * SECOND_US);
   if (!is_well(n)) return;
@@ -242,6 +245,7 @@ static void on_slow_over(pl_event *event) {
 }
 
 static void strike_slow(pl_sim *s) {
+  s->uneven = true;
   pl_sim_node *n = any_node(s);
   set_lag(n, between(s, 1, 200 * MS_US));
   s->report->counts.slow++;
@@ -249,6 +253,7 @@ static void strike_slow(pl_sim *s) {
 }
 
 static void strike_clock(pl_sim *s) {
+  s->uneven = true;
   pl_sim_node *n = any_node(s);
   uint64_t kind = between(s, 0, 2);
   s->report->counts.clocks++;

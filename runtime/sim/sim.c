@@ -67,17 +67,27 @@ static void converge(pl_sim *s) {
     pl_sim_violated(s, "the tables were right, and then %s", why);
 }
 
-static bool provides_any(const pl_sim *s, const pl_sim_node *from, pl_sim_kind kind) {
+static bool provides_any(const pl_sim *s, const unsigned *distance, pl_sim_kind kind) {
   for (unsigned i = 0; i < s->count; i++) {
-    const pl_sim_node *n = &s->nodes[i];
-    if (n->actions[kind].provided && pl_truth_reaches(s, from, n)) return true;
+    if (distance[i] != PL_SIM_FAR && s->nodes[i].actions[kind].provided) return true;
   }
   return false;
 }
 
+static uint64_t relayed(const pl_sim *s) {
+  uint64_t sum = 0;
+  for (unsigned i = 0; i < s->count; i++) {
+    if (s->nodes[i].node != NULL) sum += s->nodes[i].site->loop->metrics.relays_opened;
+  }
+  return sum;
+}
+
 static void probe(pl_sim *s, pl_sim_node *from, const pl_sim_node *to, pl_sim_kind kind) {
-  if (to != NULL && !(to->actions[kind].provided && pl_truth_reaches(s, from, to))) return;
-  if (to == NULL && !provides_any(s, from, kind)) return;
+  const unsigned *distance = pl_truth_distances(s, from);
+  if (to != NULL && (!to->actions[kind].provided || distance[to->number] == PL_SIM_FAR)) return;
+  if (to == NULL && !provides_any(s, distance, kind)) return;
+  unsigned relays = to != NULL && to != from ? distance[to->number] - 1 : 0;
+  uint64_t before_relays = relayed(s);
   const pl_sim_order o = {
       .kind = kind,
       .to = to,
@@ -91,6 +101,10 @@ static void probe(pl_sim *s, pl_sim_node *from, const pl_sim_node *to, pl_sim_ki
   pl_work_call(from, &o);
   pl_site_leave(from->site, before);
   run_for(s, 20 * 1000);  // so that nobody is too busy for it
+  uint64_t visits = relayed(s) - before_relays;
+  if (to != NULL && (s->uneven ? visits < relays : visits != relays))
+    pl_sim_violated(s, "a call from n%u to n%u, %u links away, visits %u nodes between them",
+                    from->number, to->number, relays + 1, (unsigned)visits);
 }
 
 // When all is well, every call succeeds.
@@ -109,6 +123,7 @@ static void probe_all(pl_sim *s) {
 
 static void run_phases(pl_sim *s) {
   pl_fleet_make(s);
+  pl_truth_make(s);
   s->call_pause_us = (uint64_t)s->count * SECOND_US / CALLS_PER_S;
   storm(s);
   converge(s);
@@ -134,6 +149,7 @@ void pl_sim_run(const pl_sim_config *config, pl_sim_report *out) {
   out->counts.segments = s->net.segments;
   out->digest = s->journal.digest;
   pl_nemesis_free(s);
+  pl_truth_free(s);
   pl_net_fini(&s->net);
   pl_fleet_free(s);
   pl_free(s->ledger.records);

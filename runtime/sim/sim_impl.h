@@ -2,6 +2,8 @@
 // truth.c and journal.c.
 #pragma once
 
+#include <limits.h>
+
 #include "perilune.h"
 #include "sim/sim.h"
 
@@ -132,7 +134,9 @@ struct pl_sim {
   uint64_t call_pause_us;  // of a node between two calls, on average
   bool working;            // nodes make calls
   bool gentle;             // links are reset and nothing else: no call may fail for it
+  bool uneven;             // some path was slower than others, which is remembered for long
   struct pl_nemesis *nemesis;
+  struct pl_truth *truth;
 };
 
 // The run has shown a fault: the first is kept.
@@ -193,7 +197,12 @@ void pl_nemesis_end(pl_sim *s);
 void pl_nemesis_free(pl_sim *s);
 
 // truth.c
-// Whether every node sees what is there. `why` (PL_SIM_WHY bytes, or NULL) gets the first error.
+typedef struct pl_truth pl_truth;
+enum { PL_SIM_FAR = INT_MAX };
+void pl_truth_make(pl_sim *s);  // when the edges are known
+void pl_truth_free(pl_sim *s);
+// Whether every node sees what is there. `why` (PL_SIM_WHY bytes) gets the first error.
 bool pl_truth_holds(pl_sim *s, char *why);
-// Whether `to` can be reached by `from`, as the links are that should be there.
-bool pl_truth_reaches(const pl_sim *s, const pl_sim_node *from, const pl_sim_node *to);
+// Links to each node that runs, by number, as they should be there; PL_SIM_FAR: none, or too many.
+// Borrowed until the next call of this file.
+const unsigned *pl_truth_distances(pl_sim *s, const pl_sim_node *from);

@@ -1,60 +1,139 @@
 // What every node should see, worked out from the links that should be there, and whether it does.
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "sim/sim_impl.h"
 
-static bool adjacent(const pl_sim *s, unsigned a, unsigned b) {
-  for (size_t i = 0; i < s->edge_count; i++) {
-    const pl_edge *e = &s->edges[i];
-    if ((e->from == a && e->to == b) || (e->from == b && e->to == a)) return true;
-  }
-  return false;
+// The links of all nodes, one list behind the other: those of node i are [first[i], first[i + 1]).
+struct pl_truth {
+  unsigned *first, *neighbours;
+  unsigned *queue;     // of a search
+  unsigned *distance;  // from where the last one began; PL_SIM_FAR: too far, or no path
+  uint16_t *next;      // by node and destination: the first step, as the node says; or NOBODY
+  uint8_t *seen;       // by node: how often the one looked at has told it,
+  uint8_t *actions;    // and its actions, a bit each
+  unsigned doubt;      // the node that was wrong last: looked at first
+};
+
+enum { NOBODY = UINT16_MAX };
+
+static void link_up(pl_truth *t, unsigned *at, unsigned a, unsigned b) {
+  t->neighbours[t->first[a] + at[a]++] = b;
 }
 
-bool pl_truth_reaches(const pl_sim *s, const pl_sim_node *from, const pl_sim_node *to) {
-  if (from->node == NULL || to->node == NULL) return false;
-  return from == to || adjacent(s, from->number, to->number);
+void pl_truth_make(pl_sim *s) {
+  pl_truth *t = pl_new(pl_truth);
+  s->truth = t;
+  t->first = pl_alloc((s->count + 1) * sizeof *t->first);
+  t->neighbours = pl_alloc(s->edge_count * 2 * sizeof *t->neighbours);
+  t->queue = pl_alloc(s->count * sizeof *t->queue);
+  t->distance = pl_alloc(s->count * sizeof *t->distance);
+  t->next = pl_alloc((size_t)s->count * s->count * sizeof *t->next);
+  t->seen = pl_alloc(s->count);
+  t->actions = pl_alloc(s->count);
+  for (size_t i = 0; i < s->edge_count; i++) {
+    t->first[s->edges[i].from + 1]++;
+    t->first[s->edges[i].to + 1]++;
+  }
+  for (unsigned i = 0; i < s->count; i++)
+    t->first[i + 1] += t->first[i];
+  unsigned *at = pl_alloc(s->count * sizeof *at);
+  for (size_t i = 0; i < s->edge_count; i++) {
+    link_up(t, at, s->edges[i].from, s->edges[i].to);
+    link_up(t, at, s->edges[i].to, s->edges[i].from);
+  }
+  pl_free(at);
+}
+
+void pl_truth_free(pl_sim *s) {
+  pl_truth *t = s->truth;
+  pl_free(t->first);
+  pl_free(t->neighbours);
+  pl_free(t->queue);
+  pl_free(t->distance);
+  pl_free(t->next);
+  pl_free(t->seen);
+  pl_free(t->actions);
+  pl_free(t);
+}
+
+const unsigned *pl_truth_distances(pl_sim *s, const pl_sim_node *from) {
+  pl_truth *t = s->truth;
+  for (unsigned i = 0; i < s->count; i++)
+    t->distance[i] = PL_SIM_FAR;
+  unsigned head = 0, tail = 0;
+  t->distance[from->number] = 0;
+  t->queue[tail++] = from->number;
+  while (head < tail) {
+    unsigned at = t->queue[head++];
+    if (t->distance[at] == PL_HOPS_MAX) break;
+    for (unsigned k = t->first[at]; k < t->first[at + 1]; k++) {
+      unsigned to = t->neighbours[k];
+      if (t->distance[to] != PL_SIM_FAR || s->nodes[to].node == NULL) continue;
+      t->distance[to] = t->distance[at] + 1;
+      t->queue[tail++] = to;
+    }
+  }
+  return t->distance;
 }
 
 // What one node says it sees.
 typedef struct view {
-  const pl_sim *sim;
+  pl_sim *sim;
   const pl_sim_node *from;
-  uint8_t *nodes;    // how often each was told, and
-  uint8_t *actions;  // its actions, a bit each
-  char why[PL_SIM_WHY];
+  char *why;  // PL_SIM_WHY bytes
 } view;
 
 static void complain(view *v, const char *what, const char *name) {
-  if (v->why[0] == '\0') snprintf(v->why, sizeof v->why, "n%u %s %s", v->from->number, what, name);
+  if (v->why[0] == '\0') snprintf(v->why, PL_SIM_WHY, "n%u %s %s", v->from->number, what, name);
 }
 
 // Nodes are told apart by their ids, which change when they restart.
 static const pl_sim_node *node_of(const pl_sim *s, const char *name, const pl_id *id) {
-  unsigned number;
-  if (sscanf(name, "n%u", &number) != 1 || number >= s->count) return NULL;
+  unsigned long number = name[0] == 'n' ? strtoul(name + 1, NULL, 10) : s->count;
+  if (number >= s->count) return NULL;
   const pl_sim_node *n = &s->nodes[number];
   return n->node != NULL && pl_id_equal(pl_node_id(n->node), id) ? n : NULL;
 }
 
+// The neighbour of that id.
+static uint16_t neighbour_of(const view *v, const pl_id *id) {
+  const pl_truth *t = v->sim->truth;
+  for (unsigned k = t->first[v->from->number]; k < t->first[v->from->number + 1]; k++) {
+    const pl_sim_node *n = &v->sim->nodes[t->neighbours[k]];
+    if (n->node != NULL && pl_id_equal(pl_node_id(n->node), id)) return (uint16_t)n->number;
+  }
+  return NOBODY;
+}
+
 static void see_node(const pl_node_info *info, void *user) {
   view *v = user;
-  if (info->hops > 0 && strcmp(info->state, "up") != 0) return;
+  pl_truth *t = v->sim->truth;
+  if (v->why[0] != '\0' || (info->hops > 0 && strcmp(info->state, "up") != 0)) return;
   const pl_sim_node *n = node_of(v->sim, info->name, &info->id);
   if (n == NULL) {
     complain(v, "still sees a node that is gone, called", info->name);
     return;
   }
-  v->nodes[n->number]++;
-  if (!pl_truth_reaches(v->sim, v->from, n)) complain(v, "sees, but cannot reach,", info->name);
+  t->seen[n->number]++;
+  unsigned distance = t->distance[n->number];
+  if (distance == PL_SIM_FAR) complain(v, "sees, but cannot reach,", info->name);
+  // Where no path ever was slow, all links are alike.
+  bool right = v->sim->uneven ? info->hops >= distance : info->hops == distance;
+  if (!right) complain(v, "takes a detour to", info->name);
   if (info->draining) complain(v, "thinks that a node stops:", info->name);
+  if (info->hops == 0) return;
+  uint16_t next = neighbour_of(v, &info->via);
+  t->next[(size_t)v->from->number * v->sim->count + n->number] = next;
+  if (next == NOBODY) complain(v, "goes by who is no neighbour, to", info->name);
 }
 
 static void see_action(const pl_action_info *info, void *user) {
   view *v = user;
+  if (v->why[0] != '\0') return;
   const pl_sim_node *n = node_of(v->sim, info->provider_name, &info->provider);
   if (n == NULL) {
     complain(v, "still sees an action of a node that is gone,", info->provider_name);
@@ -63,21 +142,22 @@ static void see_action(const pl_action_info *info, void *user) {
   for (unsigned kind = 0; kind < PL_SIM_KINDS; kind++) {
     const char *name = pl_sim_action_names[kind];
     if (info->name.len == strlen(name) && memcmp(info->name.data, name, info->name.len) == 0)
-      v->actions[n->number] |= (uint8_t)(1U << kind);
+      v->sim->truth->actions[n->number] |= (uint8_t)(1U << kind);
   }
 }
 
 static void compare(view *v) {
+  const pl_truth *t = v->sim->truth;
   for (unsigned i = 0; i < v->sim->count && v->why[0] == '\0'; i++) {
     const pl_sim_node *n = &v->sim->nodes[i];
-    if (!pl_truth_reaches(v->sim, v->from, n)) {
-      if (v->actions[i] != 0) complain(v, "sees actions of", n->name);
+    if (t->distance[i] == PL_SIM_FAR) {
+      if (t->actions[i] != 0) complain(v, "sees actions of", n->name);
       continue;
     }
-    if (v->nodes[i] == 0) complain(v, "does not see", n->name);
-    if (v->nodes[i] > 1) complain(v, "sees twice", n->name);
+    if (t->seen[i] == 0) complain(v, "does not see", n->name);
+    if (t->seen[i] > 1) complain(v, "sees twice", n->name);
     for (unsigned kind = 0; kind < PL_SIM_KINDS; kind++) {
-      bool seen = (v->actions[i] >> kind & 1) != 0;
+      bool seen = (t->actions[i] >> kind & 1) != 0;
       if (seen && !n->actions[kind].provided)
         complain(v, "still sees a withdrawn action of", n->name);
       if (!seen && n->actions[kind].provided) complain(v, "does not see an action of", n->name);
@@ -85,20 +165,53 @@ static void compare(view *v) {
   }
 }
 
-bool pl_truth_holds(pl_sim *s, char *why) {
-  view v = {.sim = s, .nodes = pl_alloc(s->count), .actions = pl_alloc(s->count)};
-  for (unsigned i = 0; i < s->count && v.why[0] == '\0'; i++) {
-    pl_sim_node *n = &s->nodes[i];
-    if (n->node == NULL) continue;
-    memset(v.nodes, 0, s->count);
-    memset(v.actions, 0, s->count);
-    v.from = n;
-    pl_node_each(n->node, see_node, &v);
-    pl_node_each_action(n->node, see_action, &v);
-    compare(&v);
+static bool sees_truth(pl_sim *s, pl_sim_node *n, char *why) {
+  pl_truth *t = s->truth;
+  if (n->node == NULL) return true;
+  pl_truth_distances(s, n);
+  memset(t->seen, 0, s->count);
+  memset(t->actions, 0, s->count);
+  memset(&t->next[(size_t)n->number * s->count], 0xff, s->count * sizeof *t->next);
+  view v = {s, n, why};
+  pl_node_each(n->node, see_node, &v);
+  pl_node_each_action(n->node, see_action, &v);
+  compare(&v);
+  return why[0] == '\0';
+}
+
+// Each node knows only the first step: do they lead anywhere?
+static bool steps_arrive(pl_sim *s, unsigned from, unsigned to, char *why) {
+  const pl_truth *t = s->truth;
+  unsigned at = from;
+  for (unsigned steps = 0; steps <= PL_HOPS_MAX && at != to; steps++) {
+    uint16_t next = t->next[(size_t)at * s->count + to];
+    if (next == NOBODY) break;
+    at = next;
   }
-  pl_free(v.nodes);
-  pl_free(v.actions);
-  if (why != NULL) snprintf(why, PL_SIM_WHY, "%s", v.why);
-  return v.why[0] == '\0';
+  if (at == to) return true;
+  snprintf(why, PL_SIM_WHY, "the steps from n%u to n%u do not arrive", from, to);
+  return false;
+}
+
+static bool paths_are_true(pl_sim *s, char *why) {
+  for (unsigned i = 0; i < s->count; i++) {
+    if (s->nodes[i].node == NULL) continue;
+    const unsigned *distance = pl_truth_distances(s, &s->nodes[i]);
+    for (unsigned k = 0; k < s->count; k++) {
+      if (distance[k] != PL_SIM_FAR && !steps_arrive(s, i, k, why)) return false;
+    }
+  }
+  return true;
+}
+
+bool pl_truth_holds(pl_sim *s, char *why) {
+  pl_truth *t = s->truth;
+  why[0] = '\0';
+  for (unsigned i = 0; i < s->count; i++) {
+    unsigned number = (t->doubt + i) % s->count;
+    if (sees_truth(s, &s->nodes[number], why)) continue;
+    t->doubt = number;
+    return false;
+  }
+  return paths_are_true(s, why);
 }
