@@ -267,7 +267,7 @@ static int world_path(lua_State *L) {
   pl_sim_process *from = check_machine(L, w, 2), *to = check_machine(L, w, 3);
   lua_Number loss = luaL_checknumber(L, 7);
   luaL_argcheck(L, loss >= 0 && loss <= 1, 7, "a share from 0 to 1");
-  const pl_path p = {
+  const pl_wire p = {
       .latency_us = check_us(L, 4),
       .jitter_us = check_us(L, 5),
       .bytes_per_s = (uint64_t)luaL_checkinteger(L, 6),

@@ -53,7 +53,7 @@ void pl_half_expect_first(pl_half *h, uint64_t not_before_us) {
 
 static uint64_t arrival_time(pl_half *h, size_t len) {
   pl_net *n = h->conn->net;
-  const pl_path *p = h->path;
+  const pl_wire *p = h->path;
   uint64_t start_us = pl_net_now_us(n);
   if (h->free_us > start_us) start_us = h->free_us;
   if (p->bytes_per_s > 0) start_us += len * 1000000 / p->bytes_per_s;

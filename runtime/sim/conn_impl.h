@@ -35,7 +35,7 @@ typedef struct pl_conn pl_conn;
 // One direction.
 typedef struct pl_half {
   pl_conn *conn;
-  pl_path *path;
+  pl_wire *path;
   pl_list segments;  // on their way, in order
   pl_event arrival;  // of the first
   bool stalled;      // the first could not arrive

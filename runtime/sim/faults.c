@@ -8,7 +8,7 @@
 enum { RESEND_US = 200 * 1000 };  // until a sender tries again
 
 // What was held up comes when the sender tries again.
-void pl_conns_resume(pl_net *n, const pl_path *path, const pl_site *lit) {
+void pl_conns_resume(pl_net *n, const pl_wire *path, const pl_site *lit) {
   for (pl_list *at = n->conns.next; at != &n->conns; at = at->next) {
     pl_conn *c = pl_container(at, pl_conn, node);
     for (int i = 0; i < 2; i++) {
@@ -28,7 +28,7 @@ void pl_conns_resume(pl_net *n, const pl_path *path, const pl_site *lit) {
 }
 
 // What waited for its turn on a narrow path has none any more.
-void pl_conns_hurry(pl_net *n, const pl_path *path) {
+void pl_conns_hurry(pl_net *n, const pl_wire *path) {
   uint64_t latest_us = pl_net_now_us(n) + path->latency_us;
   for (pl_list *at = n->conns.next; at != &n->conns; at = at->next) {
     pl_conn *c = pl_container(at, pl_conn, node);

@@ -181,7 +181,7 @@ static void strike_clog(pl_sim *s) {
   const pl_edge *e = any_edge(s);
   bool back = chance(s, 2);
   trouble *t = trouble_new(s, CLOG, back ? e->to : e->from, back ? e->from : e->to);
-  pl_path p = {.latency_us = between(s, MS_US, 300 * MS_US),
+  pl_wire p = {.latency_us = between(s, MS_US, 300 * MS_US),
                .jitter_us = between(s, 0, 100 * MS_US)};
   p.bytes_per_s = chance(s, 2) ? 0 : between(s, 5000, 1000000);
   p.loss_ppm = chance(s, 2) ? 0 : (uint32_t)between(s, 0, 200000);

@@ -33,18 +33,18 @@ void pl_net_fini(pl_net *n) {
   pl_agenda_fini(&n->agenda);
 }
 
-pl_path *pl_net_path(pl_net *n, const pl_site *from, const pl_site *to) {
+pl_wire *pl_net_path(pl_net *n, const pl_site *from, const pl_site *to) {
   uint64_t key = (uint64_t)from->number << 32 | to->number;
-  pl_path *p = pl_map_find(&n->paths, key);
+  pl_wire *p = pl_map_find(&n->paths, key);
   if (p != NULL) return p;
-  p = pl_new(pl_path);
+  p = pl_new(pl_wire);
   *p = n->common;
   pl_map_put(&n->paths, key, p);
   return p;
 }
 
-void pl_net_shape(pl_net *n, const pl_site *from, const pl_site *to, const pl_path *shape) {
-  pl_path *p = pl_net_path(n, from, to);
+void pl_net_shape(pl_net *n, const pl_site *from, const pl_site *to, const pl_wire *shape) {
+  pl_wire *p = pl_net_path(n, from, to);
   bool down = p->down;
   *p = *shape;
   p->down = down;
@@ -52,7 +52,7 @@ void pl_net_shape(pl_net *n, const pl_site *from, const pl_site *to, const pl_pa
 }
 
 void pl_net_block(pl_net *n, const pl_site *from, const pl_site *to, bool down) {
-  pl_path *p = pl_net_path(n, from, to);
+  pl_wire *p = pl_net_path(n, from, to);
   if (p->down == down) return;
   p->down = down;
   if (!down) pl_conns_resume(n, p, NULL);

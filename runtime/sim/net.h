@@ -20,13 +20,13 @@
 typedef struct pl_site pl_site;
 
 // One direction between two machines. Changed by pl_net_shape and pl_net_block.
-typedef struct pl_path {
+typedef struct pl_wire {
   uint64_t latency_us;
   uint64_t jitter_us;    // up to so much more, for each segment
   uint64_t bytes_per_s;  // 0: no bound
   uint32_t loss_ppm;     // segments that come only after they were sent again
   bool down;
-} pl_path;
+} pl_wire;
 
 // What the network does wrong where TCP would not: so that specs see that the checks catch it.
 typedef enum pl_sabotage {
@@ -41,9 +41,9 @@ typedef struct pl_net {
   pl_list sites;   // of pl_site
   pl_list ready;   // of pl_site, with something to do
   pl_list conns;   // of pl_conn (conn.c)
-  pl_map paths;    // from << 32 | to -> pl_path
+  pl_map paths;    // from << 32 | to -> pl_wire
   pl_map names;    // address -> pl_name (conn.c)
-  pl_path common;  // what a new path is like
+  pl_wire common;  // what a new path is like
   unsigned site_count;
   uint16_t next_port;
   pl_sabotage sabotage;
@@ -59,9 +59,9 @@ static inline uint64_t pl_net_now_us(const pl_net *n) {
   return n->agenda.now_us;
 }
 
-pl_path *pl_net_path(pl_net *n, const pl_site *from, const pl_site *to);
+pl_wire *pl_net_path(pl_net *n, const pl_site *from, const pl_site *to);
 // From now on the path is like `shape`, but for `down`; what is under way comes no later for it.
-void pl_net_shape(pl_net *n, const pl_site *from, const pl_site *to, const pl_path *shape);
+void pl_net_shape(pl_net *n, const pl_site *from, const pl_site *to, const pl_wire *shape);
 // Nothing arrives any more at `to` of what `from` sent, until it is up again.
 void pl_net_block(pl_net *n, const pl_site *from, const pl_site *to, bool down);
 // Ends the connections between two machines at a random byte of what is under way. An end that is
@@ -124,8 +124,8 @@ void pl_site_set_wall_offset(pl_site *s, int64_t us);
 // For net.c and conn.c.
 extern const pl_scheme pl_scheme_sim;
 void pl_conns_kill(pl_site *s, bool dark);
-void pl_conns_resume(pl_net *n, const pl_path *path, const pl_site *lit);
-void pl_conns_hurry(pl_net *n, const pl_path *path);
+void pl_conns_resume(pl_net *n, const pl_wire *path, const pl_site *lit);
+void pl_conns_hurry(pl_net *n, const pl_wire *path);
 void pl_conns_fini(pl_net *n);
 static inline pl_site *pl_site_of(const pl_loop *loop) {
   return (pl_site *)(uintptr_t)pl_container(loop->network, pl_site, scheme);

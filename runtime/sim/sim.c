@@ -56,6 +56,7 @@ static void converge(pl_sim *s) {
       pl_sim_violated(s, "a minute after the last disaster %s", why);
       return;
     }
+    if (s->journal.trace != NULL) fprintf(s->journal.trace, "  still %s\n", why);
     run_for(s, LOOK_US);
   }
   s->report->converged_us = pl_sim_now_us(s) - begin_us;
