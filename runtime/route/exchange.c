@@ -27,6 +27,13 @@ bool pl_record_is_told(const pl_router *r, const pl_mesh_node *n) {
   return r->self->relays && (n->connected || n->gone);
 }
 
+// The same for one neighbour that lacks it. What cannot be told yet follows when it can.
+static bool tell_or_owe(const pl_router *r, pl_mesh_node *n) {
+  if (pl_record_is_told(r, n)) return true;
+  if (n != r->self && n->version > 0) n->owed = true;
+  return false;
+}
+
 // Digests.
 
 static void send_digest_frame(pl_router *r, pl_router_link *l, pl_msg_route *m, pl_buf *entries,
@@ -99,7 +106,7 @@ void pl_exchange_pump(pl_router *r, pl_router_link *l) {
     memcpy(&id, pl_buf_data(&l->due), sizeof id);
     pl_buf_consume(&l->due, sizeof id);
     pl_mesh_node *n = pl_lsdb_find(r->db, &id);
-    if (n != NULL && pl_record_is_told(r, n)) pl_record_send(r, l, n);
+    if (n != NULL && tell_or_owe(r, n)) pl_record_send(r, l, n);
   }
   pl_buf_fini(&l->due);
   if (!l->synced_due) return;
@@ -116,11 +123,11 @@ static bool is_older(const pl_msg_route_entry *e, const pl_mesh_node *n) {
 static uint32_t compare_up_to(pl_router *r, pl_router_link *l, uint32_t at,
                               const pl_msg_route_entry *e) {
   for (; at < r->db->count; at++) {
-    const pl_mesh_node *n = r->db->sorted[at];
+    pl_mesh_node *n = r->db->sorted[at];
     int order = e == NULL ? -1 : pl_id_compare(&n->id, &e->id);
     if (order > 0) return at;
     bool lacks = order < 0 ? !n->gone && n != l->to : is_older(e, n);
-    if (lacks && n != r->self && pl_record_is_told(r, n)) add_due(l, n);
+    if (lacks && n != r->self && tell_or_owe(r, n)) add_due(l, n);
     if (order == 0) return at + 1;
   }
   return at;
@@ -157,8 +164,8 @@ static void compare(pl_router *r, pl_router_link *l, const pl_msg_route *m) {
 static void answer_pull(pl_router *r, pl_router_link *l, pl_bytes pull) {
   pl_id id;
   for (size_t at = 0; pl_msg_route_next_id(pull, &at, &id) == 1;) {
-    const pl_mesh_node *n = pl_lsdb_find(r->db, &id);
-    if (n != NULL && pl_record_is_told(r, n)) add_due(l, n);
+    pl_mesh_node *n = pl_lsdb_find(r->db, &id);
+    if (n != NULL && tell_or_owe(r, n)) add_due(l, n);
   }
   pl_exchange_pump(r, l);
 }

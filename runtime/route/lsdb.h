@@ -27,6 +27,7 @@ struct pl_mesh_node {
   bool relays;
   bool gone;       // it has left: kept for a while, so that old news does not revive it
   bool connected;  // part of the mesh around this node, at whatever distance
+  bool owed;       // a neighbour lacks the record, and was not told while it was not connected
   // The paths, as computed last.
   bool reachable;
   bool told;  // whether the layer above knows that it is,

@@ -157,7 +157,10 @@ void pl_paths_compute(pl_router *r) {
   for (uint32_t i = 0; i < r->db->count; i++) {
     pl_mesh_node *n = r->db->sorted[i];
     if (n != r->self) set_path(r, n, &r->paths[i]);
-    if (pl_record_is_told(r, n) && !n->gone) r->hash ^= pl_record_hash(n);
+    if (!pl_record_is_told(r, n)) continue;
+    if (!n->gone) r->hash ^= pl_record_hash(n);
+    if (n->owed) pl_record_flood(r, n);
+    n->owed = false;
   }
 }
 

@@ -99,7 +99,7 @@ static void send_news(pl_router *r, pl_router_link *l, const pl_news *news) {
   }
 }
 
-void pl_record_send(pl_router *r, pl_router_link *l, pl_mesh_node *n) {
+static pl_err encode_whole(pl_news *news, const pl_mesh_node *n) {
   const pl_msg_advert head = {
       .version = n->version,
       .snapshot = true,
@@ -107,9 +107,13 @@ void pl_record_send(pl_router *r, pl_router_link *l, pl_mesh_node *n) {
       .epoch = n->epoch,
       .gone = n->gone,
   };
+  return pl_news_encode(news, &head, &n->items, true, NULL);
+}
+
+void pl_record_send(pl_router *r, pl_router_link *l, pl_mesh_node *n) {
   pl_news news = {0};
   // Without memory the neighbour lacks it until the databases are compared again.
-  if (pl_news_encode(&news, &head, &n->items, true, NULL) == PL_OK) send_news(r, l, &news);
+  if (encode_whole(&news, n) == PL_OK) send_news(r, l, &news);
   pl_news_fini(&news);
 }
 
@@ -149,6 +153,11 @@ void pl_flood_add(pl_router *r, pl_router_link *from, const pl_mesh_node *n, pl_
   if (from != NULL) f->except[f->except_count++] = from;
   pl_list_push(&r->floods, &f->node);
   pl_loop_flush_later(r->config.loop, &r->flush, run_flush);
+}
+
+void pl_record_flood(pl_router *r, const pl_mesh_node *n) {
+  pl_news news = {0};
+  if (encode_whole(&news, n) == PL_OK) pl_flood_add(r, NULL, n, &news);
 }
 
 // `l` told what is about to be passed on: it need not hear it.

@@ -119,6 +119,8 @@ pl_err pl_record_arrived(pl_router *r, pl_router_link *l, const pl_frame *f);
 void pl_arriving_drop(pl_router *r, pl_router_link *l);
 // Sends the whole record of a node.
 void pl_record_send(pl_router *r, pl_router_link *l, pl_mesh_node *n);
+// The whole record to all neighbours.
+void pl_record_flood(pl_router *r, const pl_mesh_node *n);
 // Passes news on at the end of the turn; takes them over. `from` may be NULL.
 void pl_flood_add(pl_router *r, pl_router_link *from, const pl_mesh_node *n, pl_news *news);
 void pl_flood_now(pl_router *r);
