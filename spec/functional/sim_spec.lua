@@ -57,6 +57,13 @@ describe('a simulated mesh', function()
     assert.is_true(lines[1].violation == nil or lines[1].violation == json.null)
   end)
 
+  it('knows all of itself when all nodes have started', function()
+    local run = sim('--seed', '1', '--nodes', '60', '--minutes', '0.05', '--topology', 'random', '--calm', '--json')
+    run = json.decode(run.stdout)
+    assert.is_true(run.violation == nil or run.violation == json.null)
+    assert.is_true(run.converged_us < 1000000, run.converged_us .. ' us')
+  end)
+
   it('loses nothing when there are no disasters', function()
     local run = json.decode(sim('--seed', '5', '--nodes', '5', '--minutes', '0.2', '--calm', '--json').stdout)
     assert.equal(0, run.links_lost)
