@@ -251,6 +251,21 @@ describe('a copied identity', function()
   end)
 end)
 
+cluster.describe('a chain of nodes', { 'mem', 'tcp' }, function(over)
+  --- Who c sees when a calls it by way of b.
+  local function seen(key)
+    local c = over.net:node('c', { psk = key and keys.file(key) }, worker)
+    local b = over.net:node('b', { psk = key and keys.file(key), peers = { c } })
+    local a = over.net:node('a', { psk = key and keys.file(key), peers = { b } })
+    a:eval(function() mesh.wait('who', 5) end)
+    return { a:eval(function() return mesh.call 'who' end) }
+  end
+
+  it('tells its end who called, by name and identity', function() assert.same({ 'a', 'psk' }, seen(keys.ONE)) end)
+
+  it('without a key tells the name alone', function() assert.same({ 'a', nil }, seen()) end)
+end)
+
 describe('a node that passes calls on', function()
   local net
   before_each(function() net = cluster.new 'mem' end)
