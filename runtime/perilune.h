@@ -131,9 +131,9 @@ typedef struct pl_node_ops {
 // begins as a leaf. PL_INVALID with `detail` (PL_URL_MAX bytes).
 pl_err pl_node_new(pl_node **out, pl_loop *loop, const pl_options *options, const pl_node_ops *ops,
                    void *user, char *detail);
-// Opens the listeners and dials the peers. An error of a listener is returned with `detail` and
-// nothing stays open. `joined` follows once, when every given peer has connected and sent its
-// directory, or has failed once.
+// Opens the listeners and dials the peers; with listeners it is a full member. An error of a
+// listener is returned with `detail` and nothing stays open. `joined` follows once, when every
+// given peer has connected and sent its directory, or has failed once.
 pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail);
 bool pl_node_started(const pl_node *n);
 // From now on it is a full member: it listens in the local mesh and tells its neighbours.

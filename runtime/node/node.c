@@ -208,10 +208,27 @@ static void forget_all(pl_node *n) {
   pl_texts_free(&n->listeners);
 }
 
+pl_err pl_node_promote(pl_node *n, char *detail) {
+  if (n->promoted || n->stopping) return PL_OK;
+  if (n->mesh != NULL) {
+    char bound[PL_URL_MAX];
+    pl_err err = pl_peers_listen(n->peers, pl_local_mesh_url(n->mesh), bound, detail);
+    if (err != PL_OK) return err;
+    pl_addresses_add(n, bound);
+    pl_addresses_publish(n);
+  }
+  n->promoted = true;
+  n->identity.role = PL_ROLE_NODE;
+  pl_service_join(n->service, true);
+  return PL_OK;
+}
+
 pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail) {
   assert(!n->started);
   pl_err err = open_listeners(n, detail);
   if (err == PL_OK) err = enter_mesh(n, detail);
+  // Who can be dialled is a place on the way of others, also without actions.
+  if (err == PL_OK && n->options.listen.count > 0) err = pl_node_promote(n, detail);
   if (err == PL_OK) err = dial_peers(n, detail);
   if (err != PL_OK) {
     forget_all(n);
@@ -228,21 +245,6 @@ pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *d
 
 bool pl_node_started(const pl_node *n) {
   return n->started;
-}
-
-pl_err pl_node_promote(pl_node *n, char *detail) {
-  if (n->promoted || n->stopping) return PL_OK;
-  if (n->mesh != NULL) {
-    char bound[PL_URL_MAX];
-    pl_err err = pl_peers_listen(n->peers, pl_local_mesh_url(n->mesh), bound, detail);
-    if (err != PL_OK) return err;
-    pl_addresses_add(n, bound);
-    pl_addresses_publish(n);
-  }
-  n->promoted = true;
-  n->identity.role = PL_ROLE_NODE;
-  pl_service_join(n->service, true);
-  return PL_OK;
 }
 
 // Stopping.

@@ -266,7 +266,11 @@ describe('a leaf', function()
   it('is none once it has an action', function()
     local net = cluster.new 'mem'
     local b = net:node('b')
-    local a = net:node('a', { peers = { b } })
+    local a = net:launch('a', { peers = { b }, listen = false }, function()
+      mesh = require 'perilune'
+      mesh.nodes() -- joins
+      mesh.sleep(1000)
+    end)
     net:settle()
     local function leaf()
       return b:eval(function() return mesh.nodes()[2].leaf end)
@@ -275,6 +279,15 @@ describe('a leaf', function()
     a:eval(function() mesh.action('x', function() end) end)
     net:settle()
     assert.is_false(leaf())
+    net:finish()
+  end)
+
+  it('is none when others can dial it, so that calls may pass through', function()
+    local net = cluster.new 'mem'
+    local b = net:node('b')
+    net:node('a', { peers = { b } })
+    net:settle()
+    assert.is_false(b:eval(function() return mesh.nodes()[2].leaf end))
     net:finish()
   end)
 
