@@ -54,6 +54,10 @@ bool pl_link_acknowledge(pl_link *l, uint64_t position) {
   return true;
 }
 
+uint64_t pl_link_acknowledged(const pl_link *l) {
+  return l->out.acknowledged;
+}
+
 bool pl_link_covers(const pl_link *l, uint64_t position) {
   return pl_outq_covers(&l->out, position);
 }

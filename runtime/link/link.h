@@ -79,6 +79,8 @@ void pl_link_keep(pl_link *l);
 void pl_link_commit_once(pl_link *l, size_t n);
 // The other end has received all counted bytes up to `position`. False: it cannot have.
 bool pl_link_acknowledge(pl_link *l, uint64_t position);
+// The position up to which that is so.
+uint64_t pl_link_acknowledged(const pl_link *l);
 // Whether pl_link_resume can go on from `position`.
 bool pl_link_covers(const pl_link *l, uint64_t position);
 // Ends it at once as lost, keeping what is kept.

@@ -41,7 +41,9 @@ struct pl_session {
   pl_session *resumes;     // one reference: this is such an attempt, at either end, and of whom
   uint64_t patience_us;    // of such a one; 0: as the identity says
   bool refused;            // nobody listens where it dialled
-  uint64_t suspended_us;   // when
+  uint64_t suspended_us;   // when the link was lost
+  uint64_t went_on_us;     // when the session went on last; 0: never
+  uint64_t went_on_at;     // and its progress then
   pl_msg_goodbye goodbye;  // reason borrows from `detail`
   pl_err why;
   char detail[PL_SESSION_DETAIL];

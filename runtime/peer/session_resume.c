@@ -174,22 +174,41 @@ static void try_now(pl_session *s) {
 
 // Suspended, and not any more.
 
-bool pl_session_suspend(pl_session *s, const char *detail) {
+static uint64_t progress(const pl_session *s) {
+  return s->received + pl_link_acknowledged(s->link);
+}
+
+// Links that break one after the other before anything gets through, or could have been
+// acknowledged, are still the same loss.
+static bool is_another_loss(const pl_session *s) {
+  bool lasted = pl_now_us(s->loop) - s->went_on_us >= (uint64_t)2 * ACK_US;
+  return s->went_on_us == 0 || lasted || progress(s) != s->went_on_at;
+}
+
+static bool suspend(pl_session *s, const char *detail, bool another) {
   if (!s->counted) return false;
+  uint64_t now_us = pl_now_us(s->loop);
+  if (another) s->suspended_us = now_us;
+  uint64_t end_us = s->suspended_us + s->self->resume_window_us;
+  if (end_us <= now_us) return false;
   pl_link *parked = pl_link_park(s->link);
   if (parked == NULL) return false;
   s->link = parked;
   pl_link_start(parked, &pl_session_link_ops, s);
   snprintf(s->detail, sizeof s->detail, "%s", detail);
-  s->attempts = 0;
-  s->suspended_us = pl_now_us(s->loop);
   pl_timer_stop(&s->ack_timer);
-  pl_timer_start(&s->loop->clock, &s->timer, s->self->resume_window_us, on_window_over);
+  pl_timer_start(&s->loop->clock, &s->timer, end_us - now_us, on_window_over);
   pl_session_enter(s, PL_SESSION_SUSPENDED);
   s->loop->metrics.links_broken++;
   log_change(s, "link broken", detail);
-  if (s->dialler) try_now(s);
+  if (another) s->attempts = 0;
+  if (s->dialler && another) try_now(s);
+  if (s->dialler && !another) try_again_later(s);
   return true;
+}
+
+bool pl_session_suspend(pl_session *s, const char *detail) {
+  return suspend(s, detail, is_another_loss(s));
 }
 
 bool pl_session_resume(pl_session *s, pl_session *old, const pl_msg_hello *hello) {
@@ -221,19 +240,25 @@ static void refuse(pl_session *attempt, pl_err why, const char *reason) {
 
 static void go_on(pl_session *s) {
   pl_timer_stop(&s->retry_timer);
-  s->told = s->received;
   pl_session_enter(s, PL_SESSION_UP);
   s->loop->metrics.links_resumed++;
+  uint64_t now_us = pl_now_us(s->loop);
   char detail[64];
-  snprintf(detail, sizeof detail, "after %.3f s",
-           (double)(pl_now_us(s->loop) - s->suspended_us) / 1e6);
+  snprintf(detail, sizeof detail, "after %.3f s", (double)(now_us - s->suspended_us) / 1e6);
   log_change(s, "link resumed", detail);
+  s->told = s->received;
+  if (progress(s) != s->went_on_at) {  // something got through on the link before
+    s->suspended_us = now_us;
+    s->attempts = 0;
+  }
+  s->went_on_us = now_us;
+  s->went_on_at = progress(s);
   pl_session_start_heartbeat(s);
 }
 
 void pl_session_take_link(pl_session *attempt, uint64_t position) {
   pl_session *s = attempt->resumes;
-  if (s->state == PL_SESSION_UP) pl_session_suspend(s, "replaced by a new link");
+  if (s->state == PL_SESSION_UP) suspend(s, "replaced by a new link", true);
   if (s->state != PL_SESSION_SUSPENDED) {
     refuse(attempt, PL_CLOSED, "the session has ended");
     return;

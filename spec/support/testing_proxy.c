@@ -28,6 +28,7 @@ typedef struct proxy {
     uint64_t after;
   } next[CUTS_MAX];  // the cuts that follow one another
   int next_count;
+  uint64_t each;   // the same for each link, of bytes from the dialler; 0: not
   uint64_t every;  // and again after at most so many more; 0: not
   int unaware;     // the end that is not told of a cut, or -1
   bool deaf;       // what is accepted is cut at once
@@ -124,6 +125,7 @@ static void on_accept(pl_listener *s, pl_link *l, void *user) {
   p->proxy = x;
   p->ends[FROM_DIALLER] = l;
   pl_list_push(&x->pairs, &p->node);
+  if (x->each > 0) x->cut_after[FROM_DIALLER] = x->passed[FROM_DIALLER] + x->each;
   pl_link_start(l, &link_ops, p);
   if (pl_link_dial(&p->ends[TO_DIALLER], x->loop, &x->target, &link_ops, p) != PL_OK) {
     pl_link_abort(l, PL_PEER_LOST, "");
@@ -228,6 +230,12 @@ static int proxy_cut_every(lua_State *L) {
   return 0;
 }
 
+// proxy:cut_each(n): each new link after n bytes from the dialler; 0: no more
+static int proxy_cut_each(lua_State *L) {
+  check_proxy(L)->each = (uint64_t)luaL_checkinteger(L, 2);
+  return 0;
+}
+
 // proxy:leave_unaware('from' | 'to' | nil): the dialler, or the other end, is not told of a cut
 static int proxy_leave_unaware(lua_State *L) {
   proxy *x = check_proxy(L);
@@ -284,6 +292,7 @@ void testing_add_proxies(lua_State *L) {
       {"cut", proxy_cut},
       {"aim", proxy_aim},
       {"cut_every", proxy_cut_every},
+      {"cut_each", proxy_cut_each},
       {"cuts", proxy_cuts},
       {"leave_unaware", proxy_leave_unaware},
       {"deafen", proxy_deafen},
