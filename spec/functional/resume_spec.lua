@@ -30,6 +30,54 @@ local function worker()
   end)
 end
 
+cluster.describe('links of a relay that are cut', cluster.kinds, function(over)
+  it('lose and repeat nothing of what passes it', function()
+    local b = over.net:node('b', {}, worker)
+    local to_b = over.net:proxy(b)
+    local r = over.net:node('r', { peers = { to_b:url() } }, function() mesh.action('own', print) end)
+    local to_r = over.net:proxy(r)
+    local a = over.net:node('a', { peers = { to_r:url() } })
+    a:eval(function() mesh.wait('once', 5) end)
+    local calls = a:start(function(seconds)
+      local over_at, ids, failed, tasks = mesh.now() + seconds, 0, {}, {}
+      for i = 1, 12 do
+        tasks[i] = mesh.spawn(function()
+          while mesh.now() < over_at do
+            ids = ids + 1
+            local id = ids
+            local ok, err = pcall(function()
+              assert(mesh.call('once', id) == id, 'another result')
+              if i % 4 == 0 then assert(mesh.call('size', ('x'):rep(90000)) == 90000, 'another size') end
+              if i % 4 ~= 1 then return end
+              local last = 0
+              for n in mesh.stream('count', 500) do
+                assert(n == last + 1, 'a gap')
+                last = n
+              end
+              assert(last == 500, 'a short stream')
+            end)
+            if not ok then failed[#failed + 1] = tostring(err) end
+            mesh.sleep(0.002)
+          end
+        end)
+      end
+      mesh.all(tasks)
+      return ids, failed
+    end, over.kind == 'mem' and SECONDS / 20 or SECONDS)
+    for _, proxy in ipairs { to_b, to_r } do proxy:cut_every(over.kind == 'mem' and 200000 or 1000000) end
+    local ids, failed = calls:wait()
+    for _, proxy in ipairs { to_b, to_r } do
+      proxy:cut_every(0)
+      assert.is_true(proxy:cuts() > 1, proxy:cuts() .. ' cuts')
+    end
+    assert.same({}, failed)
+    local counts = b:eval(function() return counts end)
+    assert.equal(ids, #counts)
+    for i = 1, ids do assert.equal(1, counts[i]) end
+    assert.equal(0, over.net:metrics().peers_lost)
+  end)
+end)
+
 cluster.describe('a link that is cut and comes back', cluster.kinds, function(over)
   local function pair(options_a, options_b)
     local b = over.net:node('b', options_b or {}, worker)
