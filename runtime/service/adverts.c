@@ -17,7 +17,8 @@ void pl_service_announce(pl_service *sv) {
   const pl_identity *self = sv->config.identity;
   uint8_t map[2 * PL_NAME_MAX + PL_REGION_MAX + 96], *p = map;
   const char *region = sv->config.region;
-  p = pl_mp_put_map(p, 2U + (region != NULL) + (sv->load_told > 0) + sv->relays_none);
+  bool relays = !sv->relays_none && !self->draining;  // who stops is gone round
+  p = pl_mp_put_map(p, 2U + (region != NULL) + (sv->load_told > 0) + !relays);
   p = pl_mp_put_str(p, "name", 4);
   p = pl_mp_put_str(p, self->name, (uint32_t)strlen(self->name));
   p = pl_mp_put_str(p, "draining", 8);
@@ -30,7 +31,7 @@ void pl_service_announce(pl_service *sv) {
     p = pl_mp_put_str(p, "load", 4);
     p = pl_mp_put_uint(p, sv->load_told);
   }
-  if (sv->relays_none) {
+  if (!relays) {
     p = pl_mp_put_str(p, "relay", 5);
     p = pl_mp_put_bool(p, false);
   }

@@ -48,10 +48,10 @@ static const char *no_path(pl_service *sv, const pl_id *node) {
 static bool may_relay(const pl_channel *ch, const pl_msg_call *m, refusal *why) {
   const pl_service *sv = ch->service;
   const pl_identity *self = sv->config.identity;
-  if (self->role == PL_ROLE_LEAF) {
+  if (self->role == PL_ROLE_LEAF || sv->relays_none) {
     *why = (refusal){PL_NO_ROUTE, "this node relays no calls"};
   } else if (sv->draining) {
-    *why = (refusal){PL_DRAINING, "a node on the way is stopping"};
+    *why = (refusal){PL_NO_ROUTE, "a node on the way is stopping"};
   } else if (m->hops_left <= 1) {
     *why = (refusal){PL_NO_ROUTE, "the call may travel no further"};
   } else if (m->source.len > 0 && memcmp(m->source.data, self->id.bytes, m->source.len) == 0) {

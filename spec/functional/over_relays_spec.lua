@@ -398,4 +398,30 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
     assert.equal(7, call:wait())
     net:wait(function() return (nodes.r:over()) end, 'the end of the relay')
   end)
+
+  it('a relay that stops is gone round at once', function()
+    local nodes = build { { 's' }, { 'left', 's' }, { 'right', 's' }, { 'c', 'left', 'right' } }
+    nodes.s:eval(function()
+      mesh.action('slow', function(x)
+        mesh.sleep(0.5)
+        return x
+      end)
+    end)
+    nodes.c:eval(function() mesh.wait 'slow' end)
+    local calls = {}
+    for i = 1, 4 do calls[i] = nodes.c:start(function(x) return mesh.call('slow', x) end, i) end
+    net:wait(function() return net:metrics().requests_now == 4 end)
+    local via = nodes.c:eval(function(id)
+      for _, n in ipairs(mesh.nodes()) do
+        if n.id == id then return n.via end
+      end
+    end, nodes.s:id())
+    local leaving = via == nodes.left:id() and nodes.left or nodes.right
+    leaving:stop()
+    net:advance(0.1)
+    for i = 1, 20 do assert.equal(i, nodes.c:eval(function(x) return mesh.call('echo', x) end, i)) end
+    for i = 1, 4 do assert.equal(i, calls[i]:wait()) end
+    net:wait(function() return (leaving:over()) end, 'the end of the relay')
+    assert.equal(0, net:metrics().calls_failed)
+  end)
 end)
