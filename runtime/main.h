@@ -24,6 +24,9 @@ typedef struct pl_flag {
   const char *help;
 } pl_flag;
 
+// That a client comes and goes is no news to who typed it.
+#define PL_CLIENT_LOG_LEVEL "error"
+
 // Which options of a node a command takes.
 typedef enum pl_options_use {
   PL_USE_NONE,

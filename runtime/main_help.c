@@ -40,22 +40,24 @@ static void print_line(FILE *out, const char *option, const char *help) {
   fprintf(out, "  %-*s%s", COLUMN - 2, option, help);
 }
 
-static void print_standard(FILE *out, const pl_option *o) {
+static void print_standard(FILE *out, const pl_command *c, const pl_option *o) {
   enum { MIB = 1024 * 1024 };
   bool bytes = o->standard >= MIB;
   if (o->kind == PL_OPTION_SECONDS || o->kind == PL_OPTION_INTEGER)
     fprintf(out, " [%g%s]", bytes ? o->standard / MIB : o->standard, bytes ? "MiB" : "");
-  if (o->standard_text != NULL) fprintf(out, " [%s]", o->standard_text);
+  const char *text = o->standard_text;
+  if (c->use == PL_USE_CLIENT && strcmp(o->name, "log_level") == 0) text = PL_CLIENT_LOG_LEVEL;
+  if (text != NULL) fprintf(out, " [%s]", text);
 }
 
-static void print_option(FILE *out, const pl_option *o) {
+static void print_option(FILE *out, const pl_command *c, const pl_option *o) {
   char text[64];
   int len = snprintf(text, sizeof text, "--%s%s", o->singular, placeholder(o));
   for (int i = 0; i < len; i++) {
     if (text[i] == '_') text[i] = '-';
   }
   print_line(out, text, o->help);
-  print_standard(out, o);
+  print_standard(out, c, o);
   fputs(o->kind == PL_OPTION_TEXTS ? "; may be repeated\n" : "\n", out);
 }
 
@@ -94,7 +96,7 @@ void pl_help_print_command(FILE *out, const pl_command *c) {
   print_line(out, "--config FILE", "options from a JSON object, or PERILUNE_CONFIG\n");
   for (int i = 0; i < PL_OPTION_COUNT; i++) {
     const pl_option *o = &pl_option_list[i];
-    if (pl_command_takes(c, o) && !o->later) print_option(out, o);
+    if (pl_command_takes(c, o) && !o->later) print_option(out, c, o);
   }
   fputs(sources_text, out);
 }

@@ -190,9 +190,8 @@ static const char **client_arguments(const pl_invocation *inv, size_t *count) {
 }
 
 int pl_run_client(pl_invocation *inv) {
-  // That a client comes and goes is no news to who typed it.
   const pl_option *level = pl_option_find("log_level");
-  const pl_option_value quiet = {.given = PL_GIVEN_TEXT, .text = "error"};
+  const pl_option_value quiet = {.given = PL_GIVEN_TEXT, .text = PL_CLIENT_LOG_LEVEL};
   char detail[PL_URL_MAX] = "";
   pl_option_set(&inv->options, PL_SOURCE_DEFAULT, level, &quiet, detail);
 

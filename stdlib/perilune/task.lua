@@ -166,7 +166,7 @@ function M.every(seconds, fn, ...)
       core.sleep(math.max(0, next_at - core.now()))
       local trace
       local ok, err = xpcall(fn, function(e)
-        trace = debug.traceback()
+        trace = debug.traceback(nil, 3) -- not this function, nor what calls it
         return e
       end, ...)
       if not ok then core.log_failure(err, trace) end

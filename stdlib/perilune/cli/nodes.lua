@@ -6,8 +6,8 @@ local mesh = require 'perilune'
 
 local function row(node)
   local state = node.draining and 'draining' or node.state
-  local time = node.cost > 0 and ('%.3f ms'):format(node.cost * 1e3) or '-'
-  return { node.name, node.id, tostring(node.hops), time, state, tostring(#node.actions) }
+  local cost = node.cost > 0 and ('%.3f ms'):format(node.cost * 1e3) or '-'
+  return { node.name, node.id, tostring(node.hops), cost, state, tostring(#node.actions) }
 end
 
 client.run(function()
@@ -20,6 +20,6 @@ client.run(function()
   else
     local rows = {}
     for i, node in ipairs(nodes) do rows[i] = row(node) end
-    client.write(columns.format({ 'NAME', 'ID', 'HOPS', 'ROUND TRIP', 'STATE', 'ACTIONS' }, rows))
+    client.write(columns.format({ 'NAME', 'ID', 'HOPS', 'COST', 'STATE', 'ACTIONS' }, rows))
   end
 end)
