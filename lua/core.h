@@ -107,6 +107,7 @@ struct pl_vm {
   pl_pass pass;
   unsigned yields_left;               // chunks before others get their turn
   volatile sig_atomic_t slice_ticks;  // counted by the governor
+  bool stalled;                       // the slice lasts too long, which has been told
   unsigned finalizer_ticks;           // of the slice, at which the running finalizer ends; or 0
   unsigned finalizers_stopped;        // that took too long
   bool collects_rarely;               // tune_collector

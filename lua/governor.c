@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -21,6 +22,7 @@
 enum {
   TICK_SIGNAL = SIGVTALRM,
   TICKS_PER_SLICE = PL_SLICE_US / PL_TICK_US,
+  STALL_TICKS = PL_STALL_US / PL_TICK_US,
   IDLE_TICKS = 20,  // without a slice, then the timer stops
   // In the simulator a tick is a number of instructions, about as many as one takes.
   TICK_INSTRUCTIONS = 500 * 1000,
@@ -49,14 +51,28 @@ static void disarm(const pl_vm *vm, lua_State *L) {
   if (!vm->simulated) lua_sethook(L, NULL, 0, 0);
 }
 
+// A C function, or what it called, kept the slice from ending: links, timers and all other tasks
+// have had to wait. The hook runs in it, or right behind it.
+static void tell_stall(pl_vm *vm, lua_State *L, lua_Debug *ar) {
+  pl_loop *loop = vm->options.loop;
+  vm->stalled = true;
+  loop->metrics.stalls++;
+  lua_getinfo(L, "Sl", ar);
+  char at[LUA_IDSIZE + 16];
+  snprintf(at, sizeof at, "%s:%d", ar->short_src, ar->currentline);
+  pl_log_warn(loop->log, "a script held up the node", pl_f_text("script", vm->options.name),
+              pl_f_text("at", at),
+              pl_f_int("cpu_ms", (int64_t)vm->slice_ticks * PL_TICK_US / 1000));
+}
+
 static void slice_hook(lua_State *L, lua_Debug *ar) {
-  (void)ar;
   pl_vm *vm = pl_vm_of(L);
   if (vm->simulated) vm->slice_ticks++;
   if (vm->slice_ticks < TICKS_PER_SLICE) {  // left over from an earlier slice
     disarm(vm, L);
     return;
   }
+  if (vm->slice_ticks >= STALL_TICKS && !vm->stalled) tell_stall(vm, L, ar);
   if (L == vm->running && vm->noyield == 0 && vm->current != NULL && lua_isyieldable(L)) {
     disarm(vm, L);
     vm->pass = PL_PASS_PREEMPT;
@@ -157,6 +173,7 @@ void pl_governor_simulate(pl_vm *vm) {
 void pl_governor_enter(pl_vm *vm) {
   governor *g = &own;
   vm->slice_ticks = 0;
+  vm->stalled = false;
   if (vm->simulated) return;
   g->idle = 0;
   g->vm = vm;

@@ -65,6 +65,7 @@
   X(tasks_started, "Lua tasks started")                                  \
   X(tasks_failed, "of these, ended with an error nobody awaited")        \
   X(tasks_now, "of these, not ended yet")                                \
+  X(stalls, "times that Lua could not be interrupted for 100 ms")        \
   X(tasks_killed, "of these, ended hard")                                \
   X(log_lines_lost, "log lines that the sink refused")
 

@@ -150,6 +150,27 @@ describe('the governor', function()
     assert.is_true(os.clock() - start < 4)
   end)
 
+  it('writes to the log who held up the node, and where', function()
+    local vm = script.vm()
+    finish(vm, script.start(vm, spinning [[
+      local t0 = spec.cpu()
+      while spec.cpu() - t0 < 0.3 do SPIN end
+    ]]))
+    assert.equal('', vm:log()) -- it gave way all the time
+
+    finish(vm, script.start(vm, spinning [[
+      coroutine.wrap(function()
+        table.sort({ 2, 1 }, function(a, b) -- which cannot yield
+          local t0 = spec.cpu()
+          while spec.cpu() - t0 < 0.15 do SPIN end
+          return a < b
+        end)
+      end)()
+    ]]))
+    assert.matches('warn +a script held up the node script=%S+ at=%S+:[1-7] cpu_ms=%d+', vm:log())
+    assert.is_truthy(vm:log():match 'cpu_ms=(%d+)' + 0 >= 100)
+  end)
+
   it('writes to the log what it ended hard, and where', function()
     local vm = killed('local function endless() while true do SPIN end end endless()')
     assert.truthy(vm:log():find('task ended hard', 1, true))
