@@ -100,7 +100,7 @@ static int draft_free(lua_State *L) {
 // A copy of `o` that the collector frees. [-0, +1]
 static pl_options *push_draft(lua_State *L, const pl_options *o) {
   pl_options *draft = lua_newuserdatauv(L, sizeof *draft, 0);
-  pl_options_init(draft);
+  *draft = (pl_options){0};
   if (luaL_newmetatable(L, "perilune.Options")) {
     lua_pushcfunction(L, draft_free);
     lua_setfield(L, -2, "__gc");
