@@ -1,12 +1,15 @@
---- Lets the worker count and search a file, then calls it as fast as it can.
----   perilune run client.lua --peer URL -- FILE
+--- Lets workers count and search a file, calls them as fast as it can, and gives them tasks without a pause.
+---   perilune run client.lua --peer URL -- FILE [MARK]      creates the file MARK when the tasks begin
 
 local mesh = require 'perilune'
+local fs = require 'perilune.fs'
 local stdio = require 'perilune.stdio'
 
 local path = assert(arg[1], 'which file? perilune run client.lua --peer URL -- FILE')
+local mark = arg[2]
 local MB = 1000 * 1000
 local CALLERS, CALL_SECONDS = 64, 2
+local TASKERS, TASK_SECONDS = 16, 6
 local live = stdio.is_tty() -- on a terminal the running count is drawn over itself
 
 local function show(report)
@@ -45,19 +48,78 @@ local function search()
   end
 end
 
---- Returns the number of calls.
-local function call_until(deadline)
+--- Calls `fn` again and again until the deadline, in so many tasks at once. Returns how often.
+local function repeatedly(tasks, deadline, fn)
   local calls, callers = 0, {}
-  for i = 1, CALLERS do
+  for i = 1, tasks do
     callers[i] = mesh.spawn(function()
       while mesh.now() < deadline do
-        assert(mesh.call('length', 'perilune') == 8)
+        fn()
         calls = calls + 1
       end
     end)
   end
   mesh.all(callers)
   return calls
+end
+
+local function call_until(deadline)
+  return repeatedly(CALLERS, deadline, function() assert(mesh.call('length', 'perilune') == 8) end)
+end
+
+--- The neighbours of the entry that are on the ways to the workers, as a text.
+local function way_to_workers()
+  local seen, list = {}, {}
+  for name, via in pairs(mesh.call 'ways') do
+    if name:find '^worker' and not seen[via] then
+      seen[via] = true
+      list[#list + 1] = via
+    end
+  end
+  table.sort(list)
+  return #list > 0 and table.concat(list, ' and ') or 'nobody'
+end
+
+--- Returns how many tasks were done by each worker, how many while the way was which, and how many failed.
+local function give_tasks()
+  local started = mesh.now()
+  local deadline = started + TASK_SECONDS
+  local by, over, failed = {}, {}, 0
+  local way
+
+  local function watch()
+    while mesh.now() < deadline do
+      local now = way_to_workers()
+      if now ~= way then print(('  %4.1f s  the way to the workers is by %s'):format(mesh.now() - started, now)) end
+      way = now
+      mesh.sleep(0.05)
+    end
+  end
+
+  local function task()
+    local ok, result = pcall(mesh.call, 'task')
+    if ok then
+      by[result] = (by[result] or 0) + 1
+      if way then over[way] = (over[way] or 0) + 1 end
+    else
+      failed = failed + 1
+      print(('  %4.1f s  %s'):format(mesh.now() - started, result))
+    end
+  end
+
+  mesh.scope(function(scope)
+    scope:spawn(watch)
+    repeatedly(TASKERS, deadline, task)
+  end)
+  return by, over, failed
+end
+
+--- One line for each, in the order of their names.
+local function print_tasks(counts, word)
+  local names = {}
+  for name in pairs(counts) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do print(('tasks  %8d    %s %s'):format(counts[name], word, name)) end
 end
 
 --- The results of a function, after the seconds that it took.
@@ -67,7 +129,7 @@ local function timed(fn, ...)
   return mesh.now() - started, result
 end
 
-print 'the worker counts the words of the file, and streams the top ten while it reads:'
+print 'a worker counts the words of the file, and streams the top ten while it reads:'
 local counted_in, bytes = timed(count_words)
 
 print '\nit searches for "the"; this client leaves after five lines:'
@@ -76,5 +138,14 @@ search()
 print(('\n%d callers at once call it for %d seconds'):format(CALLERS, CALL_SECONDS))
 local called_in, calls = timed(call_until, mesh.now() + CALL_SECONDS)
 
+local text = '\n%d tasks at a time for %d seconds; meanwhile a relay is killed and comes back'
+print(text:format(TASKERS, TASK_SECONDS))
+if mark then fs.write(mark, '') end
+local by, over, failed = give_tasks()
+
 print(('\nwords  %8.1f MB in %.1f s  %10.1f MB/s'):format(bytes / MB, counted_in, bytes / MB / counted_in))
 print(('calls  %8d    in %.1f s  %10.0f calls/s'):format(calls, called_in, calls / called_in))
+print_tasks(by, 'done by')
+print_tasks(over, 'while the way was by')
+print(('tasks  %8d    failed'):format(failed))
+os.exit(failed == 0)

@@ -66,3 +66,9 @@ mesh.action('search', function(path, text)
 end, { description = 'streams the lines of a file that hold a text' })
 
 mesh.action('length', function(word) return #word end)
+
+--- Takes a moment; returns who did it. May run twice, so a call whose path is lost is repeated on another.
+mesh.action('task', function()
+  mesh.sleep(0.005)
+  return mesh.self().name
+end, { idempotent = true, description = 'takes 5 ms and returns the name of the worker' })

@@ -1,0 +1,5 @@
+--- A node that provides nothing itself: calls of others go through it.
+
+local mesh = require 'perilune'
+
+mesh.action("nothing", function() end)
