@@ -303,7 +303,6 @@ void pl_node_stop(pl_node *n, uint64_t drain_us, void (*done)(void *user), void 
   pl_log_level level = n->identity.role == PL_ROLE_LEAF ? PL_LOG_DEBUG : PL_LOG_INFO;
   pl_log_at(n->loop->log, level, "stopping",
             pl_f_int("requests", (int64_t)pl_service_requests(n->service)));
-  pl_service_announce(n->service);
   pl_service_drain(n->service);
 }
 

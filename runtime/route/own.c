@@ -163,6 +163,11 @@ void pl_router_join(pl_router *r, bool relays) {
   pl_paths_changed(r, true);
 }
 
+void pl_router_hurry(pl_router *r) {
+  pl_own_tell_now(r);
+  pl_flood_now(r);
+}
+
 void pl_router_leave(pl_router *r) {
   if (!r->joined || r->left) return;
   r->left = true;

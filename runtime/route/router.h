@@ -66,6 +66,9 @@ pl_err pl_router_set(pl_router *r, pl_bytes kind, pl_bytes name, pl_bytes attrib
 void pl_router_unset(pl_router *r, pl_bytes kind, pl_bytes name);
 // From now on the own record is told, and links are claimed. `relays`: others may go through here.
 void pl_router_join(pl_router *r, bool relays);
+// What changed of this node is told before this returns, whatever the pace: nobody should choose a
+// node that is about to stop.
+void pl_router_hurry(pl_router *r);
 // Takes the own record out of the mesh: told to all neighbours before this returns.
 void pl_router_leave(pl_router *r);
 

@@ -278,6 +278,8 @@ void pl_service_check_drained(pl_service *sv) {
 void pl_service_drain(pl_service *sv) {
   if (sv->draining) return;
   sv->draining = true;
+  pl_service_announce(sv);
+  pl_router_hurry(sv->router);
   pl_requests_refuse_waiting(sv);
   pl_service_check_drained(sv);
 }
