@@ -62,8 +62,14 @@ static void greet(pl_link *raw) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const pl_session_ops ops = {on_hello, nothing, on_frame, nothing,
-                                     nothing,  nothing, on_down};
+  static const pl_session_ops ops = {
+      .on_hello = on_hello,
+      .on_up = nothing,
+      .on_frame = on_frame,
+      .on_drained = nothing,
+      .on_resumed = nothing,
+      .on_down = on_down,
+  };
   static const pl_link_ops raw_ops = {raw_nothing, raw_bytes, raw_nothing, raw_close};
   static const pl_identity self = {.id = {{1}},
                                    .epoch = 1,
