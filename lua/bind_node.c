@@ -317,7 +317,7 @@ static int l_ping(lua_State *L) {
   pl_err err = pl_node_ping(n, &id, (uint64_t)(timeout * 1e6), on_pong, e);
   if (err != PL_OK) {
     pl_free(e);
-    return errand_raise(L, err, err == PL_NO_ROUTE ? "the node is not connected" : "");
+    return errand_raise(L, err, err == PL_NO_ROUTE ? "there is no path to the node" : "");
   }
   return pl_op_wait(L, &e->op);
 }

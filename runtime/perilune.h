@@ -199,6 +199,7 @@ void pl_node_each_action(pl_node *n, pl_action_fn *fn, void *user);
 // lists their ids).
 pl_err pl_node_find(pl_node *n, const char *id_or_name, size_t len, pl_id *out, char *detail);
 
+// The way to a node and back, over any number of others.
 typedef void pl_ping_fn(pl_err err, uint64_t rtt_us, void *user);
 pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn *done, void *user);
 // Dials and keeps the address connected. `done` once: `id` of the node there, or why not.

@@ -131,6 +131,49 @@ static void answer_self(pl_work *w) {
   pl_free(p);
 }
 
+// A node behind others answers a call; what tells of it is the way there and back.
+typedef struct far_ping {
+  pl_loop *loop;
+  uint64_t sent_us;
+  pl_id node;
+  pl_ping_fn *done;
+  void *user;
+} far_ping;
+
+// An error of the node itself is an answer, too.
+static bool has_answered(const far_ping *p, const pl_failure *f) {
+  if (f == NULL) return true;
+  bool gave_up = f->code == PL_TIMEOUT || f->code == PL_CANCELLED || f->code == PL_PEER_LOST;
+  return !gave_up && pl_id_equal(&f->node, &p->node);
+}
+
+static void on_far_end(pl_call *c, void *user) {
+  far_ping *p = user;
+  const pl_failure *f = pl_call_failure(c);
+  pl_err err = has_answered(p, f) ? PL_OK : f->code;
+  uint64_t rtt_us = pl_now_precise_us(p->loop) - p->sent_us;
+  pl_call_free(c, PL_OK);
+  p->done(err, rtt_us > 0 ? rtt_us : 1, p->user);
+  pl_free(p);
+}
+
+static pl_err ping_far(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn *done,
+                       void *user) {
+  static const pl_call_ops ops = {.on_end = on_far_end};
+  far_ping *p = pl_new(far_ping);
+  *p = (far_ping){.loop = n->loop,
+                  .sent_us = pl_now_precise_us(n->loop),
+                  .node = *id,
+                  .done = done,
+                  .user = user};
+  pl_call *c;
+  pl_failure why;
+  uint64_t deadline_us = pl_now_us(n->loop) + timeout_us;
+  pl_err err = pl_service_ping(&c, n->service, id, deadline_us, &ops, p, &why);
+  if (err != PL_OK) pl_free(p);
+  return err;
+}
+
 pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn *done,
                     void *user) {
   if (pl_id_equal(id, &n->identity.id)) {
@@ -142,7 +185,8 @@ pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn
   }
   pl_peer *p = pl_peers_find(n->peers, id);
   pl_session *s = p == NULL ? NULL : pl_peer_session(p);
-  return s == NULL ? PL_NO_ROUTE : pl_session_ping(s, timeout_us, done, user);
+  return s == NULL ? ping_far(n, id, timeout_us, done, user)
+                   : pl_session_ping(s, timeout_us, done, user);
 }
 
 // Connect.

@@ -90,16 +90,13 @@ static void set_out(pl_msg_call *m, const pl_id *to, uint8_t *destination) {
   m->hops_left = PL_HOPS_MAX;
 }
 
-void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
+static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   pl_service *sv = c->service;
   c->call_id = ++sv->next_call_id;
-  c->callee = offer->provider->id;
-  c->routed = offer->provider->channel == NULL;
   c->has_intake = c->stream;
   if (c->stream)
     pl_intake_init(&c->intake, PL_WINDOW_ITEMS, PL_WINDOW_BYTES, sv->config.message_max);
-  attach(c, channel_to(sv, offer->provider));
-  pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(sv->loop));
+  attach(c, ch);
 
   uint8_t destination[PL_MP_TOKEN_MAX + sizeof(pl_id)];
   pl_msg_call m = {
@@ -117,6 +114,14 @@ void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
   m.attempt = pl_call_attempt(c, &m.first_call_id);
   if (c->routed) set_out(&m, &c->callee, destination);
   pl_flow_call(&c->flow, &m, order->args);
+}
+
+void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
+  const pl_provider *to = offer->provider;
+  c->callee = to->id;
+  c->routed = to->channel == NULL;
+  dispatch(c, channel_to(c->service, to), order);
+  pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(c->service->loop));
 }
 
 // Keeps what a repeat would need, if there may be one.
@@ -146,6 +151,22 @@ static void fill_order(pl_order *order, const pl_call_options *o, pl_bytes args)
   if (o->outer != NULL) order->outer = *o->outer;
 }
 
+static pl_call *new_call(pl_service *sv, const pl_call_ops *ops, void *user) {
+  pl_call *c = pl_call_new(sv);
+  c->service = sv;
+  c->ops = ops;
+  c->user = user;
+  return c;
+}
+
+static void opened(pl_call *c, uint64_t deadline_us) {
+  pl_loop *loop = c->service->loop;
+  if (deadline_us != PL_NEVER)
+    pl_timer_start(&loop->clock, &c->timer, deadline_us - pl_now_us(loop), pl_call_on_deadline);
+  loop->metrics.calls_opened++;
+  loop->metrics.calls_now++;
+}
+
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
                        const pl_call_ops *ops, void *user, pl_failure *why) {
   pl_order order;
@@ -159,10 +180,7 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
                   o->action);
   }
 
-  pl_call *c = pl_call_new(sv);
-  c->service = sv;
-  c->ops = ops;
-  c->user = user;
+  pl_call *c = new_call(sv, ops, user);
   c->idle_us = o->idle_us;
   c->codec = o->codec;
   c->stream = o->stream;
@@ -170,13 +188,31 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
   if (c->traced) c->trace_id = o->outer->id;
   prepare_repeat(c, offer, &order);
   pl_call_send(c, offer, &order);
-  if (o->deadline_us != PL_NEVER) {
-    pl_timer_start(&sv->loop->clock, &c->timer, o->deadline_us - pl_now_us(sv->loop),
-                   pl_call_on_deadline);
-  }
+  opened(c, o->deadline_us);
   pl_budget_earn(&sv->budget);
-  sv->loop->metrics.calls_opened++;
-  sv->loop->metrics.calls_now++;
+  *out = c;
+  return PL_OK;
+}
+
+pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_t deadline_us,
+                       const pl_call_ops *ops, void *user, pl_failure *why) {
+  static const char action[] = PL_PING_ACTION;
+  pl_channel *ch = pl_service_path(sv, node, NULL);
+  const pl_order order = {
+      .action = pl_bytes_of(action, sizeof action - 1),
+      .args = pl_bytes_of("\x90", 1),
+      .deadline_us = deadline_us,
+  };
+  pl_err err = admit(ch, true, &order, false, why);
+  if (err != PL_OK) return err;
+  pl_call *c = new_call(sv, ops, user);
+  c->idle_us = 0;
+  c->codec = 0;
+  c->stream = c->traced = c->idempotent = false;
+  c->callee = *node;
+  c->routed = true;
+  dispatch(c, ch, &order);
+  opened(c, deadline_us);
   *out = c;
   return PL_OK;
 }

@@ -39,6 +39,9 @@ typedef struct pl_channel {
   size_t streams_in;   // of the requests
 } pl_channel;
 
+// That every node answers (docs/protocol.md 5.9).
+#define PL_PING_ACTION "_ping"
+
 struct pl_service {
   pl_service_config config;
   pl_loop *loop;

@@ -269,6 +269,10 @@ static void admit(pl_request *r) {
   bool outside = r->channel != sv->serving;
   bool hidden = outside && r->name.len > 0 && r->name.data[0] == '_';
   pl_action *a = hidden ? NULL : pl_action_find(sv, r->name);
+  if (a == NULL && pl_request_is_ping(r)) {
+    pl_request_answer(r, pl_bytes_of("\x90", 1), NULL);
+    return;
+  }
   if (a == NULL) {
     pl_request_refuse(r, PL_NOT_FOUND, "the node does not provide the action", 0);
     return;

@@ -1,5 +1,7 @@
 // What a handler may know of its request.
 
+#include <string.h>
+
 #include "service/action.h"
 #include "service/request_impl.h"
 
@@ -8,6 +10,12 @@ bool pl_request_stamp(pl_request *r, const pl_msg_call *m) {
   pl_bytes identity = pl_channel_identity(r->channel, m);
   r->identity = r->relayed ? (pl_bytes){0} : identity;
   return !r->relayed || identity.len == 0 || pl_bytes_keep(&r->identity, identity);
+}
+
+bool pl_request_is_ping(const pl_request *r) {
+  static const char name[] = PL_PING_ACTION;
+  return r->codec == 0 && !r->stream && r->name.len == sizeof name - 1 &&
+         memcmp(r->name.data, name, sizeof name - 1) == 0;
 }
 
 // Of a leaf behind a relay nothing is known but its id.

@@ -326,8 +326,8 @@ end)
 describe('perilune nodes, actions and ping', function()
   it('show a table to people', function()
     start_worker('--name', 'worker')
-    local row = 'worker  ' .. ('%x'):rep(32) .. '  1     .*  up     10\n$'
-    assert.matches('^NAME    ID +HOPS  COST +STATE  ACTIONS\n' .. row, perilune('nodes').stdout)
+    local row = 'worker  ' .. ('%x'):rep(32) .. '  1     %-    .*  up     10\n$'
+    assert.matches('^NAME    ID +HOPS  VIA  COST +STATE  ACTIONS\n' .. row, perilune('nodes').stdout)
     assert.matches('\ncount +1 +worker +counts\n', perilune('actions').stdout)
   end)
 

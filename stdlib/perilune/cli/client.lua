@@ -147,6 +147,9 @@ local function describe(err)
     local ok, details = pcall(json.encode, err.details)
     lines[#lines + 1] = '  details: ' .. (ok and details or tostring(err.details))
   end
+  if err.code == 'NO_ROUTE' and not err.action then
+    lines[#lines + 1] = "  'perilune nodes' lists those that are there"
+  end
   if err.code == 'STREAM_EXPECTED' then lines[#lines + 1] = "  it streams: use 'perilune stream'" end
   lines[#lines + 1] = err.traceback
   return lines

@@ -4,10 +4,15 @@ local client = require 'perilune.cli.client'
 local columns = require 'perilune.cli.columns'
 local mesh = require 'perilune'
 
-local function row(node)
+--- The name of the neighbour that leads to the node; '-' for a neighbour itself.
+local function way(node, names)
+  return node.via == node.id and '-' or names[node.via] or node.via
+end
+
+local function row(node, names)
   local state = node.draining and 'draining' or node.state
   local cost = node.cost > 0 and ('%.3f ms'):format(node.cost * 1e3) or '-'
-  return { node.name, node.id, tostring(node.hops), cost, state, tostring(#node.actions) }
+  return { node.name, node.id, tostring(node.hops), way(node, names), cost, state, tostring(#node.actions) }
 end
 
 client.run(function()
@@ -18,8 +23,9 @@ client.run(function()
     for _, node in ipairs(nodes) do mesh.array(node.actions) end
     client.write(client.json(mesh.array(nodes)) .. '\n')
   else
-    local rows = {}
-    for i, node in ipairs(nodes) do rows[i] = row(node) end
-    client.write(columns.format({ 'NAME', 'ID', 'HOPS', 'COST', 'STATE', 'ACTIONS' }, rows))
+    local rows, names = {}, {}
+    for _, node in ipairs(nodes) do names[node.id] = node.name end
+    for i, node in ipairs(nodes) do rows[i] = row(node, names) end
+    client.write(columns.format({ 'NAME', 'ID', 'HOPS', 'VIA', 'COST', 'STATE', 'ACTIONS' }, rows))
   end
 end)
