@@ -64,11 +64,11 @@ cluster.describe('links of a relay that are cut', cluster.kinds, function(over)
       mesh.all(tasks)
       return ids, failed
     end, over.kind == 'mem' and SECONDS / 20 or SECONDS)
-    for _, proxy in ipairs { to_b, to_r } do proxy:cut_every(over.kind == 'mem' and 200000 or 1000000) end
+    for _, proxy in ipairs { to_b, to_r } do proxy:cut_every(200000) end
     local ids, failed = calls:wait()
     for _, proxy in ipairs { to_b, to_r } do
       proxy:cut_every(0)
-      assert.is_true(proxy:cuts() > 1, proxy:cuts() .. ' cuts')
+      assert.is_true(proxy:cuts() > 0, proxy:cuts() .. ' cuts')
     end
     assert.same({}, failed)
     local counts = b:eval(function() return counts end)
@@ -167,14 +167,14 @@ cluster.describe('a link that is cut and comes back', cluster.kinds, function(ov
       for _, task in ipairs(tasks) do task:await() end
       return ids, failed
     end, over.kind == 'mem' and SECONDS / 20 or SECONDS) -- time that stands still is full of work
-    proxy:cut_every(over.kind == 'mem' and 200000 or 2000000)
+    proxy:cut_every(over.kind == 'mem' and 200000 or 500000)
     local ids, failed = calls:wait()
     proxy:cut_every(0)
     assert.same({}, failed)
     local counts = b:eval(function() return counts end)
     assert.equal(ids, #counts)
     for i = 1, ids do assert.equal(1, counts[i]) end
-    assert.is_true(proxy:cuts() > 3, proxy:cuts() .. ' cuts')
+    assert.is_true(proxy:cuts() > 1, proxy:cuts() .. ' cuts')
     assert.is_true(nothing_lost().links_resumed > 0)
   end)
 
