@@ -63,6 +63,9 @@ static const char *read_flag(request *r, const char *flag) {
       return "--topology is line, ring, star, tree, full or random";
   } else if ((v = value_of(flag, "sabotage")) != NULL) {
     if (!read_sabotage(r, v)) return "--sabotage is drop or duplicate";
+  } else if ((v = value_of(flag, "flaps")) != NULL) {
+    r->config.flaps = (unsigned)strtoul(v, NULL, 10);
+    if (r->config.flaps > 1000) return "--flaps is at most 1000";
   } else if (strcmp(flag, "--calm") == 0) {
     r->config.calm = true;
   } else if (strcmp(flag, "--trace") == 0) {
@@ -119,6 +122,18 @@ static void print_report(const pl_sim_config *c, const pl_sim_report *r) {
     print_violation(c, r);
   else
     printf("no violation\n");
+}
+
+static void print_flaps(const pl_sim_config *c, const pl_sim_report *r) {
+  const pl_sim_flaps *f = &r->flaps;
+  printf("%u nodes, %s, %u links lost and back\n", c->nodes, pl_topology_name(c->topology),
+         c->flaps);
+  printf("lost   every table is right after %.3f s\n", (double)f->lost_us / 1e6);
+  printf("back   every table is right after %.3f s\n", (double)f->back_us / 1e6);
+  printf("flap   %.1f frames about the mesh by a node\n", f->adverts);
+  printf("rest   %.1f in a minute\n", f->rest_adverts);
+  fprintf(stderr, "cpu    %.0f us of a node for a flap\n", f->cpu_us);
+  if (r->violated) print_violation(c, r);
 }
 
 static void put(pl_buf *out, const char *name, uint64_t value) {
@@ -178,6 +193,8 @@ static void print_run(const request *q, const pl_sim_config *c, const pl_sim_rep
   bool one = q->first == q->last;
   if (q->json)
     print_json(c, r);
+  else if (c->flaps > 0)
+    print_flaps(c, r);
   else if (one || r->violated)
     print_report(c, r);
 }

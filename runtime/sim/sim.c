@@ -126,9 +126,14 @@ static void run_phases(pl_sim *s) {
   pl_fleet_make(s);
   pl_truth_make(s);
   s->call_pause_us = (uint64_t)s->count * SECOND_US / CALLS_PER_S;
-  storm(s);
-  converge(s);
-  probe_all(s);
+  if (s->config->flaps > 0) {
+    run_for(s, 3 * SECOND_US);
+    pl_sim_flap(s);
+  } else {
+    storm(s);
+    converge(s);
+    probe_all(s);
+  }
   pl_fleet_stop_all(s);
   if (!s->report->violated) pl_sim_ledger_check(s);
 }

@@ -19,8 +19,9 @@ typedef struct pl_sim_config {
   double minutes;  // of disasters, virtual
   pl_topology topology;
   pl_sabotage sabotage;
-  bool calm;    // no disasters
-  FILE *trace;  // every event as it happens, and what the nodes log; or NULL
+  bool calm;       // no disasters
+  unsigned flaps;  // not 0: a mesh at rest of which so many links are lost and come back, no more
+  FILE *trace;     // every event as it happens, and what the nodes log; or NULL
 } pl_sim_config;
 
 // The kinds of what nodes do and suffer, for the report.
@@ -33,13 +34,23 @@ typedef struct pl_sim_counts {
   uint64_t links_opened, links_lost, frames, bytes, segments;
 } pl_sim_counts;
 
+// What became of lost links: medians, and means by node and flap.
+typedef struct pl_sim_flaps {
+  uint64_t lost_us;     // from the loss until every table is right
+  uint64_t back_us;     // from the return
+  double cpu_us;        // real: what the simulation of a node took, less what it takes at rest
+  double adverts;       // frames about the mesh
+  double rest_adverts;  // by node and minute, at rest
+} pl_sim_flaps;
+
 enum { PL_SIM_WHY = 400 };
 
 typedef struct pl_sim_report {
   pl_sim_counts counts;
   uint64_t virtual_us;
   uint64_t converged_us;  // from the end of the disasters until every table was right
-  uint64_t digest;        // of all that happened
+  pl_sim_flaps flaps;
+  uint64_t digest;  // of all that happened
   bool violated;
   char why[PL_SIM_WHY];  // what is wrong
   char *events;          // the last ones before that, a line each; owned

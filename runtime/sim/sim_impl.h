@@ -190,6 +190,9 @@ extern const char *const pl_sim_action_names[PL_SIM_KINDS];
 // The byte of a chunk or result at any place: of the call and the number of the chunk.
 uint8_t pl_sim_pattern(uint64_t key, uint32_t chunk);
 
+// flaps.c
+void pl_sim_flap(pl_sim *s);
+
 // nemesis.c
 void pl_nemesis_begin(pl_sim *s);
 // Everything that is broken is whole again.

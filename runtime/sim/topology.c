@@ -31,7 +31,7 @@ typedef struct list {
 // Either end may be the one that dials.
 static void add(list *l, unsigned a, unsigned b) {
   bool turned = pl_random_below(l->random, 2) == 0;
-  l->edges[l->count++] = turned ? (pl_edge){b, a} : (pl_edge){a, b};
+  l->edges[l->count++] = turned ? (pl_edge){.from = b, .to = a} : (pl_edge){.from = a, .to = b};
 }
 
 static bool has(const list *l, unsigned a, unsigned b) {

@@ -17,6 +17,7 @@ typedef enum pl_topology {
 
 typedef struct pl_edge {
   unsigned from, to;  // `from` dials
+  bool down;          // for those who change it
 } pl_edge;
 
 // "line" …

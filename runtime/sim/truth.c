@@ -10,6 +10,7 @@
 // The links of all nodes, one list behind the other: those of node i are [first[i], first[i + 1]).
 struct pl_truth {
   unsigned *first, *neighbours;
+  size_t *edge;        // of the link to that neighbour
   unsigned *queue;     // of a search
   unsigned *distance;  // from where the last one began; PL_SIM_FAR: too far, or no path
   uint16_t *next;      // by node and destination: the first step, as the node says; or NOBODY
@@ -20,8 +21,10 @@ struct pl_truth {
 
 enum { NOBODY = UINT16_MAX };
 
-static void link_up(pl_truth *t, unsigned *at, unsigned a, unsigned b) {
-  t->neighbours[t->first[a] + at[a]++] = b;
+static void link_up(pl_truth *t, unsigned *at, unsigned a, unsigned b, size_t edge) {
+  unsigned place = t->first[a] + at[a]++;
+  t->neighbours[place] = b;
+  t->edge[place] = edge;
 }
 
 void pl_truth_make(pl_sim *s) {
@@ -29,6 +32,7 @@ void pl_truth_make(pl_sim *s) {
   s->truth = t;
   t->first = pl_alloc((s->count + 1) * sizeof *t->first);
   t->neighbours = pl_alloc(s->edge_count * 2 * sizeof *t->neighbours);
+  t->edge = pl_alloc(s->edge_count * 2 * sizeof *t->edge);
   t->queue = pl_alloc(s->count * sizeof *t->queue);
   t->distance = pl_alloc(s->count * sizeof *t->distance);
   t->next = pl_alloc((size_t)s->count * s->count * sizeof *t->next);
@@ -42,8 +46,8 @@ void pl_truth_make(pl_sim *s) {
     t->first[i + 1] += t->first[i];
   unsigned *at = pl_alloc(s->count * sizeof *at);
   for (size_t i = 0; i < s->edge_count; i++) {
-    link_up(t, at, s->edges[i].from, s->edges[i].to);
-    link_up(t, at, s->edges[i].to, s->edges[i].from);
+    link_up(t, at, s->edges[i].from, s->edges[i].to, i);
+    link_up(t, at, s->edges[i].to, s->edges[i].from, i);
   }
   pl_free(at);
 }
@@ -52,6 +56,7 @@ void pl_truth_free(pl_sim *s) {
   pl_truth *t = s->truth;
   pl_free(t->first);
   pl_free(t->neighbours);
+  pl_free(t->edge);
   pl_free(t->queue);
   pl_free(t->distance);
   pl_free(t->next);
@@ -73,6 +78,7 @@ const unsigned *pl_truth_distances(pl_sim *s, const pl_sim_node *from) {
     for (unsigned k = t->first[at]; k < t->first[at + 1]; k++) {
       unsigned to = t->neighbours[k];
       if (t->distance[to] != PL_SIM_FAR || s->nodes[to].node == NULL) continue;
+      if (s->edges[t->edge[k]].down) continue;
       t->distance[to] = t->distance[at] + 1;
       t->queue[tail++] = to;
     }

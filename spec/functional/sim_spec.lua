@@ -5,9 +5,13 @@ local json = require 'dkjson'
 local process = require 'spec.support.process'
 
 --- Runs in each of the two ranges below; sanitizers make them several times slower.
-local RUNS = math.max(10, 60 // process.patience // process.patience)
+local RUNS = math.max(6, 24 // process.patience)
 
-local function sim(...) return process.perilune_run('sim', ...) end
+local function sim(...)
+  local arguments = { 'sim', ... }
+  arguments[#arguments + 1] = { timeout = 60 }
+  return process.perilune_run(table.unpack(arguments))
+end
 
 local function assert_clean(run)
   assert(run.code == 0, run.stdout .. run.stderr)
@@ -15,12 +19,12 @@ end
 
 describe('a simulated mesh', function()
   it('survives disasters of known seeds', function()
-    assert_clean(sim('--seeds', '1..' .. RUNS, '--minutes', '0.3'))
+    assert_clean(sim('--seeds', '1..' .. RUNS, '--minutes', '0.2'))
   end)
 
   it('survives disasters of seeds that nobody has seen', function()
     local first = math.random(1, 1 << 40)
-    assert_clean(sim('--seeds', ('%d..%d'):format(first, first + RUNS // 2), '--minutes', '0.3'))
+    assert_clean(sim('--seeds', ('%d..%d'):format(first, first + RUNS // 2), '--minutes', '0.2'))
   end)
 
   for _, topology in ipairs { 'line', 'ring', 'star', 'tree', 'full', 'random' } do
@@ -62,6 +66,14 @@ describe('a simulated mesh', function()
     run = json.decode(run.stdout)
     assert.is_true(run.violation == nil or run.violation == json.null)
     assert.is_true(run.converged_us < 1000000, run.converged_us .. ' us')
+  end)
+
+  it('tells how long it takes until all know that a link is lost', function()
+    local run = sim('--seed', '2', '--nodes', '20', '--topology', 'random', '--flaps', '3')
+    assert_clean(run)
+    local lost, back = run.stdout:match 'lost +every table is right after ([%d.]+) s\nback +[%l ]+ ([%d.]+) s'
+    assert.is_true(tonumber(lost) > 0 and tonumber(lost) < 5, run.stdout)
+    assert.is_true(tonumber(back) > 0 and tonumber(back) < 5, run.stdout)
   end)
 
   it('loses nothing when there are no disasters', function()
