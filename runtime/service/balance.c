@@ -188,16 +188,22 @@ static size_t nth_peer(const pl_candidate *c, size_t n, const pl_candidate *best
   return i;
 }
 
-static bool is_before(const pl_candidate *a, const pl_candidate *b) {
-  if (a->score != b->score) return a->score < b->score;
-  return a->used < b->used;  // equals take turns
+// Below 0: `a` is the better one.
+static int compare_scores(const pl_candidate *a, const pl_candidate *b) {
+  if (a->score != b->score) return a->score < b->score ? -1 : 1;
+  return a->used < b->used ? -1 : a->used > b->used;  // equals take turns
 }
 
-static size_t lowest(const pl_candidate *c, size_t n, const pl_candidate *best) {
-  size_t found = n;
+// Who never had a turn is drawn, or all who call for the first time would take the same one.
+static size_t lowest(const pl_candidate *c, size_t n, const pl_candidate *best,
+                     pl_random *random) {
+  size_t found = n, equals = 0;
   for (size_t i = 0; i < n; i++) {
     if (pl_balance_compare(&c[i], best) != 0) continue;
-    if (found == n || is_before(&c[i], &c[found])) found = i;
+    int order = found == n ? -1 : compare_scores(&c[i], &c[found]);
+    if (order > 0) continue;
+    equals = order < 0 ? 1 : equals + 1;
+    if (equals == 1 || pl_random_below(random, equals) == 0) found = i;
   }
   return found;
 }
@@ -209,7 +215,7 @@ static size_t lower_of_two(const pl_candidate *c, size_t n, const pl_candidate *
   uint64_t second = pl_random_below(random, peers - 1);
   if (second >= first) second++;
   size_t a = nth_peer(c, n, best, first), b = nth_peer(c, n, best, second);
-  return is_before(&c[b], &c[a]) ? b : a;
+  return compare_scores(&c[b], &c[a]) < 0 ? b : a;
 }
 
 int pl_balance_choose(const pl_policy *p, pl_strategy strategy, pl_candidate *c, size_t n,
@@ -228,5 +234,5 @@ int pl_balance_choose(const pl_policy *p, pl_strategy strategy, pl_candidate *c,
   if (strategy == PL_STRATEGY_RANDOM)
     return (int)nth_peer(c, n, best, pl_random_below(random, peers));
   if (strategy == PL_STRATEGY_P2C) return (int)lower_of_two(c, n, best, peers, random);
-  return (int)lowest(c, n, best);
+  return (int)lowest(c, n, best, random);
 }

@@ -50,6 +50,17 @@ describe('the strategy', function()
     assert.same({ a = 100, b = 100, c = 100 }, count('least', candidates({}, {}, {}), 300))
   end)
 
+  it('does not lead all who call for the first time to the same one', function()
+    for _, strategy in ipairs { 'least', 'round_robin', 'weighted', 'local' } do
+      local counts = {}
+      for seed = 1, 300 do
+        local name = choose(strategy, candidates({}, {}, {}), nil, balance.random(seed))
+        counts[name] = (counts[name] or 0) + 1
+      end
+      for _, name in ipairs { 'a', 'b', 'c' } do assert.is_true(counts[name] > 60, strategy) end
+    end
+  end)
+
   it('round_robin gives each the same, however busy', function()
     assert.same({ a = 100, b = 100, c = 100 }, count('round_robin', candidates({ outstanding = 50 }, {}, {}), 300))
   end)
