@@ -267,7 +267,8 @@ static void close_all(pl_node *n) {
   forget_all(n);
   n->open = 2;
   pl_service_leave(n->service);
-  pl_peers_shutdown(n->peers, "the node stops", one_closed, n);
+  pl_err code = pl_service_is_drained(n->service) ? PL_DRAINING : PL_OK;
+  pl_peers_shutdown(n->peers, code, "the node stops", one_closed, n);
   pl_service_shutdown(n->service, one_closed, n);
 }
 

@@ -206,6 +206,8 @@ static void tell_down(pl_conn *c, pl_err why, const char *detail, const pl_msg_g
   ps->loop->metrics.links_closed++;
   ps->loop->metrics.links_now--;
   if (why == PL_PEER_LOST) ps->loop->metrics.peers_lost++;
+  // That this node has drained says nothing of what the other end runs for it.
+  if (why == PL_DRAINING && goodbye == NULL) why = PL_OK;
   if (was_active) pl_peer_promote(p);
   ps->ops->on_session_down(p, c->session, why, detail, ps->user);
   if (p->active == NULL) pl_peer_lost(p, goodbye);

@@ -77,7 +77,7 @@ static void log_up(const pl_peer *p, pl_peer_state was) {
 static void log_lost(const pl_peer *p, pl_err why, const char *detail) {
   char id[PL_ID_HEX];
   pl_id_format(&p->id, id);
-  bool closed = why == PL_OK;
+  bool closed = why == PL_OK || why == PL_DRAINING;
   pl_log_at(p->peers->loop->log, closed ? level_of(p) : PL_LOG_INFO,
             closed ? "link closed" : "link lost", pl_f_bytes("peer", id, LOG_ID),
             pl_f_text("name", pl_peer_name(p)), pl_f_text("why", pl_err_name(why)),

@@ -102,6 +102,8 @@ void pl_peer_disconnect(pl_peer *p, const char *reason, bool allow_reconnect, bo
 // The layer above has no circuit on `s` any more (see ops.circuits).
 void pl_peers_idle(pl_peers *ps, pl_session *s);
 
-// Stops dials and listeners and closes all sessions with `reason`; `done` follows from the loop
-// when the last is gone.
-void pl_peers_shutdown(pl_peers *ps, const char *reason, void (*done)(void *user), void *user);
+// Stops dials and listeners and closes all sessions with `code` and `reason`; `done` follows from
+// the loop when the last is gone. PL_DRAINING: everything that was asked is answered, so what comes
+// after was not executed.
+void pl_peers_shutdown(pl_peers *ps, pl_err code, const char *reason, void (*done)(void *user),
+                       void *user);

@@ -134,7 +134,8 @@ void pl_peers_wake(pl_peers *ps) {
   pl_loop_defer(ps->loop, &ps->wake, on_wake);
 }
 
-void pl_peers_shutdown(pl_peers *ps, const char *reason, void (*done)(void *user), void *user) {
+void pl_peers_shutdown(pl_peers *ps, pl_err code, const char *reason, void (*done)(void *user),
+                       void *user) {
   assert(!ps->stopping);
   ps->stopping = true;
   ps->stopped = done;
@@ -142,7 +143,7 @@ void pl_peers_shutdown(pl_peers *ps, const char *reason, void (*done)(void *user
   pl_dialers_stop_all(ps);
   pl_peers_unlisten_all(ps);
   for (pl_list *n = ps->conns.next; n != &ps->conns; n = n->next) {
-    pl_session_close(pl_container(n, pl_conn, node)->session, PL_OK, reason, true);
+    pl_session_close(pl_container(n, pl_conn, node)->session, code, reason, true);
   }
   pl_peers_wake(ps);
 }

@@ -195,8 +195,7 @@ static int compare_scores(const pl_candidate *a, const pl_candidate *b) {
 }
 
 // Who never had a turn is drawn, or all who call for the first time would take the same one.
-static size_t lowest(const pl_candidate *c, size_t n, const pl_candidate *best,
-                     pl_random *random) {
+static size_t lowest(const pl_candidate *c, size_t n, const pl_candidate *best, pl_random *random) {
   size_t found = n, equals = 0;
   for (size_t i = 0; i < n; i++) {
     if (pl_balance_compare(&c[i], best) != 0) continue;

@@ -110,6 +110,10 @@ static void fail_with(pl_call *c, pl_err code, pl_outcome outcome, const char *m
 }
 
 void pl_call_lost(pl_call *c, pl_err why, const char *detail) {
+  if (why == PL_DRAINING) {  // it has answered all that it has begun
+    fail_with(c, PL_DRAINING, c->flow.began ? PL_NOT_EXECUTED : PL_NOT_SENT, NULL);
+    return;
+  }
   if (why == PL_PROTOCOL || why == PL_NO_MEMORY) {
     fail_with(c, why, c->flow.began ? PL_UNKNOWN : PL_NOT_SENT, detail);
     return;

@@ -28,7 +28,7 @@ void pl_channel_down(pl_channel *ch, pl_err why, const char *detail) {
     pl_call_lost(pl_call_of(ch->call_list.next), why, detail);
   while (!pl_list_empty(&ch->request_list))
     pl_request_lost(pl_request_of(ch->request_list.next), why, detail);
-  pl_relays_lost(ch);
+  pl_relays_lost(ch, why);
   pl_lanes_fini(&ch->lanes);
   pl_labels_fini(&ch->calls);
   pl_labels_fini(&ch->requests);

@@ -197,13 +197,24 @@ static void broken(pl_relay *r, pl_err why) {
   relay_end(r);
 }
 
-void pl_relays_lost(pl_channel *ch) {
+// The next node has stopped, and had answered all that it had begun.
+static void lose_drained(pl_relay *r) {
+  metrics(r)->relays_lost++;
+  tell_error(r, PL_DRAINING, r->called ? PL_NOT_EXECUTED : PL_NOT_SENT, NULL);
+  relay_end(r);
+}
+
+void pl_relays_lost(pl_channel *ch, pl_err why) {
   while (!pl_list_empty(&ch->relay_ends)) {
     pl_relay_end *e = pl_container(ch->relay_ends.next, pl_relay_end, node);
     pl_relay *r = relay_of(e);
     pl_relay_side other = e->side == PL_RELAY_OPENER ? PL_RELAY_CALLEE : PL_RELAY_OPENER;
     detach(e);
-    lose(r, other, self_id(r));
+    if (why == PL_DRAINING && other == PL_RELAY_OPENER) {
+      lose_drained(r);
+    } else {
+      lose(r, other, self_id(r));
+    }
   }
 }
 

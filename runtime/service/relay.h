@@ -53,7 +53,7 @@ bool pl_relay_open(pl_channel *from, const pl_frame *f, pl_channel *to, const pl
 // A frame of a circuit that is not of this node's own: goes on, or is dropped as stale.
 void pl_relay_frame(pl_channel *ch, const pl_frame *f);
 // The link of the channel is gone: the other ends are told where the path broke.
-void pl_relays_lost(pl_channel *ch);
+void pl_relays_lost(pl_channel *ch, pl_err why);
 // Ends all of them, both ways.
 void pl_relays_cut(pl_service *sv);
 void pl_relays_free_all(pl_service *sv);

@@ -270,9 +270,12 @@ pl_provider *pl_service_provider(pl_service *sv, const pl_id *id) {
 
 // Draining.
 
+bool pl_service_is_drained(const pl_service *sv) {
+  return sv->draining && sv->requests == 0 && pl_list_empty(&sv->relays);
+}
+
 void pl_service_check_drained(pl_service *sv) {
-  if (sv->draining && sv->requests == 0 && pl_list_empty(&sv->relays))
-    sv->config.on_drained(sv->config.user);
+  if (pl_service_is_drained(sv)) sv->config.on_drained(sv->config.user);
 }
 
 void pl_service_drain(pl_service *sv) {

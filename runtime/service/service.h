@@ -49,6 +49,8 @@ bool pl_service_knows(pl_service *sv, pl_peer *p);
 // From now on requests and calls to be relayed are refused with DRAINING, and those that wait are.
 // The mesh is told first.
 void pl_service_drain(pl_service *sv);
+// And every request has been answered, and every call of others that passes here.
+bool pl_service_is_drained(const pl_service *sv);
 // Cancels every running request, and cuts the calls of others that pass here.
 void pl_service_cancel_all(pl_service *sv, const pl_failure *why);
 size_t pl_service_requests(const pl_service *sv);

@@ -1,4 +1,6 @@
 local cluster = require 'spec.support.cluster'
+local nodes = require 'spec.support.nodes'
+local process = require 'spec.support.process'
 local stranger = require 'spec.support.stranger'
 local testing = require 'perilune.testing'
 
@@ -123,6 +125,32 @@ cluster.describe('a call that another provider can take', { 'mem', 'tcp' }, func
     assert.is_true(again.call_id ~= first.call_id)
     refuse(s2, label, 'BUSY', 'not_executed')
     assert.equal('w', (call:wait()))
+  end)
+
+  it('goes there when its provider says that it has stopped before it read the call', function()
+    local s = puppet(over.net, a, 'puppet')
+    local call = start "caller.call 'job'"
+    called(s)
+    s:send(S.GOODBYE, message.encode('goodbye', { code = errors.find 'DRAINING' }))
+    assert.equal('w', (call:wait()))
+    s = puppet(over.net, a, 'puppet')
+    call = start "caller.call 'job'"
+    called(s)
+    s:send(S.GOODBYE, message.encode('goodbye', { code = 0 }))
+    local err = call:failure()
+    assert.same({ 'PEER_LOST', 'unknown' }, { err.code, err.outcome })
+    s = stranger.greet(over.net, w)
+    w:stop(1)
+    assert.equal('DRAINING', s:goodbye().code)
+  end)
+
+  it('is not taken for unexecuted when it is the caller who stops', function()
+    local s = puppet(over.net, a, 'puppet')
+    local call = start "caller.call 'safe'"
+    called(s)
+    a:stop(1)
+    local err = call:failure()
+    assert.is_true(err.outcome == 'unknown', err.code .. ' ' .. err.outcome)
   end)
 
   it('says unknown when an attempt may have run, whatever the last one says', function()
@@ -287,5 +315,58 @@ cluster.describe('a provider that fails', { 'mem' }, function(over)
     assert.same({ w1 = 'probing', w2 = 'ok', w3 = 'ok' }, health())
     assert.equal(0, run(10).failed)
     assert.same({ w1 = 'ok', w2 = 'ok', w3 = 'ok' }, health())
+  end)
+end)
+
+describe('workers as processes', function()
+  local WORKER = [[
+    seen = 0
+    mesh.action('safe', function(seconds)
+      seen = seen + 1
+      mesh.sleep(seconds)
+      return mesh.self().name
+    end, { idempotent = true })
+    mesh.action('once', function(seconds)
+      mesh.sleep(seconds)
+      return mesh.self().name
+    end)
+  ]]
+
+  it('may be killed: what is idempotent ends elsewhere', function()
+    local w1, w2 = nodes.start('w1', { listen = 'tcp' }, WORKER), nodes.start('w2', { listen = 'tcp' }, WORKER)
+    local a = nodes.start('a', { peers = { w1, w2 } })
+    local calls = {}
+    for i = 1, 20 do calls[i] = a:begin "return mesh.call('safe', 1.5)" end
+    w1:wait_for 'return seen == 10'
+    w1.process:kill 'KILL'
+    for _, call in ipairs(calls) do assert.equal('w2', (call:wait())) end
+    assert.equal(10, a:metrics().calls_repeated)
+  end)
+
+  it('may be stopped one after the other: no call fails', function()
+    local w1, w2 = nodes.start('w1', { listen = 'tcp' }, WORKER), nodes.start('w2', { listen = 'tcp' }, WORKER)
+    local a = nodes.start('a', { listen = 'tcp', peers = { w1, w2 } })
+    local run = a:begin [[
+      local caller, failed = mesh.with { wait = 10 }, {}
+      stopping = false
+      while not stopping do
+        local tasks = {}
+        for i = 1, 10 do tasks[i] = mesh.spawn(pcall, caller.call, 'once', 0.01) end
+        for _, task in ipairs(tasks) do
+          local ok, err = task:await()
+          if not ok then failed[#failed + 1] = tostring(err) .. ' ' .. tostring(err.outcome) end
+        end
+      end
+      return failed
+    ]]
+    for _, w in ipairs { w1, w2 } do
+      process.sleep(0.3)
+      w.process:kill 'TERM'
+      assert.equal(0, (w.process:wait()))
+      nodes.start(w.name, { listen = 'tcp', peers = { a } }, WORKER)
+    end
+    process.sleep(0.3)
+    a:eval 'stopping = true'
+    assert.same({}, (run:wait()))
   end)
 end)

@@ -144,6 +144,28 @@ cluster.describe('a way that is lost', { 'mem' }, function(over)
     assert.equal(20, (calls_of(all.caller, 'w1')))
   end)
 
+  it('or a provider may be stopped in order: no call fails', function()
+    local all = behind(over.net, 2, 2)
+    local run = all.caller:start(function()
+      local failed, over = {}, mesh.now() + 2
+      while mesh.now() < over do
+        local tasks = {}
+        for i = 1, 10 do tasks[i] = mesh.spawn(pcall, mesh.call, 'work', i * 0.002) end
+        for _, task in ipairs(tasks) do
+          local ok, err = task:await()
+          if not ok then failed[#failed + 1] = tostring(err) .. ', ' .. tostring(err.outcome) end
+        end
+      end
+      return failed
+    end)
+    over.net:advance(0.307)
+    all.workers[1]:stop(5)
+    over.net:advance(0.4)
+    all.relays[1]:stop(5)
+    assert.same({}, run:wait())
+    assert.is_true(all.workers[1]:over() and all.relays[1]:over())
+  end)
+
   it('fails what is not idempotent and was on it', function()
     local all = behind(over.net, 2, 1)
     local calls = start(all.caller, 20, 'work', 0.3)

@@ -57,11 +57,13 @@ cluster.describe('a node that stops', cluster.kinds, function(over)
     err = a:fails(function() mesh.call('slow', 0) end)
     assert.is_true(err.code == 'NOT_FOUND' or err.code == 'DRAINING', err.code)
     assert.not_equal('executed', err.outcome)
-    assert.is_true(a:eval(function()
-      for _, node in ipairs(mesh.nodes()) do
-        if node.name == 'b' then return node.draining end
-      end
-    end))
+    over.net:wait(function()
+      return a:eval(function()
+        for _, node in ipairs(mesh.nodes()) do
+          if node.name == 'b' then return node.draining end
+        end
+      end)
+    end, 'the news that b is draining')
     assert.equal('done', (slow:wait()))
     assert.equal('done', (first:wait()))
     assert.same({ 5, 'end' }, { stream:wait() })

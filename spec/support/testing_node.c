@@ -317,7 +317,7 @@ static void on_stopped(void *user) {
 // node:shutdown(reason): frees it when all is closed
 static int node_shutdown(lua_State *L) {
   node *n = check_node(L);
-  pl_peers_shutdown(n->peers, luaL_optstring(L, 2, "done"), on_stopped, n);
+  pl_peers_shutdown(n->peers, PL_OK, luaL_optstring(L, 2, "done"), on_stopped, n);
   return 0;
 }
 
