@@ -100,8 +100,8 @@ static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
   const uint8_t *p = src.data, *end = src.data + src.len;
   if (src.len == 0 || *p < 0x83 || *p > 0x87) return 0;
   unsigned pairs = (*p++ & 0x0fU) - 3;
-  uint64_t call_id, timeout_ms;
-  pl_bytes action, trace = {0};
+  uint64_t call_id = 0, timeout_ms = 0;
+  pl_bytes action = {0}, trace = {0};
   way w = {0};
   p = take_uint(take_byte(p, end, 1), end, &call_id);
   p = take_name(take_byte(p, end, 2), end, &action);
