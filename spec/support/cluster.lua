@@ -17,7 +17,8 @@ local M = {}
 M.null = native.null
 M.kinds = { 'mem', 'tcp', 'unix' }
 
-local PATIENCE = 20 * (tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1)
+local FACTOR = tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1
+local PATIENCE = 20 * FACTOR
 local VIRTUAL_STEP = 0.001
 
 local function dump(code)
@@ -179,6 +180,9 @@ end
 
 --- Seconds of the loop's clock.
 function Cluster:now() return self.native:now() end
+
+--- How long what should take `seconds` may take: in virtual time so long, in real time what a busy machine needs.
+function Cluster:within(seconds) return self.virtual and seconds or seconds + 2 * FACTOR end
 
 --- Lets time go on. In real time it waits so long.
 function Cluster:advance(seconds)
