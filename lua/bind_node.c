@@ -133,6 +133,46 @@ static int l_nodes(lua_State *L) {
   return 1;
 }
 
+static void keep_route(const pl_route_info *info, void *user) {
+  rows *r = user;
+  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+}
+
+static void push_route(lua_State *L, const pl_route_info *i) {
+  lua_createtable(L, 0, 5);
+  set_id(L, "id", &i->id);
+  set_text(L, "name", i->name);
+  lua_pushinteger(L, i->hops);
+  lua_setfield(L, -2, "hops");
+  lua_pushnumber(L, (double)i->cost_us / 1e6);
+  lua_setfield(L, -2, "cost");
+  lua_createtable(L, (int)i->next_count, 0);
+  for (size_t k = 0; k < i->next_count; k++) {
+    char hex[PL_ID_HEX];
+    pl_id_format(&i->next[k], hex);
+    lua_pushstring(L, hex);
+    lua_rawseti(L, -2, (lua_Integer)k + 1);
+  }
+  lua_setfield(L, -2, "next");
+}
+
+// routes() -> list of {id, name, hops, cost, next = {ids}}
+static int l_routes(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  rows *r = new_rows(L);
+  pl_node_each_route(n, keep_route, r);
+  if (r->failed)
+    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of paths");
+  const pl_route_info *infos = (const void *)pl_buf_data(&r->infos);
+  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
+  lua_createtable(L, (int)count, 0);
+  for (size_t i = 0; i < count; i++) {
+    push_route(L, &infos[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 static void push_action(lua_State *L, const pl_action_info *i) {
   lua_createtable(L, 0, 5);
   lua_pushlstring(L, (const char *)i->name.data, i->name.len);
@@ -411,11 +451,22 @@ int pl_os_exit(lua_State *L) {
 
 int pl_open_node(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"configure", l_configure},   {"start", l_start},       {"self", l_self},
-      {"nodes", l_nodes},           {"offers", l_offers},     {"changed", l_changed},
-      {"knows", l_knows},           {"ping", l_ping},         {"connect", l_connect},
-      {"disconnect", l_disconnect}, {"stop", l_stop},         {"stopping", l_stopping},
-      {"options", l_options},       {"contacts", l_contacts}, {NULL, NULL},
+      {"configure", l_configure},
+      {"start", l_start},
+      {"self", l_self},
+      {"nodes", l_nodes},
+      {"routes", l_routes},
+      {"offers", l_offers},
+      {"changed", l_changed},
+      {"knows", l_knows},
+      {"ping", l_ping},
+      {"connect", l_connect},
+      {"disconnect", l_disconnect},
+      {"stop", l_stop},
+      {"stopping", l_stopping},
+      {"options", l_options},
+      {"contacts", l_contacts},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

@@ -161,7 +161,8 @@ bool pl_host_listens(const pl_host *h) {
 }
 
 static bool keeps_alive(pl_host *h) {
-  if (pl_host_listens(h)) return true;
+  bool relays = h->options.relay && pl_option_is_given(&h->options, "relay");
+  if (pl_host_listens(h) || relays) return true;
   for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
     if (pl_script_is_alive(pl_script_from(n))) return true;
   }

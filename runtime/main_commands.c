@@ -120,6 +120,11 @@ const pl_command pl_command_list[] = {
      .summary = "list the actions of the mesh and who provides them",
      .use = PL_USE_CLIENT,
      .flags = list_flags},
+    {.name = "routes",
+     .arguments = "",
+     .summary = "list the paths to all nodes of the mesh, as one of them sees them",
+     .use = PL_USE_CLIENT,
+     .flags = list_flags},
     {.name = "explain",
      .arguments = "ACTION [JSON-ARG]...",
      .summary = "show who would take a call of an action, and why",
@@ -154,8 +159,8 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit",   "routes",   "ps",    "kill",  "mem",  "top",   "log",  "trace",
-    "reload", "describe", "types", "check", "repl", "bench", "test", "new",
+    "emit",     "ps",    "kill",  "mem",  "top",   "log",  "trace", "reload",
+    "describe", "types", "check", "repl", "bench", "test", "new",
 };
 
 const pl_command *pl_command_find(const char *name) {
@@ -182,9 +187,9 @@ const char *pl_command_guess(const char *name) {
 
 // A client comes and goes: it does not listen, serves nothing and needs no identity of its own.
 bool pl_command_takes(const pl_command *command, const pl_option *option) {
-  static const char *const of_nodes[] = {"name",       "id",    "listen",          "advertise",
-                                         "insecure",   "drain", "max_concurrency", "max_queue",
-                                         "load_limit", "region"};
+  static const char *const of_nodes[] = {"name",       "id",     "listen",          "advertise",
+                                         "insecure",   "drain",  "max_concurrency", "max_queue",
+                                         "load_limit", "region", "relay",           "link_cost"};
   if (command->use != PL_USE_CLIENT) return command->use == PL_USE_NODE;
   for (size_t i = 0; i < sizeof of_nodes / sizeof *of_nodes; i++) {
     if (strcmp(of_nodes[i], option->name) == 0) return false;

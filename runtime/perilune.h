@@ -39,7 +39,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 29 };
+enum { PL_OPTION_COUNT = 31 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -53,7 +53,8 @@ typedef struct pl_options {
   char *log_level, *log_format;
   pl_texts listen, peers, advertise;
   bool insecure;
-  double request_timeout, connect_timeout, handshake_timeout, heartbeat, reconnect_max,
+  bool relay;  // given as true, it makes a full member also of a node without actions
+  double link_cost, request_timeout, connect_timeout, handshake_timeout, heartbeat, reconnect_max,
       resume_window, drain, cpu_limit, load_limit, cleanup_grace;
   int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit;
   uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list
@@ -106,6 +107,8 @@ void pl_options_copy(pl_options *out, const pl_options *in);  // into an uniniti
 // "request_timeout: -1 is below 0".
 pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *option,
                      const pl_option_value *value, char *why);
+// Whether anybody set it.
+bool pl_option_is_given(const pl_options *o, const char *name);
 // Back to its default, whoever set it.
 void pl_option_reset(pl_options *o, const pl_option *option);
 // All of PERILUNE_*; `get` is getenv or a twin of it. PERILUNE_PSK is the path of a key file when
@@ -172,6 +175,19 @@ typedef struct pl_node_info {
 typedef void pl_node_fn(const pl_node_info *info, void *user);
 void pl_node_each(pl_node *n, pl_node_fn *fn, void *user);
 
+// The best path to a node.
+typedef struct pl_route_info {
+  pl_id id;
+  const char *name;
+  uint64_t cost_us;
+  unsigned hops;
+  pl_id next[PL_NEXT_HOPS_MAX];  // all first steps that are equally good
+  size_t next_count;
+} pl_route_info;
+typedef void pl_route_fn(const pl_route_info *info, void *user);
+// All that can be reached, this node apart, in the order of their ids.
+void pl_node_each_route(pl_node *n, pl_route_fn *fn, void *user);
+
 // An address that the node was told to keep connected, and how the first attempt to do so ended.
 typedef struct pl_contact_info {
   const char *url;
@@ -201,6 +217,7 @@ pl_err pl_node_find(pl_node *n, const char *id_or_name, size_t len, pl_id *out, 
 
 // The way to a node and back, over any number of others.
 typedef void pl_ping_fn(pl_err err, uint64_t rtt_us, void *user);
+// The round trip to a node, over its link or along the path to it. NO_ROUTE.
 pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn *done, void *user);
 // Dials and keeps the address connected. `done` once: `id` of the node there, or why not.
 typedef void pl_connect_fn(pl_err err, const pl_id *id, const char *detail, void *user);

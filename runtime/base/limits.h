@@ -60,6 +60,7 @@ enum {
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert
 
   // routing
+  PL_NEXT_HOPS_MAX = 4,                   // first steps of equally good paths that are kept
   PL_NODES_MAX = 10000,                   // that a node keeps records of
   PL_LINKS_PER_NODE = 4096,               // of one record; more are not looked at
   PL_RECORD_MAX = 4 * 1024 * 1024,        // bytes of one record

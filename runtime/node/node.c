@@ -112,6 +112,7 @@ static void build(pl_node *n) {
       .max_concurrency = n->options.max_concurrency,
       .max_queue = n->options.max_queue,
       .message_max = (size_t)n->options.max_message,
+      .link_cost = to_us(n->options.link_cost),
       .region = n->options.region,
       .on_change = changed,
       .on_idle_session = on_idle_session,
@@ -219,7 +220,7 @@ pl_err pl_node_promote(pl_node *n, char *detail) {
   }
   n->promoted = true;
   n->identity.role = PL_ROLE_NODE;
-  pl_service_join(n->service, true);
+  pl_service_join(n->service, n->options.relay);
   return PL_OK;
 }
 
@@ -228,7 +229,9 @@ pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *d
   pl_err err = open_listeners(n, detail);
   if (err == PL_OK) err = enter_mesh(n, detail);
   // Who can be dialled is a place on the way of others, also without actions.
-  if (err == PL_OK && n->options.listen.count > 0) err = pl_node_promote(n, detail);
+  bool is_place =
+      n->options.listen.count > 0 || (n->options.relay && pl_option_is_given(&n->options, "relay"));
+  if (err == PL_OK && is_place) err = pl_node_promote(n, detail);
   if (err == PL_OK) err = dial_peers(n, detail);
   if (err != PL_OK) {
     forget_all(n);

@@ -32,6 +32,9 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
      "listen beyond this machine without authentication", NULL},
     {"psk", "psk", PL_OPTION_FILE, AT(psk), 0, 0, 0, false,
      "file with the pre-shared key of the mesh; never the key itself", NULL},
+    {"relay", "relay", PL_OPTION_BOOLEAN, AT(relay), 1, 0, 0, false,
+     "pass calls of others on; if given, also without an action", NULL},
+    TIME(link_cost, 0, 0, "what a path over a link of this node costs, 0 = its round trip"),
     LIST(advertise, "advertise", "address that others are told to dial"),
     TIME(request_timeout, 10, 0, "longest call, 0 = for ever"),
     TIME(connect_timeout, 5, 0.001, "longest connection attempt"),
@@ -152,6 +155,10 @@ void pl_options_copy(pl_options *out, const pl_options *in) {
     }
   }
   if (in->psk_key != NULL) out->psk_key = pl_strdup(in->psk_key);
+}
+
+bool pl_option_is_given(const pl_options *o, const char *name) {
+  return o->source[pl_option_find(name) - pl_option_list] != PL_SOURCE_DEFAULT;
 }
 
 // One option.

@@ -69,6 +69,25 @@ void pl_node_each(pl_node *n, pl_node_fn *fn, void *user) {
   }
 }
 
+void pl_node_each_route(pl_node *n, pl_route_fn *fn, void *user) {
+  pl_router *r = pl_service_router(n->service);
+  pl_route route;
+  for (const pl_mesh_node *m = NULL; (m = pl_router_next(r, m)) != NULL;) {
+    if (!pl_router_find(r, pl_mesh_node_id(m), &route)) continue;
+    pl_route_info info = {
+        .id = *pl_mesh_node_id(m),
+        .name = pl_service_node_name(m),
+        .cost_us = route.cost,
+        .hops = route.hops,
+    };
+    const pl_id *next[PL_NEXT_HOPS_MAX];
+    info.next_count = pl_router_next_hops(r, &info.id, NULL, next);
+    for (size_t i = 0; i < info.next_count; i++)
+      info.next[i] = *next[i];
+    fn(&info, user);
+  }
+}
+
 bool pl_node_knows(pl_node *n, const pl_id *id) {
   pl_peer *p = pl_peers_find(n->peers, id);
   return p == NULL || pl_peer_status(p) != PL_PEER_UP || pl_service_knows(n->service, p);

@@ -7,6 +7,7 @@
 // of links and hands it frames. Loop thread only.
 #pragma once
 
+#include "base/limits.h"
 #include "base/loop.h"
 #include "wire/frame.h"
 #include "wire/message.h"
@@ -16,8 +17,6 @@ typedef struct pl_router pl_router;
 typedef struct pl_mesh_node pl_mesh_node;
 // A neighbour, as long as there is a link to it.
 typedef struct pl_router_link pl_router_link;
-
-enum { PL_NEXT_HOPS_MAX = 4 };
 
 // The best path to a node.
 typedef struct pl_route {

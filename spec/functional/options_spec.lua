@@ -16,6 +16,8 @@ local OPTIONS = {
   { 'id', nil, ('1'):rep(32), ('2'):rep(32), ('3'):rep(32), ('4'):rep(32) },
   { 'insecure', false, true, false, true, false },
   { 'psk', nil, 'a.key', 'b.key', './c.key', 'd.key' },
+  { 'relay', true, false, true, false, true },
+  { 'link_cost', 0, 1.5, 2.5, 3.5, 4.5 },
   { 'advertise', {}, { 'tcp://a:1' }, { 'tcp://b:2' }, { 'tcp://c:3' }, { 'tcp://d:4' } },
   { 'request_timeout', 10, 1.5, 2.5, 3.5, 4.5 },
   { 'connect_timeout', 5, 1.5, 2.5, 3.5, 4.5 },

@@ -111,6 +111,15 @@ function M.nodes()
   return list
 end
 
+--- The best path to every node that can be reached: its cost in seconds, and the first steps of all paths that
+--- are equally good.
+---
+---@return { id: string, name: string, hops: integer, cost: number, next: string[] }[]
+function M.routes()
+  core.start()
+  return core.routes()
+end
+
 --- Waits until some node provides the action. Raises `TIMEOUT` after `timeout` seconds; without one, never.
 ---
 ---@param name string
