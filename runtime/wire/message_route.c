@@ -75,8 +75,8 @@ static bool read_entry(pl_msg_route_entry *out, pl_mp_reader *r) {
 // At the next element of a raw array: 1, or 0 at its end.
 static int enter(pl_bytes array, size_t at, pl_mp_reader *r) {
   pl_mp_token t;
-  *r = (pl_mp_reader){.at = array.data + at, .end = array.data + array.len};
   if (at == array.len) return 0;
+  *r = (pl_mp_reader){.at = array.data + at, .end = array.data + array.len};
   if (at > 0) return 1;
   return pl_mp_read(r, &t) == PL_OK && t.kind == PL_MP_ARRAY && t.len > 0 ? 1 : 0;
 }

@@ -122,8 +122,7 @@ static void tape(world *w, const wire *on, uint8_t type, pl_bytes body) {
   lua_pop(L, 1);
 }
 
-// Upcalls. The user of a link is the wire on which its owner sends.
-
+// The user of a link is the wire on which its owner sends.
 static void on_send(pl_router_link *link, uint8_t type, pl_bytes body, void *user) {
   wire *w = pl_router_link_user(link);
   world *of = ((node *)user)->world;
@@ -373,7 +372,7 @@ static int world_inject(lua_State *L) {
   return 0;
 }
 
-// set(node, kind, name, attributes) -> nil, or the error; unset(node, kind, name)
+// -> nil, or the error
 static int world_set(lua_State *L) {
   const node *n = check_up(L, check_world(L), 2);
   pl_err err = pl_router_set(n->router, testing_check_bytes(L, 3), testing_check_bytes(L, 4),
@@ -394,11 +393,13 @@ static int world_advance(lua_State *L) {
   return 0;
 }
 
-// route(a, b) -> hops, cost, via; nil
+// route(a, any number) -> hops, cost, via; nil
 static int world_route(lua_State *L) {
   world *w = check_world(L);
   pl_route route;
-  if (!pl_router_find(check_up(L, w, 2)->router, &check_node(L, w, 3)->id, &route)) return 0;
+  pl_id to;
+  id_of((uint32_t)luaL_checkinteger(L, 3), &to);
+  if (!pl_router_find(check_up(L, w, 2)->router, &to, &route)) return 0;
   lua_pushinteger(L, route.hops);
   lua_pushinteger(L, (lua_Integer)route.cost);
   lua_pushinteger(L, number_of(&route.via));
