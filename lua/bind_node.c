@@ -420,6 +420,16 @@ static int l_disconnect(lua_State *L) {
                       : errand_raise(L, err, err == PL_NO_ROUTE ? "the node is not connected" : "");
 }
 
+// keep(node, boolean)
+static int l_keep(lua_State *L) {
+  pl_node *n = pl_host_start(L);
+  pl_id id = check_node(L, n, 1);
+  char detail[PL_URL_MAX];
+  pl_err err = pl_node_keep(n, &id, lua_toboolean(L, 2), detail);
+  if (err == PL_NO_ROUTE) return errand_raise(L, err, "the node is not connected");
+  return err == PL_OK ? 0 : errand_raise(L, err, detail);
+}
+
 // Stopping.
 
 // stop(drain | nil): begins to stop and returns.
@@ -456,6 +466,7 @@ int pl_open_node(lua_State *L) {
       {"self", l_self},
       {"nodes", l_nodes},
       {"routes", l_routes},
+      {"keep", l_keep},
       {"offers", l_offers},
       {"changed", l_changed},
       {"knows", l_knows},

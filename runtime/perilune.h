@@ -226,6 +226,10 @@ pl_err pl_node_connect(pl_connecting **out, pl_node *n, const char *url, pl_conn
                        void *user, char *detail);
 // The address is not wanted after all: `done` follows with CANCELLED.
 void pl_connecting_cancel(pl_connecting *c);
+// Whether this node keeps its link to a neighbour: from now on also when the link is lost, at one
+// of the addresses that the neighbour tells (PL_INVALID: it tells none); or no longer, and it goes
+// with its last circuit unless the neighbour keeps it. NO_ROUTE when there is no link.
+pl_err pl_node_keep(pl_node *n, const pl_id *id, bool keep, char *detail);
 pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect,
                           bool abort);
 

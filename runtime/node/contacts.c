@@ -62,11 +62,16 @@ pl_err pl_contact_add(pl_node *n, const char *url, bool awaited, bool local, pl_
   return PL_OK;
 }
 
-void pl_contact_free(pl_contact *c) {
+static void contact_forget(pl_contact *c) {
   settle(c);
   pl_list_remove(&c->node);
-  pl_dial_stop(c->dial);
   pl_free(c);
+}
+
+void pl_contact_free(pl_contact *c) {
+  pl_dial *dial = c->dial;
+  contact_forget(c);
+  pl_dial_stop(dial);
 }
 
 static bool contains(const char *const *urls, size_t count, const char *url) {
@@ -80,7 +85,10 @@ void pl_contacts_set_local(pl_node *n, const char *const *urls, size_t count, bo
   for (pl_list *at = n->contacts.next, *next; at != &n->contacts; at = next) {
     next = at->next;
     pl_contact *c = pl_container(at, pl_contact, node);
-    if (c->local && !contains(urls, count, c->url)) pl_contact_free(c);
+    if (!c->local || contains(urls, count, c->url)) continue;
+    pl_dial *dial = c->dial;
+    contact_forget(c);
+    pl_dial_unkeep(dial);
   }
   for (size_t i = 0; i < count; i++) {
     char detail[PL_URL_MAX] = "";

@@ -42,6 +42,10 @@ static void on_drained(pl_peer *p, pl_session *s, void *user) {
   pl_service_drained(((pl_node *)user)->service, s);
 }
 
+static void on_unkept(pl_peer *p, pl_session *s, void *user) {
+  pl_service_unkept(((pl_node *)user)->service, p, s);
+}
+
 static void on_session_down(pl_peer *p, pl_session *s, pl_err why, const char *detail, void *user) {
   pl_service_session_down(((pl_node *)user)->service, p, s, why, detail);
 }
@@ -63,6 +67,7 @@ static const pl_peers_ops peers_ops = {
     .on_session = on_session,
     .on_frame = on_frame,
     .on_drained = on_drained,
+    .on_unkept = on_unkept,
     .on_session_down = on_session_down,
     .on_state = on_state,
     .circuits = circuits,

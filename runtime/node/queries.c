@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "node/node_impl.h"
+#include "wire/msgpack.h"
 
 static const char *state_name(pl_peer_state s) {
   switch (s) {
@@ -240,6 +241,36 @@ pl_err pl_node_connect(pl_connecting **out, pl_node *n, const char *url, pl_conn
 
 void pl_connecting_cancel(pl_connecting *c) {
   pl_dial_stop(c->dial);
+}
+
+// The first address that it told; "" when there is none.
+static void first_address(const pl_peer *p, char url[PL_URL_MAX]) {
+  pl_bytes list = pl_peer_addresses(p);
+  pl_mp_reader r = {list.data, list.data + list.len};
+  pl_mp_token t;
+  url[0] = '\0';
+  bool some = list.len > 0 && pl_mp_read(&r, &t) == PL_OK && t.kind == PL_MP_ARRAY && t.len > 0;
+  if (!some || pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_STR || t.len >= PL_URL_MAX) return;
+  memcpy(url, t.data, t.len);
+  url[t.len] = '\0';
+}
+
+pl_err pl_node_keep(pl_node *n, const pl_id *id, bool keep, char *detail) {
+  pl_peer *p = pl_peers_find(n->peers, id);
+  detail[0] = '\0';
+  if (p == NULL) return PL_NO_ROUTE;
+  if (!keep) {
+    pl_peer_unkeep(p);
+    return PL_OK;
+  }
+  char url[PL_URL_MAX];
+  first_address(p, url);
+  if (url[0] == '\0') {
+    snprintf(detail, PL_URL_MAX, "the node tells no address at which it could be dialled");
+    return PL_INVALID;
+  }
+  pl_contact *c;
+  return pl_contact_add(n, url, false, false, &c, detail);
 }
 
 pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool allow_reconnect,

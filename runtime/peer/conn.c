@@ -179,7 +179,13 @@ static pl_err on_frame(pl_session *s, const pl_frame *f, void *user) {
   pl_conn *c = user;
   if (f->type == PL_FRAME_RETIRE) {
     c->other_retired = true;
-    pl_conn_close_idle(c);
+    // Without a body another link takes its place, or has.
+    bool unkept = f->body.len > 0 && c->peer != NULL && c->peer->active == c;
+    if (unkept) {
+      pl_peer_give_up(c->peer, true);
+    } else {
+      pl_conn_close_idle(c);
+    }
     return PL_OK;
   }
   return c->peer != NULL ? c->peers->ops->on_frame(c->peer, s, f, c->peers->user) : PL_OK;

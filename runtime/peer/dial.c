@@ -322,6 +322,18 @@ void pl_dial_stop(pl_dial *dial) {
   if (d != NULL && pl_list_empty(&d->dials)) free_dialer(d);
 }
 
+void pl_dial_unkeep(pl_dial *dial) {
+  pl_peer *p = dial->dialer != NULL ? dial->dialer->peer : NULL;
+  if (p == NULL) {
+    pl_dial_stop(dial);
+    return;
+  }
+  pl_peer_hold(p);
+  pl_dial_stop(dial);
+  if (pl_list_empty(&p->dialers)) pl_peer_unkeep(p);
+  pl_peer_drop(p);
+}
+
 void pl_dialers_stop_all(pl_peers *ps) {
   while (!pl_list_empty(&ps->dialers)) {
     pl_dialer *d = pl_container(ps->dialers.next, pl_dialer, node);

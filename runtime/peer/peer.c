@@ -149,9 +149,9 @@ static void activate(pl_peer *p, pl_conn *c) {
 // Without one it did not see what made us retire this: then it dials anew.
 void pl_conn_close_idle(pl_conn *c) {
   if (c->stage != PL_CONN_RETIRED || !pl_conn_is_up(c) || pl_conn_is_waiting(c)) return;
-  if (!c->other_retired && c->peer->active != NULL) return;
+  if (!c->other_retired && (c->peer->active != NULL || c->unkept)) return;
   if (c->peers->ops->circuits(c->session, c->peers->user) > 0) return;
-  pl_session_close(c->session, PL_OK, "duplicate link", true);
+  pl_session_close(c->session, PL_OK, c->unkept ? "nobody keeps it" : "duplicate link", true);
 }
 
 void pl_conn_retire(pl_conn *c) {
@@ -162,6 +162,29 @@ void pl_conn_retire(pl_conn *c) {
                pl_f_bool("dialled", c->dialled));
   pl_session_send(c->session, PL_FRAME_RETIRE, 0, 0, 0, (pl_bytes){0});
   pl_conn_close_idle(c);
+}
+
+static const uint8_t unkept_body[] = {0x81, 0x01, 0xc3};  // {1: true}
+
+void pl_peer_give_up(pl_peer *p, bool told) {
+  pl_conn *c = p->active;
+  p->active = NULL;
+  c->stage = PL_CONN_RETIRED;
+  c->unkept = true;
+  p->peers->ops->on_unkept(p, c->session, p->peers->user);
+  pl_session_send(c->session, PL_FRAME_RETIRE, 0, 0, 0,
+                  pl_bytes_of(unkept_body, sizeof unkept_body));
+  pl_peer_promote(p);
+  if (told && p->active == NULL) pl_dialers_resume(p, NULL);
+  pl_conn_close_idle(c);
+  pl_peer_unsettle(p);
+}
+
+void pl_peer_unkeep(pl_peer *p) {
+  pl_peer_hold(p);
+  pl_dialers_end(p);
+  if (p->active != NULL && p->active->dialled && !p->peers->stopping) pl_peer_give_up(p, false);
+  pl_peer_drop(p);
 }
 
 void pl_conn_went_on(pl_conn *c) {

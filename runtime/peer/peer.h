@@ -31,6 +31,9 @@ typedef struct pl_peers_ops {
   // may have preferred it for a moment.
   pl_err (*on_frame)(pl_peer *p, pl_session *s, const pl_frame *f, void *user);
   void (*on_drained)(pl_peer *p, pl_session *s, void *user);
+  // Nobody keeps `s` any more, and none takes its place: no new circuits on it. What runs there may
+  // end; then `s` is told as down.
+  void (*on_unkept)(pl_peer *p, pl_session *s, void *user);
   // `s` is gone with everything on it. `why` as in pl_session_ops.on_down.
   void (*on_session_down)(pl_peer *p, pl_session *s, pl_err why, const char *detail, void *user);
   // Every change of state, after the upcalls above that caused it.
@@ -71,6 +74,9 @@ pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl
 // up. The handle is gone with this call, or that of `done`; one without `keep` is gone after `done`
 // anyway, and all are after pl_peers_shutdown.
 void pl_dial_stop(pl_dial *d);
+// The same; and if no dial to its peer is left, the link that they brought is given up: it goes
+// when the last circuit on it has ended. If the other end keeps it, it dials anew.
+void pl_dial_unkeep(pl_dial *d);
 
 // The keys changed: dials that were refused as unauthorized try again at once.
 void pl_peers_retry_refused(pl_peers *ps);
@@ -95,6 +101,8 @@ void *pl_peer_data(const pl_peer *p);
 // The neighbour told a new name or role (advert of kind "node").
 void pl_peer_update(pl_peer *p, const char *name, pl_role role);
 
+// Ends the dials to a peer, and gives up the link that they brought as pl_dial_unkeep does.
+void pl_peer_unkeep(pl_peer *p);
 // Ends the links to a peer and, unless `allow_reconnect`, the dials to it. With `abort` without a
 // goodbye.
 void pl_peer_disconnect(pl_peer *p, const char *reason, bool allow_reconnect, bool abort);

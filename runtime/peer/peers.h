@@ -45,6 +45,7 @@ struct pl_conn {
   bool dialled;
   bool admitted;       // its HELLO was accepted: counts against max_peers
   bool other_retired;  // the other end opens no more circuits here
+  bool unkept;         // it goes without another in its place
   pl_peers *peers;
   pl_session *session;  // one reference
   pl_peer *peer;        // one reference; NULL while GREETING
@@ -161,6 +162,8 @@ void pl_conn_went_on(pl_conn *c);
 // `c` has to go in favour of another link to its peer, and closes when nothing is left to do on it.
 void pl_conn_retire(pl_conn *c);
 void pl_conn_close_idle(pl_conn *c);
+// Nobody here keeps the link in use; `told`: nor does the other end, which said so.
+void pl_peer_give_up(pl_peer *p, bool told);
 // True when of these two links to one node `a` is to stay.
 bool pl_conn_beats(const pl_conn *a, const pl_conn *b);
 void pl_told_fini(pl_told *t);

@@ -205,17 +205,27 @@ void pl_service_drained(pl_service *sv, pl_session *s) {
   if (ch->neighbour != NULL) pl_router_drained(sv->router, ch->neighbour->link);
 }
 
+// The node has no link for new circuits any more.
+static void part(pl_service *sv, pl_neighbour *n) {
+  pl_router_link_down(sv->router, n->link);
+  n->provider->channel = NULL;
+  n->channel->neighbour = NULL;
+  *n = (pl_neighbour){.node = n->node, .peer = n->peer};
+}
+
+void pl_service_unkept(pl_service *sv, pl_peer *p, pl_session *s) {
+  pl_neighbour *n = pl_peer_data(p);
+  if (n == NULL || n->channel == NULL || n->channel->session != s) return;
+  part(sv, n);
+  sv->config.on_change(sv->config.user);
+}
+
 void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err why,
                              const char *detail) {
   pl_channel *ch = pl_session_data(s);
   if (ch == NULL) return;
   pl_neighbour *n = pl_peer_data(p);
-  if (n != NULL && n->channel == ch) {
-    pl_router_link_down(sv->router, n->link);
-    n->provider->channel = NULL;
-    *n = (pl_neighbour){.node = n->node, .peer = n->peer};
-    ch->neighbour = NULL;
-  }
+  if (n != NULL && n->channel == ch) part(sv, n);
   pl_channel_down(ch, why, detail);
   sv->config.on_change(sv->config.user);
 }

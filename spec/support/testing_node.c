@@ -104,6 +104,10 @@ static void on_drained(pl_peer *p, pl_session *s, void *user) {
   (void)p, (void)s, (void)user;
 }
 
+static void on_unkept(pl_peer *p, pl_session *s, void *user) {
+  (void)p, (void)s, (void)user;
+}
+
 static void on_session_down(pl_peer *p, pl_session *s, pl_err why, const char *detail, void *user) {
   node *n = user;
   lua_State *L = n->world->L;
@@ -133,6 +137,7 @@ static const pl_peers_ops peers_ops = {
     .on_session = on_session,
     .on_frame = on_frame,
     .on_drained = on_drained,
+    .on_unkept = on_unkept,
     .on_session_down = on_session_down,
     .on_state = on_state,
     .circuits = circuits,

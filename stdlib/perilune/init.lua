@@ -157,6 +157,24 @@ function M.connect(url)
   return id
 end
 
+--- Keeps the link to a neighbour: when it is lost, it is dialled anew, at an address that the neighbour tells.
+---
+---@param node string Id or unique name.
+function M.keep(node)
+  check.arg(node, 'bytes', 1, 'mesh.keep')
+  core.start()
+  core.keep(node, true)
+end
+
+--- Does not keep the link to a neighbour any more. Unless the neighbour keeps it, it goes with its last call.
+---
+---@param node string Id or unique name.
+function M.unkeep(node)
+  check.arg(node, 'bytes', 1, 'mesh.unkeep')
+  core.start()
+  core.keep(node, false)
+end
+
 local DISCONNECT = { reason = 'string', allow_reconnect = 'boolean', abort = 'boolean' }
 
 --- Closes the links to a node.
