@@ -41,8 +41,7 @@ end
 
 routes.describe('a mesh of a thousand nodes', function(over)
   it('costs each of them little when a link of it comes and goes', function()
-    local links, w = make_links(), nil
-    w = routes.world(REAL)
+    local links, w = make_links(), routes.world(REAL)
     over.w = w
     for i = 2, REAL do
       w:link(1, i)

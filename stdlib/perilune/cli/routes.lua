@@ -21,7 +21,8 @@ client.run(function()
   for i, route in ipairs(routes) do
     local via = {}
     for k, id in ipairs(route.next) do via[k] = id == route.id and '-' or names[id] or id end
-    rows[i] = { route.name, route.id, tostring(route.hops), ('%.3f ms'):format(route.cost * 1e3), table.concat(via, ', ') }
+    local cost = ('%.3f ms'):format(route.cost * 1e3)
+    rows[i] = { route.name, route.id, tostring(route.hops), cost, table.concat(via, ', ') }
   end
   client.write(columns.format({ 'NAME', 'ID', 'HOPS', 'COST', 'VIA' }, rows))
 end)
