@@ -98,18 +98,18 @@ static bool encode_sequence(pl_encoder *e, int index, lua_Integer n) {
   lua_State *L = e->L;
   size_t begin = e->out->end - e->out->start;
   commit(e, pl_mp_put_array(pl_encode_room(e, PL_MP_TOKEN_MAX), (uint32_t)n));
-  int key = lua_gettop(L) + 1;
   lua_Integer i = 0;
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-    if (i == n || !lua_isinteger(L, key) || lua_tointeger(L, key) != i + 1) {
+    if (i == n || !lua_isinteger(L, -2) || lua_tointeger(L, -2) != i + 1) {
       lua_pop(L, 2);
       goto rewind;
     }
-    e->frame->index = ++i;
-    if (lua_isinteger(L, key + 1)) {
-      encode_integer(e, key + 1);
+    i++;
+    if (lua_isinteger(L, -1)) {
+      encode_integer(e, -1);
     } else {
-      encode_any(e, key + 1);
+      e->frame->index = i;
+      encode_any(e, lua_gettop(L));
     }
   }
   if (i == n) return true;

@@ -152,7 +152,7 @@ static bool write_call(pl_flow *f, const pl_msg_call *head, pl_bytes args) {
   uint8_t *p = pl_msg_call_put(start, head);
   if (args.len > 0) memcpy(p, args.data, args.len);
   size_t len = (size_t)(p - start) + args.len;
-  pl_session_finish(s, PL_FRAME_CALL, f->flags, 0, f->label, len);
+  pl_session_finish(s, PL_FRAME_CALL, f->flags, 0, f->label, start, len);
   f->began = true;
   return true;
 }

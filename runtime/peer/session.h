@@ -124,10 +124,10 @@ void pl_session_send_parts(pl_session *s, uint8_t type, uint8_t flags, uint16_t 
 // Frames sent so far: tells whether a frame is still the last one.
 uint64_t pl_session_sent(const pl_session *s);
 // The same in two steps, for bodies encoded in place: room for a body of at most `max` (<=
-// PL_FRAGMENT_MAX), then its real length.
+// PL_FRAGMENT_MAX), then the body there and its real length.
 uint8_t *pl_session_begin(pl_session *s, size_t max);
 void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
-                       size_t len);
+                       uint8_t *body, size_t len);
 
 size_t pl_session_backlog(const pl_session *s);
 // Whoever can wait does, until on_drained.

@@ -61,10 +61,9 @@ uint8_t *pl_session_begin(pl_session *s, size_t max) {
 }
 
 void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux, uint32_t label,
-                       size_t len) {
+                       uint8_t *body, size_t len) {
   if (!pl_session_is_open(s)) return;
-  uint8_t *to = pl_link_reserve(s->link, PL_FRAME_HEADER + len);
-  pl_frame_put_header(to, type, flags, aux, label, len);
+  pl_frame_put_header(body - PL_FRAME_HEADER, type, flags, aux, label, len);
   pl_link_commit(s->link, PL_FRAME_HEADER + len);
   s->sent++;
   s->loop->metrics.frames_written++;

@@ -48,6 +48,8 @@ struct pl_service {
   pl_directory directory;
   pl_map actions;        // name -> pl_action, of this node
   pl_list busy_actions;  // with requests waiting, in turn
+  pl_list untimed;       // of pl_request: came in this turn, their deadlines not watched yet
+  pl_work watch_work;    // watches them
   pl_list orphans;       // of pl_request: idempotent ones whose path was lost, see repeat.c
   pl_dedup dedup;
   pl_timer expiry;  // of what `dedup` keeps

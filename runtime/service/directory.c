@@ -129,6 +129,7 @@ pl_err pl_directory_offer(pl_directory *d, pl_provider *p, pl_bytes name, pl_byt
   pl_bytes_drop(&o->attributes);
   o->attributes = kept;
   read_attributes(o);
+  d->has_json |= o->codec != 0;
   return PL_OK;
 }
 

@@ -52,6 +52,7 @@ typedef struct pl_entry {
 
 typedef struct pl_directory {
   pl_map entries;  // name -> pl_entry
+  bool has_json;   // some offer had a codec of its own
 } pl_directory;
 
 void pl_directory_fini(pl_directory *d);

@@ -30,11 +30,7 @@ static pl_request *follower(const pl_dedup_entry *e) {
 static void follow_deadline(pl_request *runner, const pl_request *r) {
   if (runner->state != PL_REQUEST_WAITING && runner->state != PL_REQUEST_RUNNING) return;
   runner->deadline_us = r->deadline_us;
-  pl_timer_stop(&runner->timer);
-  if (r->deadline_us == PL_NEVER) return;
-  uint64_t now_us = pl_now_us(r->service->loop);
-  uint64_t left_us = r->deadline_us > now_us ? r->deadline_us - now_us : 0;
-  pl_timer_start(&r->service->loop->clock, &runner->timer, left_us, pl_request_on_deadline);
+  pl_request_watch(runner);
 }
 
 bool pl_repeat_admit(pl_request *r) {
@@ -86,6 +82,7 @@ void pl_repeat_settle(pl_request *r, pl_bytes result, const pl_failure *failure)
 }
 
 static void linger(pl_request *r) {
+  if (!pl_list_empty(&r->untimed)) pl_request_watch(r);
   uint64_t now_us = pl_now_us(r->service->loop);
   bool sooner = pl_timer_active(&r->timer) && r->timer.at_us < now_us + PL_LINGER_US;
   if (!sooner)

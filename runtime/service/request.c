@@ -29,8 +29,13 @@ enum { FREE_KEPT = 1024 };
 
 static pl_request *request_new(pl_service *sv) {
   pl_list *n = pl_list_pop(&sv->free_requests);
-  if (n == NULL) return pl_new(pl_request);
-  pl_request *r = pl_request_of(n);
+  pl_request *r;
+  if (n == NULL) {
+    r = pl_new(pl_request);
+    pl_list_init(&r->untimed);
+    return r;
+  }
+  r = pl_request_of(n);
   memset(r, 0, offsetof(pl_request, node));
   sv->free_count--;
   return r;
@@ -67,7 +72,7 @@ static void request_free(pl_request *r) {
   pl_service *sv = r->service;
   detach(r);
   pl_list_remove(&r->node);
-  pl_timer_stop(&r->timer);
+  pl_request_unwatch(r);
   if (r->in_pieces) pl_intake_fini(&r->intake);
   pl_bytes_drop(&r->args);
   pl_bytes_drop(&r->meta);
@@ -101,7 +106,7 @@ static bool send_unwanted(pl_request *r, const pl_failure *failure) {
 void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure) {
   if (r->entry != NULL) pl_repeat_settle(r, result, failure);
   r->state = PL_REQUEST_SENDING;
-  pl_timer_stop(&r->timer);
+  pl_request_unwatch(r);
   if (r->channel == NULL) {
     request_free(r);
     return;
@@ -215,7 +220,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       if (r->cancelled) return;
       r->cancelled = true;
       r->credit_due = false;
-      pl_timer_stop(&r->timer);
+      pl_request_unwatch(r);
       if (r->channel != NULL) pl_flow_withdraw(&r->flow);
       r->action->ops->on_cancel(r, why);
       return;
@@ -261,6 +266,34 @@ void pl_requests_refuse_waiting(pl_service *sv) {
   }
 }
 
+// Deadlines. Nearly all requests end in the turn in which they came, and need no timer.
+
+void pl_request_unwatch(pl_request *r) {
+  pl_list_remove(&r->untimed);
+  pl_timer_stop(&r->timer);
+}
+
+void pl_request_watch(pl_request *r) {
+  pl_request_unwatch(r);
+  if (r->deadline_us == PL_NEVER) return;
+  pl_loop *loop = r->service->loop;
+  uint64_t now = pl_now_us(loop);
+  uint64_t left = r->deadline_us > now ? r->deadline_us - now : 0;
+  pl_timer_start(&loop->clock, &r->timer, left, pl_request_on_deadline);
+}
+
+static void watch_all(pl_work *w) {
+  pl_service *sv = pl_container(w, pl_service, watch_work);
+  while (!pl_list_empty(&sv->untimed))
+    pl_request_watch(pl_container(sv->untimed.next, pl_request, untimed));
+}
+
+static void watch_later(pl_request *r) {
+  pl_service *sv = r->service;
+  pl_list_push(&sv->untimed, &r->untimed);
+  if (!pl_work_queued(&sv->watch_work)) pl_loop_flush_later(sv->loop, &sv->watch_work, watch_all);
+}
+
 // Arriving.
 
 // The arguments are whole: start, wait, or be refused.
@@ -282,10 +315,7 @@ static void admit(pl_request *r) {
   uint64_t longest = a->options.timeout_us;
   uint64_t now = pl_now_us(sv->loop);
   if (longest > 0 && !r->stream && now + longest < r->deadline_us) r->deadline_us = now + longest;
-  if (r->deadline_us != PL_NEVER) {
-    uint64_t left = r->deadline_us > now ? r->deadline_us - now : 0;
-    pl_timer_start(&sv->loop->clock, &r->timer, left, pl_request_on_deadline);
-  }
+  if (r->deadline_us != PL_NEVER) watch_later(r);
   if (a->options.idempotent && !r->stream && pl_repeat_admit(r)) return;
   if (pl_action_has_slot(a)) {
     start(r);
@@ -468,7 +498,7 @@ pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
   if (r->cancelled || r->channel == NULL) return PL_CLOSED;
   if (!r->stream) return PL_STREAM_EXPECTED;
   if (is_too_large(r, item.len)) return PL_TOO_LARGE;
-  pl_timer_stop(&r->timer);  // the deadline of a stream bounds its start
+  pl_request_unwatch(r);  // the deadline of a stream bounds its start
   r->service->loop->metrics.chunks_sent++;
   if (pl_flow_item(&r->flow, item)) return PL_OK;
   r->credit_due = true;

@@ -29,6 +29,7 @@ struct pl_request {
   // Set when it is opened, or left as they began.
   pl_list node;     // in the channel's requests, the service's orphans, or the free list
   pl_list in_wait;  // in the action's waiting, or while JOINED among the followers of another
+  pl_list untimed;  // in the service's
   pl_service *service;
   pl_channel *channel;  // NULL once the path is lost
   uint64_t call_id;
@@ -54,6 +55,10 @@ struct pl_request {
 // request.c: its last frame. A refusal says that it was not executed.
 void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure);
 void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms);
+// From now on its deadline is watched,
+void pl_request_watch(pl_request *r);
+// or not.
+void pl_request_unwatch(pl_request *r);
 void pl_request_on_deadline(pl_timer *t);
 
 // repeat.c: requests of idempotent actions are looked after while they run and for a while

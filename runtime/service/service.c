@@ -112,6 +112,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->neighbours);
   pl_list_init(&sv->channels);
   pl_list_init(&sv->busy_actions);
+  pl_list_init(&sv->untimed);
   pl_list_init(&sv->orphans);
   pl_dedup_init(&sv->dedup);
   pl_budget_init(&sv->budget, pl_now_us(sv->loop));
@@ -153,6 +154,7 @@ void pl_service_free(pl_service *sv) {
   pl_free(sv->candidates);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
+  pl_work_cancel(&sv->watch_work);
   pl_relays_free_all(sv);
   pl_free(sv);
 }
@@ -320,6 +322,7 @@ size_t pl_service_requests(const pl_service *sv) {
 // Directory.
 
 int pl_service_codec(pl_service *sv, pl_bytes action) {
+  if (!sv->directory.has_json) return 0;
   pl_entry *e = pl_directory_find(&sv->directory, action);
   if (e == NULL) return 0;
   for (pl_list *n = e->offers.next; n != &e->offers; n = n->next) {

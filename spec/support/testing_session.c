@@ -274,7 +274,7 @@ static int session_put(lua_State *L) {
   uint8_t *to = pl_session_begin(s->session, (size_t)luaL_checkinteger(L, 5));
   memcpy(to, body, len);
   pl_session_finish(s->session, (uint8_t)luaL_checkinteger(L, 2), 0, 0,
-                    (uint32_t)luaL_checkinteger(L, 3), len);
+                    (uint32_t)luaL_checkinteger(L, 3), to, len);
   return 0;
 }
 
