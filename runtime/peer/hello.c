@@ -64,19 +64,23 @@ static pl_bytes view(const pl_buf *b) {
   return pl_bytes_of(pl_buf_data(b), pl_buf_len(b));
 }
 
-// Our HELLO, and what a proof will say of it.
-static pl_err put_hello(pl_hello *h, pl_buf *out) {
+// What a proof will say of our HELLO. Without a method to prove anything by, the library that
+// digests is not even woken, which costs memory.
+static bool digest_ours(pl_hello *h, const uint8_t *frame, size_t len) {
+  if (!pl_auth_is_asked(&h->self->auth)) return true;
   uint8_t preamble[PL_PREAMBLE];
+  pl_preamble_put(preamble);
+  return pl_auth_digest(h->ours.said, preamble, sizeof preamble, frame, len);
+}
+
+static pl_err put_hello(pl_hello *h, pl_buf *out) {
   pl_buf methods = {0}, body = {0};
   size_t before = pl_buf_len(out);
   pl_err err = pl_auth_offer(&h->self->auth, &methods);
   if (err == PL_OK) err = encode_hello(h, view(&methods), &body);
   if (err == PL_OK && !put_frame(out, PL_FRAME_HELLO, view(&body))) err = PL_NO_MEMORY;
-  pl_preamble_put(preamble);
-  if (err == PL_OK && !pl_auth_digest(h->ours.said, preamble, sizeof preamble,
-                                      pl_buf_data(out) + before, pl_buf_len(out) - before)) {
+  if (err == PL_OK && !digest_ours(h, pl_buf_data(out) + before, pl_buf_len(out) - before))
     err = PL_NO_MEMORY;
-  }
   pl_buf_fini(&methods);
   pl_buf_fini(&body);
   return err;

@@ -23,8 +23,9 @@ pl_health_state pl_health_now(const pl_health *h, uint64_t now_us) {
 }
 
 bool pl_health_begin(pl_health *h, uint64_t now_us) {
-  h->state = (uint8_t)pl_health_now(h, now_us);
-  if (h->state != PL_HEALTH_PROBING || h->probe) return false;
+  pl_health_state now = pl_health_now(h, now_us);
+  if (now != PL_HEALTH_PROBING || h->probe) return false;
+  h->state = PL_HEALTH_PROBING;
   h->probe = true;
   return true;
 }

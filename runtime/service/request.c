@@ -436,15 +436,15 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
 
   pl_request *r = open_request(ch, f, &m);
   if (refused_early(ch, r, &m)) return PL_OK;
-  pl_frame rest = *f;
-  rest.body.data += head;
-  rest.body.len -= (size_t)head;
+  pl_bytes args = {f->body.data + head, f->body.len - (size_t)head, f->body.owner};
   bool whole = (f->flags & PL_FLAG_MORE) == 0;  // then the name is needed only until we return
   r->name = m.action;
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
   if (!pl_request_stamp(r, &m)) return PL_NO_MEMORY;
-  if (whole) return judge(r, take_whole(r, rest.body));
+  if (whole) return judge(r, take_whole(r, args));
+  pl_frame rest = *f;
+  rest.body = args;
   r->in_pieces = true;
   pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, r->service->config.message_max);
   return judge(r, take_piece(r, &rest, m.body_len));
