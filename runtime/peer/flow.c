@@ -233,6 +233,20 @@ bool pl_flow_item(pl_flow *f, pl_bytes item) {
   return false;
 }
 
+// A body that needs no credit, where it can go out now.
+static bool write_whole(pl_flow *f, uint8_t type, const pl_bytes *bytes) {
+  if (!direct(f, bytes->len)) return false;
+  pl_session *s = f->lanes->session;
+  if (bytes->len > PL_COPY_MAX) {
+    pl_session_send(s, type, f->flags, 0, f->label, *bytes);
+    return true;
+  }
+  uint8_t *to = pl_session_begin(s, bytes->len);
+  if (bytes->len > 0) memcpy(to, bytes->data, bytes->len);
+  pl_session_finish(s, type, f->flags, 0, f->label, to, bytes->len);
+  return true;
+}
+
 bool pl_flow_result(pl_flow *f, pl_bytes result) {
   body proto = {.type = PL_FRAME_RESULT};
   if (result.len > PL_FRAGMENT_MAX) {
@@ -240,8 +254,7 @@ bool pl_flow_result(pl_flow *f, pl_bytes result) {
     for (int i = 0; i < 4; i++)
       proto.head[i] = (uint8_t)(total >> (24 - 8 * i));
     proto.head_len = 4;
-  } else if (direct(f, result.len)) {
-    pl_session_send(f->lanes->session, PL_FRAME_RESULT, f->flags, 0, f->label, result);
+  } else if (write_whole(f, PL_FRAME_RESULT, &result)) {
     return true;
   }
   enqueue(f, &proto, (pl_bytes){0}, result);
@@ -256,10 +269,7 @@ bool pl_flow_error(pl_flow *f, const pl_failure *failure) {
     return false;
   }
   pl_bytes bytes = pl_bytes_of(pl_buf_data(out), pl_buf_len(out));
-  if (direct(f, bytes.len)) {
-    pl_session_send(f->lanes->session, PL_FRAME_ERROR, f->flags, 0, f->label, bytes);
-    return true;
-  }
+  if (write_whole(f, PL_FRAME_ERROR, &bytes)) return true;
   enqueue(f, &(body){.type = PL_FRAME_ERROR}, (pl_bytes){0}, bytes);
   return false;
 }

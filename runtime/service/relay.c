@@ -411,7 +411,7 @@ static bool write_in_place(pl_relay *r, uint8_t flags, const pl_msg_call *m, pl_
   uint8_t *start = pl_session_begin(s, room);
   uint8_t *p = pl_msg_call_put(start, m);
   if (args.len > 0) memcpy(p, args.data, args.len);
-  pl_session_finish(s, PL_FRAME_CALL, flags, 0, out->label, (size_t)(p - start) + args.len);
+  pl_session_finish(s, PL_FRAME_CALL, flags, 0, out->label, start, (size_t)(p - start) + args.len);
   r->called = true;
   return true;
 }

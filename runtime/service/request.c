@@ -266,43 +266,15 @@ void pl_requests_refuse_waiting(pl_service *sv) {
   }
 }
 
-// Deadlines. Nearly all requests end in the turn in which they came, and need no timer.
-
-void pl_request_unwatch(pl_request *r) {
-  pl_list_remove(&r->untimed);
-  pl_timer_stop(&r->timer);
-}
-
-void pl_request_watch(pl_request *r) {
-  pl_request_unwatch(r);
-  if (r->deadline_us == PL_NEVER) return;
-  pl_loop *loop = r->service->loop;
-  uint64_t now = pl_now_us(loop);
-  uint64_t left = r->deadline_us > now ? r->deadline_us - now : 0;
-  pl_timer_start(&loop->clock, &r->timer, left, pl_request_on_deadline);
-}
-
-static void watch_all(pl_work *w) {
-  pl_service *sv = pl_container(w, pl_service, watch_work);
-  while (!pl_list_empty(&sv->untimed))
-    pl_request_watch(pl_container(sv->untimed.next, pl_request, untimed));
-}
-
-static void watch_later(pl_request *r) {
-  pl_service *sv = r->service;
-  pl_list_push(&sv->untimed, &r->untimed);
-  if (!pl_work_queued(&sv->watch_work)) pl_loop_flush_later(sv->loop, &sv->watch_work, watch_all);
-}
-
 // Arriving.
 
 // The arguments are whole: start, wait, or be refused.
-static void admit(pl_request *r) {
+static void admit(pl_request *r, const pl_bytes *name) {
   pl_service *sv = r->service;
   bool outside = r->channel != sv->serving;
-  bool hidden = outside && r->name.len > 0 && r->name.data[0] == '_';
-  pl_action *a = hidden ? NULL : pl_action_find(sv, r->name);
-  if (a == NULL && pl_request_is_ping(r)) {
+  bool hidden = outside && name->len > 0 && name->data[0] == '_';
+  pl_action *a = hidden ? NULL : pl_action_find(sv, *name);
+  if (a == NULL && pl_request_is_ping(r, name)) {
     pl_request_answer(r, pl_bytes_of("\x90", 1), NULL);
     return;
   }
@@ -311,11 +283,10 @@ static void admit(pl_request *r) {
     return;
   }
   r->action = pl_action_hold(a);
-  pl_bytes_drop(&r->name);
   uint64_t longest = a->options.timeout_us;
   uint64_t now = pl_now_us(sv->loop);
   if (longest > 0 && !r->stream && now + longest < r->deadline_us) r->deadline_us = now + longest;
-  if (r->deadline_us != PL_NEVER) watch_later(r);
+  if (r->deadline_us != PL_NEVER) pl_request_watch_later(r);
   if (a->options.idempotent && !r->stream && pl_repeat_admit(r)) return;
   if (pl_action_has_slot(a)) {
     start(r);
@@ -396,10 +367,10 @@ static pl_err refuse_large(pl_request *r) {
 }
 
 // All of the arguments, as nearly every call has them.
-static pl_err take_whole(pl_request *r, pl_bytes args) {
+static pl_err take_whole(pl_request *r, const pl_bytes *name, pl_bytes args) {
   if (args.len > r->service->config.message_max) return refuse_large(r);
   if (!pl_bytes_keep(&r->args, args)) return PL_NO_MEMORY;
-  admit(r);
+  admit(r, name);
   return PL_OK;
 }
 
@@ -410,7 +381,7 @@ static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
   if (err == PL_TOO_LARGE) return refuse_large(r);
   if (err != PL_OK) return err;
   if (event == PL_INTAKE_BODY) {
-    admit(r);
+    admit(r, &r->name);
   } else {
     grant(r);
   }
@@ -438,11 +409,10 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   if (refused_early(ch, r, &m)) return PL_OK;
   pl_bytes args = {f->body.data + head, f->body.len - (size_t)head, f->body.owner};
   bool whole = (f->flags & PL_FLAG_MORE) == 0;  // then the name is needed only until we return
-  r->name = m.action;
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
   if (!pl_request_stamp(r, &m)) return PL_NO_MEMORY;
-  if (whole) return judge(r, take_whole(r, args));
+  if (whole) return judge(r, take_whole(r, &m.action, args));
   pl_frame rest = *f;
   rest.body = args;
   r->in_pieces = true;

@@ -45,7 +45,7 @@ struct pl_request {
   pl_bytes args;
   pl_bytes meta;
   pl_bytes identity;  // of the caller; empty: nobody authenticated it
-  pl_bytes name;      // while ARRIVING
+  pl_bytes name;      // when in_pieces
   pl_flow flow;
   pl_intake intake;  // when in_pieces
   pl_trace trace;
@@ -55,8 +55,9 @@ struct pl_request {
 // request.c: its last frame. A refusal says that it was not executed.
 void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure);
 void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms);
-// From now on its deadline is watched,
+// request_watch.c: from now on its deadline is watched; from the end of the turn on;
 void pl_request_watch(pl_request *r);
+void pl_request_watch_later(pl_request *r);
 // or not.
 void pl_request_unwatch(pl_request *r);
 void pl_request_on_deadline(pl_timer *t);
@@ -78,4 +79,4 @@ bool pl_repeat_is_orphan(const pl_request *r);
 // request_view.c: notes who the caller is. False: no memory.
 bool pl_request_stamp(pl_request *r, const pl_msg_call *m);
 // It asks only whether this node is there. While ARRIVING.
-bool pl_request_is_ping(const pl_request *r);
+bool pl_request_is_ping(const pl_request *r, const pl_bytes *name);

@@ -8,14 +8,15 @@
 // What a relay told goes with the frame; all else is static.
 bool pl_request_stamp(pl_request *r, const pl_msg_call *m) {
   pl_bytes identity = pl_channel_identity(r->channel, m);
-  r->identity = r->relayed ? (pl_bytes){0} : identity;
-  return !r->relayed || identity.len == 0 || pl_bytes_keep(&r->identity, identity);
+  if (r->relayed && identity.len > 0) return pl_bytes_keep(&r->identity, identity);
+  r->identity = r->relayed || identity.len == 0 ? (pl_bytes){0} : identity;
+  return true;
 }
 
-bool pl_request_is_ping(const pl_request *r) {
-  static const char name[] = PL_PING_ACTION;
-  return r->codec == 0 && !r->stream && r->name.len == sizeof name - 1 &&
-         memcmp(r->name.data, name, sizeof name - 1) == 0;
+bool pl_request_is_ping(const pl_request *r, const pl_bytes *name) {
+  static const char ping[] = PL_PING_ACTION;
+  return r->codec == 0 && !r->stream && name->len == sizeof ping - 1 &&
+         memcmp(name->data, ping, sizeof ping - 1) == 0;
 }
 
 // Of a leaf behind a relay nothing is known but its id.
