@@ -1,5 +1,5 @@
 --- Lets workers count and search a file, calls them as fast as it can, and gives them tasks without a pause.
----   perilune run client.lua --peer URL -- FILE [MARK]      creates the file MARK when the tasks begin
+---   perilune run client.lua --peer URL -- FILE [MARK]      when tasks flow, writes who they go by into the file MARK
 
 local mesh = require 'perilune'
 local fs = require 'perilune.fs'
@@ -67,7 +67,7 @@ local function call_until(deadline)
   return repeatedly(CALLERS, deadline, function() assert(mesh.call('length', 'perilune') == 8) end)
 end
 
---- The neighbours of the entry that are on the ways to the workers, as a text.
+--- The neighbours of the entry that are on the ways to the workers, a list.
 local function way_to_workers()
   local seen, list = {}, {}
   for name, via in pairs(mesh.call 'ways') do
@@ -77,7 +77,7 @@ local function way_to_workers()
     end
   end
   table.sort(list)
-  return #list > 0 and table.concat(list, ' and ') or 'nobody'
+  return list
 end
 
 --- Returns how many tasks were done by each worker, how many while the way was which, and how many failed.
@@ -89,7 +89,9 @@ local function give_tasks()
 
   local function watch()
     while mesh.now() < deadline do
-      local now = way_to_workers()
+      local list = way_to_workers()
+      local now = #list > 0 and table.concat(list, ' and ') or 'nobody'
+      if way == nil and mark then fs.write(mark, now:match '%S+') end
       if now ~= way then print(('  %4.1f s  the way to the workers is by %s'):format(mesh.now() - started, now)) end
       way = now
       mesh.sleep(0.05)
@@ -140,7 +142,6 @@ local called_in, calls = timed(call_until, mesh.now() + CALL_SECONDS)
 
 local text = '\n%d tasks at a time for %d seconds; meanwhile a relay is killed and comes back'
 print(text:format(TASKERS, TASK_SECONDS))
-if mark then fs.write(mark, '') end
 local by, over, failed = give_tasks()
 
 print(('\nwords  %8.1f MB in %.1f s  %10.1f MB/s'):format(bytes / MB, counted_in, bytes / MB / counted_in))

@@ -2,4 +2,4 @@
 
 local mesh = require 'perilune'
 
-mesh.action("nothing", function() end)
+mesh.node { relay = true }
