@@ -92,4 +92,5 @@ bool pl_call_repeat(pl_call *c, const pl_failure *f);
 pl_outcome pl_call_outcome(const pl_call *c, pl_outcome last);
 // How often it was repeated, and the id of the first attempt; 0: this is the first.
 unsigned pl_call_attempt(const pl_call *c, uint64_t *first_call_id);
-void pl_call_forget_tries(pl_call *c);
+void pl_call_no_more_tries(pl_call *c);  // it is settled
+void pl_call_forget_tries(pl_call *c);   // it is freed

@@ -35,6 +35,10 @@ pl_outcome pl_call_outcome(const pl_call *c, pl_outcome last) {
   return c->tries != NULL && c->tries->worst > last ? c->tries->worst : last;
 }
 
+void pl_call_no_more_tries(pl_call *c) {
+  if (c->tries != NULL) pl_timer_stop(&c->tries->pause);
+}
+
 void pl_call_forget_tries(pl_call *c) {
   pl_tries *t = c->tries;
   if (t == NULL) return;

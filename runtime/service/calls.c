@@ -74,6 +74,7 @@ static void settle(pl_call *c) {
   }
   loop->metrics.calls_now--;
   pl_timer_stop(&c->timer);
+  pl_call_no_more_tries(c);
   pl_verdict verdict = f != NULL ? pl_verdict_of(f->code, f->outcome) : PL_VERDICT_GOOD;
   pl_errand_end(&c->errand, pl_now_us(loop), verdict, !c->stream,
                 f != NULL ? f->retry_after_ms : 0);

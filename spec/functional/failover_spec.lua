@@ -234,6 +234,23 @@ cluster.describe('repeating a call', { 'mem' }, function(over)
     assert.same({ 'TIMEOUT', 'unknown' }, { err.code, err.outcome })
   end)
 
+  it('makes no attempt after its deadline has passed in the pause before it', function()
+    local a = over.net:node('a')
+    local s = puppet(over.net, a, 'puppet')
+    local stream = a:start(function()
+      local stream <close> = mesh.with { providers = { 'puppet' }, timeout = 0.3 }.stream 'chunks'
+      local _, err = pcall(stream)
+      mesh.sleep(1) -- and the call is kept for as long
+      return err.code, err.outcome
+    end)
+    called(s)
+    over.net:advance(0.29)
+    s:close()
+    puppet(over.net, a, 'puppet') -- it is back
+    assert.same({ 'TIMEOUT', 'unknown' }, { stream:wait() })
+    assert.equal(0, over.net:metrics().calls_repeated)
+  end)
+
   it('may be cancelled between two attempts', function()
     local a = over.net:node('a')
     local s = puppet(over.net, a, 'puppet')
