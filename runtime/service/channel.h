@@ -131,7 +131,8 @@ void pl_request_lost(pl_request *r, pl_err why, const char *detail);
 pl_request *pl_request_of(pl_list *node);
 void pl_requests_free_all(pl_service *sv);
 void pl_request_cancel(pl_request *r, const pl_failure *why);
-// DRAINING for everything that has not started.
+
+// admission.c: DRAINING for everything that has not started.
 void pl_requests_refuse_waiting(pl_service *sv);
 
 // load.c: a request came. While some are there the mesh is told how many, now and then.

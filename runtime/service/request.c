@@ -1,4 +1,4 @@
-// The callee's end of calls and streams, and who may start when: the one dispatcher.
+// The callee's end of calls and streams: the one dispatcher. Who may start when: admission.c.
 //
 //   ARRIVING --> WAITING --> RUNNING --> SENDING --> freed
 //    arguments    for a       handler     result or error
@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/action.h"
+#include "service/admission.h"
 #include "service/relay.h"
 #include "service/request_impl.h"
 #include "wire/msgpack.h"
@@ -128,85 +129,13 @@ void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t
   pl_request_answer(r, (pl_bytes){0}, &f);
 }
 
-// Slots.
-
-static void start(pl_request *r) {
-  pl_service *sv = r->service;
-  pl_action *a = r->action;
-  r->state = PL_REQUEST_RUNNING;
-  r->started_us = pl_now_us(sv->loop);
-  a->running++;
-  sv->running++;
-  sv->loop->metrics.requests_started++;
-  a->ops->on_start(r, a->user);
-}
-
-static void leave_queue(pl_request *r) {
-  pl_action *a = r->action;
-  pl_list_remove(&r->in_wait);
-  a->waiting_count--;
-  r->service->waiting--;
-  r->service->loop->metrics.requests_queued_now--;
-  if (pl_list_empty(&a->waiting)) pl_list_remove(&a->in_busy);
-}
-
-// The bytes of a request that waits must not pin the read slab they came in.
-static bool own(pl_bytes *b) {
-  pl_bytes view = pl_bytes_of(b->data, b->len), copy;
-  if (!pl_bytes_keep(&copy, view)) return false;
-  pl_bytes_drop(b);
-  *b = copy;
-  return true;
-}
-
-static void enter_queue(pl_request *r) {
-  if (r->args.len <= PL_COPY_MAX && !own(&r->args)) {
-    pl_request_refuse(r, PL_NO_MEMORY, NULL, 0);
-    return;
-  }
-  pl_action *a = r->action;
-  r->state = PL_REQUEST_WAITING;
-  if (pl_list_empty(&a->waiting)) pl_list_push(&r->service->busy_actions, &a->in_busy);
-  pl_list_push(&a->waiting, &r->in_wait);
-  a->waiting_count++;
-  r->service->waiting++;
-  r->service->loop->metrics.requests_queued_now++;
-}
-
-static pl_action *next_startable(pl_service *sv) {
-  for (pl_list *n = sv->busy_actions.next; n != &sv->busy_actions; n = n->next) {
-    pl_action *a = pl_container(n, pl_action, in_busy);
-    if (pl_action_has_slot(a)) return a;
-  }
-  return NULL;
-}
-
-// Slots were freed: actions with waiting requests take turns.
-static void start_waiting(pl_service *sv) {
-  for (pl_action *a; (a = next_startable(sv)) != NULL;) {
-    pl_list_remove(&a->in_busy);
-    pl_list_push(&sv->busy_actions, &a->in_busy);
-    pl_request *r = pl_container(a->waiting.next, pl_request, in_wait);
-    leave_queue(r);
-    start(r);
-  }
-}
-
-// When a slot may be free again, from how long handlers took lately.
-static uint32_t retry_after_ms(const pl_service *sv) {
-  uint64_t slots = sv->running > 0 ? sv->running : 1;
-  uint64_t us = sv->run_us * (sv->waiting + 1) / slots;
-  uint64_t ms = us / 1000;
-  return (uint32_t)(ms < 10 ? 10 : ms > 5000 ? 5000 : ms);
-}
-
 // Breaking off.
 
 void pl_request_cancel(pl_request *r, const pl_failure *why) {
   switch (r->state) {
     case PL_REQUEST_ARRIVING: pl_request_refuse(r, why->code, NULL, 0); return;
     case PL_REQUEST_WAITING:
-      leave_queue(r);
+      pl_admission_withdraw(r);
       pl_request_refuse(r, why->code, NULL, 0);
       return;
     case PL_REQUEST_JOINED: {
@@ -257,15 +186,6 @@ void pl_request_lost(pl_request *r, pl_err why, const char *detail) {
               detail != NULL && detail[0] != '\0' ? detail : "the caller was lost");
 }
 
-void pl_requests_refuse_waiting(pl_service *sv) {
-  while (!pl_list_empty(&sv->busy_actions)) {
-    pl_action *a = pl_container(sv->busy_actions.next, pl_action, in_busy);
-    pl_request *r = pl_container(a->waiting.next, pl_request, in_wait);
-    leave_queue(r);
-    pl_request_refuse(r, PL_DRAINING, NULL, 0);
-  }
-}
-
 // Arriving.
 
 // The arguments are whole: start, wait, or be refused.
@@ -288,13 +208,7 @@ static void admit(pl_request *r, const pl_bytes *name) {
   if (longest > 0 && !r->stream && now + longest < r->deadline_us) r->deadline_us = now + longest;
   if (r->deadline_us != PL_NEVER) pl_request_watch_later(r);
   if (a->options.idempotent && !r->stream && pl_repeat_admit(r)) return;
-  if (pl_action_has_slot(a)) {
-    start(r);
-  } else if (pl_action_has_room(a)) {
-    enter_queue(r);
-  } else {
-    pl_request_refuse(r, PL_BUSY, "too many calls run and wait", retry_after_ms(sv));
-  }
+  pl_admission_ask(r);
 }
 
 static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_call *m) {
@@ -342,9 +256,11 @@ static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
   } else if (sv->draining) {
     pl_request_refuse(r, PL_DRAINING, NULL, 0);
   } else if (ch->requests.count > PL_CALLS_PER_LINK) {
-    pl_request_refuse(r, PL_BUSY, "too many calls in flight on the link", retry_after_ms(sv));
+    pl_request_refuse(r, PL_BUSY, "too many calls in flight on the link",
+                      pl_admission_retry_after_ms(sv));
   } else if (r->stream && ch->streams_in > PL_STREAMS_PER_PEER) {
-    pl_request_refuse(r, PL_BUSY, "too many streams open from the node", retry_after_ms(sv));
+    pl_request_refuse(r, PL_BUSY, "too many streams open from the node",
+                      pl_admission_retry_after_ms(sv));
   } else {
     return false;
   }
@@ -479,12 +395,7 @@ pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
 void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
   assert(r->state == PL_REQUEST_RUNNING);
   pl_service *sv = r->service;
-  pl_action *a = r->action;
-  a->running--;
-  sv->running--;
-  uint64_t took = pl_now_us(sv->loop) - r->started_us;
-  sv->run_us += (took > sv->run_us ? took - sv->run_us : 0) / 8;
-  sv->run_us -= (took < sv->run_us ? sv->run_us - took : 0) / 8;
+  pl_admission_release(r);
   pl_failure too_large;
   if (failure == NULL && is_too_large(r, result.len)) {
     too_large =
@@ -493,5 +404,5 @@ void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
     failure = &too_large;
   }
   pl_request_answer(r, result, failure);
-  if (sv->waiting > 0) start_waiting(sv);
+  pl_admission_go_on(sv);
 }

@@ -1,0 +1,17 @@
+// Who may start when: the slots of this node and of its actions, and the requests that wait for
+// one.
+#pragma once
+
+#include "service/request_impl.h"
+
+// Its arguments are whole and it has its action: it starts, waits, or is refused, before this
+// returns.
+void pl_admission_ask(pl_request *r);
+// A WAITING one waits no more; what becomes of it is the caller's business.
+void pl_admission_withdraw(pl_request *r);
+// The handler of a RUNNING one has really ended; its slot is for the next, which starts with
+void pl_admission_release(pl_request *r);
+// this: as many of those that wait as there are slots.
+void pl_admission_go_on(pl_service *sv);
+// When a slot may be free again.
+uint32_t pl_admission_retry_after_ms(const pl_service *sv);
