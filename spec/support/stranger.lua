@@ -115,21 +115,23 @@ function Stranger:know_nothing()
   self:send(M.ROUTE, message.encode('route', { digest = message.digest {}, last = true }))
 end
 
+local HEADER = 12
+
+--- Each frame is cut out once, or many that come together would cost as much as their square.
 local function parse(self)
-  self.bytes = self.bytes .. self.raw:take()
-  if self.skip and #self.bytes >= self.skip then
-    self.bytes, self.skip = self.bytes:sub(self.skip + 1), nil
-  end
-  while not self.skip do
-    local took, f = frame.decode(self.bytes)
-    if not took or took == 0 then return end
-    self.bytes = self.bytes:sub(took + 1)
+  local bytes, at = self.bytes .. self.raw:take(), 1
+  if self.skip and #bytes >= self.skip then at, self.skip = self.skip + 1, nil end
+  while not self.skip and #bytes - at + 1 >= HEADER do
+    local took, f = frame.decode(bytes:sub(at, at + HEADER - 1 + string.unpack('>I4', bytes, at + 8)))
+    if not took or took == 0 then break end
+    at = at + took
     if f.type == M.PING then
       self:send(M.PONG, f.body)
     elseif f.type ~= M.PONG then
       self.frames[#self.frames + 1] = f
     end
   end
+  self.bytes = bytes:sub(at)
 end
 
 --- Sends a frame; `with`: flags, aux, label.
