@@ -53,8 +53,14 @@ static void detach(pl_relay_end *e) {
   pl_channel_ended(ch);
 }
 
+// The callee has nothing to do with it any more.
+static void uncount(pl_relay *r) {
+  pl_errand_end(&r->errand, pl_now_us(r->service->loop), PL_VERDICT_NONE, false, 0);
+}
+
 static void relay_end(pl_relay *r) {
   pl_service *sv = r->service;
+  uncount(r);
   detach(&r->ends[PL_RELAY_CALLEE]);
   detach(&r->ends[PL_RELAY_OPENER]);
   pl_list_remove(&r->node);
@@ -282,6 +288,7 @@ static void pass(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
   }
   pl_bytes body = f->type == PL_FRAME_ERROR ? without_traceback(r, f->body) : f->body;
   bool ends = out->finished && out->side == PL_RELAY_OPENER;
+  if (ends) uncount(r);
   if (is_clear(out)) {
     put(out, f->type, f->flags, f->aux, body);
     if (ends) relay_end(r);
@@ -383,7 +390,8 @@ static void attach(pl_relay *r, pl_relay_side side, pl_channel *ch, uint32_t lab
   pl_list_push(&ch->relay_ends, &e->node);
 }
 
-static pl_relay *relay_new(pl_channel *from, uint32_t label, pl_channel *to, const pl_msg_call *m) {
+static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way *way,
+                           const pl_msg_call *m) {
   pl_service *sv = from->service;
   pl_list *n = pl_list_pop(&sv->free_relays);
   pl_relay *r = n != NULL ? relay_of_node(n) : pl_new(pl_relay);
@@ -392,7 +400,8 @@ static pl_relay *relay_new(pl_channel *from, uint32_t label, pl_channel *to, con
   r->called = r->cancelled = false;
   pl_list_push(&sv->relays, &r->node);
   attach(r, PL_RELAY_OPENER, from, label);
-  attach(r, PL_RELAY_CALLEE, to, pl_channel_next_label(to));
+  attach(r, PL_RELAY_CALLEE, way->to, pl_channel_next_label(way->to));
+  if (way->callee != NULL) pl_errand_count(&r->errand, way->callee->tally);
   if (m->stream) {
     r->ends[PL_RELAY_OPENER].credit_items = m->window_items;
     r->ends[PL_RELAY_OPENER].credit_bytes = m->window_bytes;
@@ -416,8 +425,9 @@ static bool write_in_place(pl_relay *r, uint8_t flags, const pl_msg_call *m, pl_
   return true;
 }
 
-bool pl_relay_open(pl_channel *from, const pl_frame *f, pl_channel *to, const pl_msg_call *m,
-                   pl_bytes args) {
+bool pl_relay_open(pl_channel *from, const pl_frame *f, const pl_relay_way *way,
+                   const pl_msg_call *m, pl_bytes args) {
+  pl_channel *to = way->to;
   pl_buf *map = &to->lanes.scratch;
   pl_buf_clear(map);
   bool may_be_long = pl_msg_call_room(m) + args.len > PL_FRAGMENT_MAX;
@@ -425,7 +435,7 @@ bool pl_relay_open(pl_channel *from, const pl_frame *f, pl_channel *to, const pl
       (pl_msg_call_encode(map, m) != PL_OK || pl_buf_len(map) + args.len > PL_FRAGMENT_MAX))
     return false;
 
-  pl_relay *r = relay_new(from, f->label, to, m);
+  pl_relay *r = relay_new(from, f->label, way, m);
   pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
   if (f->flags & PL_FLAG_MORE) out->body = PL_FRAME_CALL;
   if (write_in_place(r, f->flags, m, args)) return true;

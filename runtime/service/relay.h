@@ -6,7 +6,8 @@
 // A relayed circuit has an end on each of two links. A frame that comes in at one end goes out at
 // the other, with the label swapped and its body untouched; only the head of the CALL is written
 // anew. What the link cannot take at once waits in the circuit, whole frames and never more than
-// the credit that the ends have given each other; CREDIT that waits is added up. Loop thread only.
+// the credit that the ends have given each other; CREDIT that waits is added up. It counts as a
+// call in flight at its callee, so that who chooses here sees what passes here. Loop thread only.
 #pragma once
 
 #include "service/channel.h"
@@ -35,8 +36,15 @@ typedef struct pl_relay {
   uint64_t call_id;
   bool called;     // the CALL was handed to the link of the callee
   bool cancelled;  // and CANCEL after it
+  pl_errand errand;
   pl_relay_end ends[2];
 } pl_relay;
+
+// Where a call goes on.
+typedef struct pl_relay_way {
+  pl_channel *to;
+  pl_provider *callee;  // NULL: nothing is known of it
+} pl_relay_way;
 
 // relay_call.c
 
@@ -48,8 +56,8 @@ bool pl_relay_call(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t hea
 
 // Opens a circuit from the link of the CALL frame `f` to another, and passes the CALL on: `m` is
 // its new head, `args` what follows the old one in the frame. False: they do not fit a frame.
-bool pl_relay_open(pl_channel *from, const pl_frame *f, pl_channel *to, const pl_msg_call *m,
-                   pl_bytes args);
+bool pl_relay_open(pl_channel *from, const pl_frame *f, const pl_relay_way *way,
+                   const pl_msg_call *m, pl_bytes args);
 // A frame of a circuit that is not of this node's own: goes on, or is dropped as stale.
 void pl_relay_frame(pl_channel *ch, const pl_frame *f);
 // The link of the channel is gone: the other ends are told where the path broke.

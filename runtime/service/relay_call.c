@@ -84,20 +84,23 @@ static void go_on(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t head
     answer(ch, f->label, m, &why);
     return;
   }
-  pl_channel *to = pl_service_path(sv, node, pl_session_peer_id(ch->session));
-  if (to == NULL) {
+  const pl_relay_way way = {
+      .to = pl_service_path(sv, node, pl_session_peer_id(ch->session)),
+      .callee = pl_service_provider(sv, node),
+  };
+  if (way.to == NULL) {
     why = (refusal){PL_NO_ROUTE, no_path(sv, node)};
     answer(ch, f->label, m, &why);
     return;
   }
-  if (to->calls_open + to->relayed_out.count >= PL_CALLS_PER_LINK) {
+  if (way.to->calls_open + way.to->relayed_out.count >= PL_CALLS_PER_LINK) {
     why = (refusal){PL_BUSY, "too many calls in flight on a link of the path"};
     answer(ch, f->label, m, &why);
     return;
   }
   pl_bytes args = {.data = f->body.data + head, .len = f->body.len - head, .owner = f->body.owner};
   turn_onward(m, ch);
-  if (!pl_relay_open(ch, f, to, m, args)) {
+  if (!pl_relay_open(ch, f, &way, m, args)) {
     why = (refusal){PL_TOO_LARGE, "the first frame of the call leaves no room for its journey"};
     answer(ch, f->label, m, &why);
   }

@@ -34,13 +34,19 @@ void pl_tally_drop(pl_tally *t) {
   pl_free(t);
 }
 
+void pl_errand_count(pl_errand *e, pl_node_tally *node) {
+  assert(e->node == NULL && e->tally == NULL);
+  e->node = node;
+  node->refs++;
+  node->outstanding++;
+}
+
 void pl_errand_begin(pl_errand *e, pl_tally *t, uint64_t now_us) {
-  assert(e->tally == NULL);
+  pl_errand_count(e, t->node);
   e->tally = t;
   e->began_us = now_us;
   e->probe = pl_health_begin(&t->health, now_us);
   t->refs++;
-  t->node->outstanding++;
 }
 
 static void smooth(pl_tally *t, uint64_t took_us) {
@@ -50,13 +56,21 @@ static void smooth(pl_tally *t, uint64_t took_us) {
   t->latency_us -= (took_us < t->latency_us ? t->latency_us - took_us : 0) / 8;
 }
 
+static void uncount(pl_errand *e) {
+  pl_node_tally *node = e->node;
+  if (node == NULL) return;
+  e->node = NULL;
+  assert(node->outstanding > 0);
+  node->outstanding--;
+  pl_node_tally_drop(node);
+}
+
 void pl_errand_end(pl_errand *e, uint64_t now_us, pl_verdict verdict, bool timed,
                    uint32_t retry_after_ms) {
   pl_tally *t = e->tally;
+  uncount(e);
   if (t == NULL) return;
   e->tally = NULL;
-  assert(t->node->outstanding > 0);
-  t->node->outstanding--;
   pl_health_end(&t->health, now_us, e->probe, verdict, retry_after_ms);
   if (timed && verdict == PL_VERDICT_GOOD) smooth(t, now_us - e->began_us);
   pl_tally_drop(t);

@@ -7,13 +7,13 @@
 // Of a node.
 typedef struct pl_node_tally {
   unsigned refs;
-  uint32_t outstanding;  // calls from here, and through here if this node chose, not ended
+  uint32_t outstanding;  // calls from here and through here that have not ended
   uint32_t load;         // requests of others there, as far as it told
 } pl_node_tally;
 
 pl_node_tally *pl_node_tally_new(void);
 void pl_node_tally_drop(pl_node_tally *t);
-// The node says how many requests it has; those from here are known better.
+// The node says how many requests it has; those that are counted here are known better.
 void pl_node_tally_told(pl_node_tally *t, uint32_t requests);
 
 // Of one action of a node, from the first call on.
@@ -31,12 +31,15 @@ void pl_tally_drop(pl_tally *t);
 
 // One call that is on its way there.
 typedef struct pl_errand {
-  pl_tally *tally;  // held; NULL: none is on its way
+  pl_node_tally *node;  // held; NULL: none is on its way
+  pl_tally *tally;      // held; NULL: another node chose, the call is only counted
   uint64_t began_us;
   bool probe;
 } pl_errand;
 
 void pl_errand_begin(pl_errand *e, pl_tally *t, uint64_t now_us);
+// The same for a call that another node has sent there, and from whose end nothing is learnt.
+void pl_errand_count(pl_errand *e, pl_node_tally *node);
 // It ended; fine when none was on its way. `timed`: its time is the action's. `retry_after_ms`: of
 // a BUSY.
 void pl_errand_end(pl_errand *e, uint64_t now_us, pl_verdict verdict, bool timed,
