@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "link/url.h"
 #include "node/node_impl.h"
 
 static void settle(pl_contact *c) {
@@ -31,18 +32,28 @@ static void on_first_attempt(pl_dial *d, pl_err err, const char *detail, pl_peer
   pl_contacts_check_join(c->owner);
 }
 
-static pl_contact *find(pl_node *n, const char *url) {
+// There is one for each address, however it is written.
+static pl_contact *find(pl_node *n, const char *address) {
   for (pl_list *at = n->contacts.next; at != &n->contacts; at = at->next) {
     pl_contact *c = pl_container(at, pl_contact, node);
-    if (strcmp(c->url, url) == 0) return c;
+    if (strcmp(pl_dial_address(c->dial), address) == 0) return c;
   }
   return NULL;
 }
 
+static pl_contact *find_url(pl_node *n, const char *url) {
+  pl_url parsed;
+  const char *why;
+  char address[PL_URL_MAX];
+  if (pl_url_parse(&parsed, url, &why) != PL_OK) return NULL;
+  pl_url_format(&parsed, address);
+  return find(n, address);
+}
+
 pl_err pl_contact_add(pl_node *n, const char *url, bool awaited, bool local, pl_contact **out,
                       char *detail) {
-  *out = find(n, url);
-  if (*out != NULL) return PL_OK;
+  *out = find_url(n, url);
+  if (*out != NULL) return pl_dial_wake((*out)->dial);
   if (strlen(url) >= PL_URL_MAX) {
     snprintf(detail, PL_URL_MAX, "the address is longer than %d bytes", PL_URL_MAX - 1);
     return PL_INVALID;
@@ -60,6 +71,20 @@ pl_err pl_contact_add(pl_node *n, const char *url, bool awaited, bool local, pl_
   pl_list_push(&n->contacts, &c->node);
   *out = c;
   return PL_OK;
+}
+
+void pl_contact_keep(pl_node *n, pl_dial *dial) {
+  pl_contact *c = find(n, pl_dial_address(dial));
+  if (c != NULL) {
+    c->local = false;  // wanted, whatever becomes of the local mesh
+    pl_dial_stop(dial);
+    return;
+  }
+  c = pl_new(pl_contact);
+  c->owner = n;
+  c->dial = dial;
+  strcpy(c->url, pl_dial_address(dial));
+  pl_list_push(&n->contacts, &c->node);
 }
 
 static void contact_forget(pl_contact *c) {

@@ -50,8 +50,11 @@ struct pl_node {
 };
 
 // contacts.c
+// Keeps the address connected. If it is kept already, but was told not to be dialled again, it is.
 pl_err pl_contact_add(pl_node *n, const char *url, bool awaited, bool local, pl_contact **out,
                       char *detail);
+// A dial that has succeeded is kept: as the contact of its address, unless there is one.
+void pl_contact_keep(pl_node *n, pl_dial *dial);
 void pl_contact_free(pl_contact *c);
 // Contacts of the local mesh that are not in `urls` any more are given up.
 void pl_contacts_set_local(pl_node *n, const char *const *urls, size_t count, bool awaited);

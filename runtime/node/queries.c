@@ -212,6 +212,7 @@ pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn
 // Connect.
 
 struct pl_connecting {
+  pl_node *owner;
   pl_dial *dial;
   pl_connect_fn *done;
   void *user;
@@ -219,8 +220,11 @@ struct pl_connecting {
 
 static void on_connect(pl_dial *d, pl_err err, const char *detail, pl_peer *p, void *user) {
   pl_connecting *c = user;
-  if (err != PL_OK && err != PL_CANCELLED)
+  if (err == PL_OK) {
+    pl_contact_keep(c->owner, d);
+  } else if (err != PL_CANCELLED) {
     pl_dial_stop(d);  // the caller is told; to insist is its business
+  }
   c->done(err, err == PL_OK ? pl_peer_id(p) : NULL, detail, c->user);
   pl_free(c);
 }
@@ -228,6 +232,7 @@ static void on_connect(pl_dial *d, pl_err err, const char *detail, pl_peer *p, v
 pl_err pl_node_connect(pl_connecting **out, pl_node *n, const char *url, pl_connect_fn *done,
                        void *user, char *detail) {
   pl_connecting *c = pl_new(pl_connecting);
+  c->owner = n;
   c->done = done;
   c->user = user;
   pl_err err = pl_peers_dial(&c->dial, n->peers, url, true, on_connect, c, detail);

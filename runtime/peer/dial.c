@@ -309,6 +309,14 @@ pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl
   return PL_OK;
 }
 
+const char *pl_dial_address(const pl_dial *dial) {
+  return dial->dialer->text;
+}
+
+pl_err pl_dial_wake(pl_dial *dial) {
+  return dial->dialer->state == PL_DIALER_ENDED ? start(dial->dialer) : PL_OK;
+}
+
 void pl_dial_stop(pl_dial *dial) {
   if (dial->told && !dial->keep) return;  // is ending by itself
   pl_dialer *d = dial->dialer;

@@ -77,6 +77,10 @@ void pl_dial_stop(pl_dial *d);
 // The same; and if no dial to its peer is left, the link that they brought is given up: it goes
 // when the last circuit on it has ended. If the other end keeps it, it dials anew.
 void pl_dial_unkeep(pl_dial *d);
+// The address as pl_url_format writes it; borrowed. Dials of one address share their attempts.
+const char *pl_dial_address(const pl_dial *d);
+// If it was told not to come back, it is tried anew. Errors as of pl_peers_dial.
+pl_err pl_dial_wake(pl_dial *d);
 
 // The keys changed: dials that were refused as unauthorized try again at once.
 void pl_peers_retry_refused(pl_peers *ps);

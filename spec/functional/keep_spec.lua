@@ -1,6 +1,7 @@
 --- Links that are kept, and those that nobody wants any more.
 
 local cluster = require 'spec.support.cluster'
+local mem = require 'perilune.testing'.base.mem
 
 -- luacheck: globals mesh report
 
@@ -100,6 +101,36 @@ cluster.describe('a link', cluster.kinds, function(over)
       return n
     end)
     assert.equal(1000, pongs)
+  end)
+
+  it('is kept again after it was not for a while', function()
+    for _, what in ipairs { 'keep', 'unkeep', 'keep' } do
+      keep(b, a, what)
+      over.net:advance(0.5)
+      over.net:wait(function() return links() == 2 end, 'one link')
+    end
+    keep(a, b, 'unkeep')
+    over.net:advance(0.5)
+    over.net:wait(function() return links() == 2 end, 'the link of the other end')
+    assert.equal('b', (a:eval(function() return mesh.with { wait = 5 }.call 'of b' end)))
+  end)
+
+  it('costs nothing more however often its address is connected to', function()
+    local function connect(times)
+      a:eval(function(url, n)
+        for i = 1, n do assert(mesh.connect(url .. (i % 2 == 0 and '?backlog=10' or '')) == mesh.connect(url)) end
+        collectgarbage()
+      end, b:url(), times)
+    end
+    connect(3)
+    local before = mem.live()
+    connect(100)
+    assert.is_true(mem.live() - before < 50)
+    assert.equal(2, links())
+    keep(a, b, 'unkeep') -- once is enough
+    over.net:wait(function() return links() == 0 end, 'the end of the link')
+    over.net:advance(0.5)
+    assert.equal(0, links())
   end)
 
   it('cannot be kept to a node that has none, or tells no address', function()
