@@ -52,8 +52,14 @@ enum {
   PL_STREAMS_PER_PEER = 1000,   // streams one way; the next is BUSY
   PL_WINDOW_ITEMS = 1024,       // first window of a stream
   PL_WINDOW_BYTES = 256 * 1024,
-  PL_BODY_WINDOW = 64 * 1024,  // bytes of one body before the receiver grants more
-  PL_CREDIT_MAX = 1 << 30,     // credit that a peer may hold; more is a protocol error
+  PL_WINDOW_BYTES_MIN = 16 * 1024,  // when the windows of the node have used up their budget
+  PL_WINDOW_ITEMS_MAX = 64 * 1024,
+  PL_WINDOW_BYTES_MAX = 8 * 1024 * 1024,  // also the most that a slow consumer makes its node hold
+  PL_WINDOW_RTT_US = 500,                 // shorter round trips need no more than the first window
+  PL_WINDOW_IDLE_US = 1000000,            // after which a window is halved
+  PL_WINDOWS_BYTES = 64 * 1024 * 1024,    // that all windows of a node promise together
+  PL_BODY_WINDOW = 64 * 1024,             // bytes of one body before the receiver grants more
+  PL_CREDIT_MAX = 1 << 30,                // credit that a peer may hold; more is a protocol error
 
   // directory
   PL_ACTIONS_PER_NODE = 10000,

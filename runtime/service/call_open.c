@@ -94,8 +94,12 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   pl_service *sv = c->service;
   c->call_id = ++sv->next_call_id;
   c->has_intake = c->stream;
-  if (c->stream)
-    pl_intake_init(&c->intake, PL_WINDOW_ITEMS, PL_WINDOW_BYTES, sv->config.message_max);
+  uint64_t window_bytes = 0;
+  if (c->stream) {
+    window_bytes = pl_windows_first(&sv->windows);
+    pl_intake_init(&c->intake, &sv->windows, PL_WINDOW_ITEMS, window_bytes, sv->config.message_max,
+                   pl_now_us(sv->loop));
+  }
   attach(c, ch);
 
   uint8_t destination[PL_MP_TOKEN_MAX + sizeof(pl_id)];
@@ -105,7 +109,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
       .timeout_ms = remaining_ms(sv->loop, order->deadline_us),
       .stream = c->stream,
       .window_items = c->stream ? PL_WINDOW_ITEMS : 0,
-      .window_bytes = c->stream ? PL_WINDOW_BYTES : 0,
+      .window_bytes = window_bytes,
       .trace = pl_bytes_of(&order->outer, order->traced ? PL_TRACE_BYTES : 0),
       .meta = order->meta,
       .codec = (uint64_t)c->codec,

@@ -74,6 +74,7 @@ static void settle(pl_call *c) {
   }
   loop->metrics.calls_now--;
   pl_timer_stop(&c->timer);
+  if (c->has_intake) pl_window_fini(&c->intake.window);  // nothing more can come
   pl_call_no_more_tries(c);
   pl_verdict verdict = f != NULL ? pl_verdict_of(f->code, f->outcome) : PL_VERDICT_GOOD;
   pl_errand_end(&c->errand, pl_now_us(loop), verdict, !c->stream,
@@ -175,7 +176,9 @@ static void on_progress(pl_call *c) {
 
 static void grant(pl_call *c) {
   uint64_t items, bytes;
-  if (c->channel == NULL || !c->has_intake || !pl_intake_grant(&c->intake, &items, &bytes)) return;
+  uint64_t now = pl_now_us(c->service->loop);
+  if (c->channel == NULL || !c->has_intake) return;
+  if (!pl_intake_grant(&c->intake, now, &items, &bytes)) return;
   pl_buf *out = &c->channel->lanes.scratch;
   pl_buf_clear(out);
   pl_msg_credit m = {.items = items, .bytes = bytes};
@@ -244,6 +247,8 @@ static pl_err on_whole_result(pl_call *c, pl_bytes view) {
 }
 
 static pl_err on_body(pl_call *c, const pl_frame *f) {
+  pl_service *sv = c->service;
+  uint64_t now = pl_now_us(sv->loop);
   pl_intake_event event;
   uint8_t type;
   pl_bytes body;
@@ -252,9 +257,9 @@ static pl_err on_body(pl_call *c, const pl_frame *f) {
     if (f->type == PL_FRAME_RESULT && !(f->flags & PL_FLAG_MORE))
       return on_whole_result(c, f->body);
     c->has_intake = true;
-    pl_intake_init(&c->intake, 0, PL_BODY_WINDOW, c->service->config.message_max);
+    pl_intake_init(&c->intake, &sv->windows, 0, PL_BODY_WINDOW, sv->config.message_max, now);
   }
-  pl_err err = pl_intake_frame(&c->intake, f, 0, c->expecting, &event, &type, &body);
+  pl_err err = pl_intake_frame(&c->intake, f, 0, c->expecting, now, &event, &type, &body);
   if (err != PL_OK) return err;
   switch (event) {
     case PL_INTAKE_NOTHING:
@@ -303,9 +308,7 @@ pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
 
 int pl_call_next(pl_call *c, pl_bytes *item) {
   if (c->has_intake && pl_intake_next(&c->intake, item)) {
-    if (c->intake.open_items * 2 <= c->intake.window_items ||
-        c->intake.open_bytes * 2 <= c->intake.window_bytes)
-      grant(c);
+    if (pl_intake_is_low(&c->intake)) grant(c);
     if (c->gap_waits && c->intake.items == 0 && !c->settled) on_progress(c);
     return 1;
   }

@@ -78,6 +78,7 @@ struct pl_service {
   uint64_t run_us;                  // smoothed time of a handler, for retry_after
   char why_text[PL_NAME_MAX + 64];  // of the last refusal: borrowed by its failure
   bool draining;
+  pl_windows windows;
   pl_list free_calls;  // recycled objects
   pl_list free_requests;
   pl_list relays;  // of pl_relay: calls of others that pass here

@@ -17,14 +17,10 @@ typedef struct parcel {
   bool borrows;  // refers to the slab of a read
 } parcel;
 
-void pl_intake_init(pl_intake *in, uint64_t items, uint64_t bytes, size_t item_max) {
-  *in = (pl_intake){
-      .open_items = items,
-      .open_bytes = bytes,
-      .window_items = items,
-      .window_bytes = bytes,
-      .item_max = item_max,
-  };
+void pl_intake_init(pl_intake *in, pl_windows *all, uint64_t items, uint64_t bytes, size_t item_max,
+                    uint64_t now_us) {
+  *in = (pl_intake){.open_items = items, .open_bytes = bytes, .item_max = item_max};
+  pl_window_init(&in->window, all, items, bytes, now_us);
   pl_list_init(&in->frames);
 }
 
@@ -34,6 +30,7 @@ static void parcel_free(parcel *p) {
 }
 
 void pl_intake_fini(pl_intake *in) {
+  pl_window_fini(&in->window);
   for (pl_list *n; (n = pl_list_pop(&in->frames)) != NULL;)
     parcel_free(pl_container(n, parcel, node));
   pl_buf_fini(&in->partial);
@@ -42,10 +39,11 @@ void pl_intake_fini(pl_intake *in) {
   in->items = 0;
 }
 
-static pl_err spend(pl_intake *in, uint64_t items, uint64_t bytes) {
+static pl_err spend(pl_intake *in, uint64_t items, uint64_t bytes, uint64_t now_us) {
   if (items > in->open_items || bytes > in->open_bytes) return PL_PROTOCOL;
   in->open_items -= items;
   in->open_bytes -= bytes;
+  pl_window_arrived(&in->window, items, bytes, in->items == 0, now_us);
   return PL_OK;
 }
 
@@ -79,9 +77,10 @@ static pl_err store(pl_intake *in, pl_bytes bytes, bool expected, const parcel *
   return PL_OK;
 }
 
-static pl_err take_items(pl_intake *in, const pl_frame *f, bool expected, pl_intake_event *event) {
+static pl_err take_items(pl_intake *in, const pl_frame *f, bool expected, uint64_t now_us,
+                         pl_intake_event *event) {
   pl_err err = check_items(f);
-  if (err == PL_OK) err = spend(in, f->aux, f->body.len);
+  if (err == PL_OK) err = spend(in, f->aux, f->body.len, now_us);
   if (err == PL_OK) err = store(in, f->body, expected, &(parcel){0});
   if (err != PL_OK) return err;
   in->items += f->aux;
@@ -112,11 +111,11 @@ static pl_err begin(pl_intake *in, uint8_t type, uint64_t total, pl_bytes first)
   return PL_OK;
 }
 
-static pl_err begin_item(pl_intake *in, const pl_frame *f) {
+static pl_err begin_item(pl_intake *in, const pl_frame *f, uint64_t now_us) {
   uint32_t total;
   int n = pl_item_get_len(f->body, &total);
   if (n <= 0 || f->aux != 0) return PL_PROTOCOL;
-  pl_err err = spend(in, 0, f->body.len);
+  pl_err err = spend(in, 0, f->body.len, now_us);
   if (err != PL_OK) return err;
   return begin(in, PL_FRAME_DATA, total, pl_bytes_of(f->body.data + n, f->body.len - (size_t)n));
 }
@@ -149,31 +148,31 @@ static pl_err complete(pl_intake *in, pl_intake_event *event, uint8_t *type, pl_
   return PL_OK;
 }
 
-static pl_err take_body(pl_intake *in, const pl_frame *f, pl_intake_event *event, uint8_t *type,
-                        pl_bytes *body) {
+static pl_err take_body(pl_intake *in, const pl_frame *f, uint64_t now_us, pl_intake_event *event,
+                        uint8_t *type, pl_bytes *body) {
   if (in->partial_type == 0) return PL_PROTOCOL;
   bool last = (f->flags & PL_FLAG_MORE) == 0;
   bool ends_item = last && in->partial_type == PL_FRAME_DATA;
   size_t have = pl_buf_len(&in->partial) + f->body.len;
   if (have > in->partial_len || last != (have == in->partial_len)) return PL_PROTOCOL;
   if (f->aux != (ends_item ? 1 : 0)) return PL_PROTOCOL;
-  pl_err err = spend(in, ends_item ? 1 : 0, f->body.len);
+  pl_err err = spend(in, ends_item ? 1 : 0, f->body.len, now_us);
   if (err != PL_OK) return err;
   if (!gather(in, in->partial_len, f->body)) return PL_NO_MEMORY;
   return last ? complete(in, event, type, body) : PL_OK;
 }
 
 pl_err pl_intake_frame(pl_intake *in, const pl_frame *f, uint64_t total, bool expected,
-                       pl_intake_event *event, uint8_t *type, pl_bytes *body) {
+                       uint64_t now_us, pl_intake_event *event, uint8_t *type, pl_bytes *body) {
   *event = PL_INTAKE_NOTHING;
-  if (f->type == PL_FRAME_BODY) return take_body(in, f, event, type, body);
+  if (f->type == PL_FRAME_BODY) return take_body(in, f, now_us, event, type, body);
   if (in->partial_type != 0) return PL_PROTOCOL;
   if (f->flags & PL_FLAG_MORE) {
-    if (f->type == PL_FRAME_DATA) return begin_item(in, f);
+    if (f->type == PL_FRAME_DATA) return begin_item(in, f, now_us);
     if (f->type == PL_FRAME_RESULT) return begin_result(in, f);
     return begin(in, f->type, total, f->body);
   }
-  if (f->type == PL_FRAME_DATA) return take_items(in, f, expected, event);
+  if (f->type == PL_FRAME_DATA) return take_items(in, f, expected, now_us, event);
   if (f->body.len > in->item_max) return PL_TOO_LARGE;
   if (!pl_bytes_keep(body, f->body)) return PL_NO_MEMORY;
   *type = f->type;
@@ -226,19 +225,22 @@ bool pl_intake_next(pl_intake *in, pl_bytes *item) {
   return true;
 }
 
-bool pl_intake_grant(pl_intake *in, uint64_t *items, uint64_t *bytes) {
+bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes) {
+  pl_window *w = &in->window;
   uint64_t held = in->held_bytes;
   // What has come of an item counts only behind others: a long one that is next in turn could never
   // arrive otherwise.
   if (in->partial_type == PL_FRAME_DATA && in->items > 0) held += pl_buf_len(&in->partial);
   uint64_t used_items = in->open_items + in->items;
   uint64_t used_bytes = in->open_bytes + held;
-  *items = used_items < in->window_items ? in->window_items - used_items : 0;
-  *bytes = used_bytes < in->window_bytes ? in->window_bytes - used_bytes : 0;
-  bool due = (*items > 0 && *items * 2 >= in->window_items) ||
-             (*bytes > 0 && *bytes * 2 >= in->window_bytes);
+  pl_window_press(w);
+  *items = used_items < w->items ? w->items - used_items : 0;
+  *bytes = used_bytes < w->bytes ? w->bytes - used_bytes : 0;
+  bool due = (*items > 0 && *items * 2 >= w->items) || (*bytes > 0 && *bytes * 2 >= w->bytes);
   if (!due) return false;
+  pl_window_granted(w, in->open_items, in->open_bytes, now_us);
   in->open_items += *items;
   in->open_bytes += *bytes;
+  pl_window_settle(w, in->open_bytes + held);
   return true;
 }

@@ -1,10 +1,11 @@
 // The receiving half of a circuit: puts fragments together, keeps stream items until they are
-// consumed, and says how much credit consuming has earned. Pure: no I/O, no clock.
+// consumed, and says how much credit consuming has earned. Pure: no I/O, no clock of its own.
 #pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "service/window.h"
 #include "wire/frame.h"
 
 typedef struct pl_intake {
@@ -14,8 +15,7 @@ typedef struct pl_intake {
   uint64_t open_items;  // credit the sender has left
   uint64_t open_bytes;
   uint64_t held_bytes;  // of whole items waiting
-  uint64_t window_items;
-  uint64_t window_bytes;
+  pl_window window;
   size_t item_max;       // longest body accepted
   uint8_t partial_type;  // first frame of the body that is being put together, 0 = none
   uint32_t partial_len;  // its announced length
@@ -23,8 +23,9 @@ typedef struct pl_intake {
   pl_slice *taken;       // of the item handed out last
 } pl_intake;
 
-// Credit as it was announced to the sender.
-void pl_intake_init(pl_intake *in, uint64_t items, uint64_t bytes, size_t item_max);
+// Credit as it was announced to the sender. `all`: see pl_window_init.
+void pl_intake_init(pl_intake *in, pl_windows *all, uint64_t items, uint64_t bytes, size_t item_max,
+                    uint64_t now_us);
 void pl_intake_fini(pl_intake *in);
 
 typedef enum pl_intake_event {
@@ -37,7 +38,7 @@ typedef enum pl_intake_event {
 // the announced length when they go on. `expected`: a consumer waits, so items need not be copied
 // out of the read slab. PL_PROTOCOL (malformed, or credit overrun), TOO_LARGE, NO_MEMORY.
 pl_err pl_intake_frame(pl_intake *in, const pl_frame *frame, uint64_t total, bool expected,
-                       pl_intake_event *event, uint8_t *type, pl_bytes *body);
+                       uint64_t now_us, pl_intake_event *event, uint8_t *type, pl_bytes *body);
 
 // Copies what still refers to the slab of the last read, so that a consumer that stops does not pin
 // it.
@@ -48,4 +49,8 @@ bool pl_intake_next(pl_intake *in, pl_bytes *item);
 
 // Credit to grant now: what the window has room for, once that is half of it; the caller sends it.
 // Derived from what is open and what waits, so that no credit is ever lost or granted twice.
-bool pl_intake_grant(pl_intake *in, uint64_t *items, uint64_t *bytes);
+bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes);
+// The sender has so little left that it is worth asking for that.
+static inline bool pl_intake_is_low(const pl_intake *in) {
+  return in->open_items * 2 <= in->window.items || in->open_bytes * 2 <= in->window.bytes;
+}

@@ -269,7 +269,7 @@ static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
 
 static void grant(pl_request *r) {
   uint64_t items, bytes;
-  if (!pl_intake_grant(&r->intake, &items, &bytes)) return;
+  if (!pl_intake_grant(&r->intake, pl_now_us(r->service->loop), &items, &bytes)) return;
   pl_buf *out = &r->channel->lanes.scratch;
   pl_buf_clear(out);
   pl_msg_credit m = {.items = items, .bytes = bytes};
@@ -293,10 +293,12 @@ static pl_err take_whole(pl_request *r, const pl_bytes *name, pl_bytes args) {
 static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
   pl_intake_event event;
   uint8_t type;
-  pl_err err = pl_intake_frame(&r->intake, f, total, true, &event, &type, &r->args);
+  uint64_t now = pl_now_us(r->service->loop);
+  pl_err err = pl_intake_frame(&r->intake, f, total, true, now, &event, &type, &r->args);
   if (err == PL_TOO_LARGE) return refuse_large(r);
   if (err != PL_OK) return err;
   if (event == PL_INTAKE_BODY) {
+    pl_window_fini(&r->intake.window);
     admit(r, &r->name);
   } else {
     grant(r);
@@ -332,7 +334,8 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   pl_frame rest = *f;
   rest.body = args;
   r->in_pieces = true;
-  pl_intake_init(&r->intake, 0, PL_BODY_WINDOW, r->service->config.message_max);
+  pl_intake_init(&r->intake, &r->service->windows, 0, PL_BODY_WINDOW,
+                 r->service->config.message_max, pl_now_us(r->service->loop));
   return judge(r, take_piece(r, &rest, m.body_len));
 }
 

@@ -116,6 +116,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->orphans);
   pl_dedup_init(&sv->dedup);
   pl_budget_init(&sv->budget, pl_now_us(sv->loop));
+  sv->windows.budget = PL_WINDOWS_BYTES;
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
   pl_list_init(&sv->relays);
@@ -140,6 +141,7 @@ void pl_service_shutdown(pl_service *sv, void (*done)(void *user), void *user) {
 void pl_service_free(pl_service *sv) {
   assert(sv->local_sessions[0] == NULL && sv->local_sessions[1] == NULL);
   assert(pl_list_empty(&sv->neighbours));
+  assert(sv->windows.promised == 0);
   size_t at = 0;
   for (pl_map_entry *e; (e = pl_map_next(&sv->actions, &at)) != NULL;)
     pl_action_free(e->value);

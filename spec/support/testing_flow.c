@@ -282,11 +282,34 @@ typedef struct intake {
   bool open;
 } intake;
 
-// flow.intake(items, bytes, item_max)
+#define WINDOWS "perilune.testing.Windows"
+
+// flow.windows(budget)
+static int new_windows(lua_State *L) {
+  pl_windows *all = lua_newuserdatauv(L, sizeof *all, 0);
+  *all = (pl_windows){.budget = (uint64_t)luaL_checkinteger(L, 1)};
+  luaL_setmetatable(L, WINDOWS);
+  return 1;
+}
+
+// windows:info([tight]) -> bytes promised, first window of the next stream
+static int windows_info(lua_State *L) {
+  pl_windows *all = luaL_checkudata(L, 1, WINDOWS);
+  if (!lua_isnone(L, 2)) all->tight = lua_toboolean(L, 2);
+  lua_pushinteger(L, (lua_Integer)all->promised);
+  lua_pushinteger(L, (lua_Integer)pl_windows_first(all));
+  return 2;
+}
+
+// flow.intake(items, bytes, item_max [, windows [, now]]); the times here are in microseconds.
 static int new_intake(lua_State *L) {
-  intake *i = lua_newuserdatauv(L, sizeof *i, 0);
-  pl_intake_init(&i->in, (uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2),
-                 (size_t)luaL_checkinteger(L, 3));
+  lua_settop(L, 5);
+  pl_windows *all = luaL_testudata(L, 4, WINDOWS);
+  intake *i = lua_newuserdatauv(L, sizeof *i, 1);
+  lua_pushvalue(L, 4);
+  lua_setiuservalue(L, -2, 1);
+  pl_intake_init(&i->in, all, (uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2),
+                 (size_t)luaL_checkinteger(L, 3), (uint64_t)luaL_optinteger(L, 5, 0));
   i->open = true;
   luaL_setmetatable(L, INTAKE);
   return 1;
@@ -298,9 +321,9 @@ static pl_intake *check_intake(lua_State *L) {
   return &i->in;
 }
 
-// intake:frame{type=, flags=, aux=, body=, total=, expected=} -> "nothing", "items", or "body",
-// type, bytes; nil, error. The body is a view of a slab that is gone after `expected` frames are
-// dropped.
+// intake:frame{type=, flags=, aux=, body=, total=, expected=, now=} -> "nothing", "items", or
+// "body", type, bytes; nil, error. The body is a view of a slab that is gone after `expected`
+// frames are dropped.
 static int intake_frame(lua_State *L) {
   pl_intake *in = check_intake(L);
   luaL_checktype(L, 2, LUA_TTABLE);
@@ -309,6 +332,7 @@ static int intake_frame(lua_State *L) {
                 .aux = (uint16_t)number_field(L, 2, "aux"),
                 .label = 1};
   uint64_t total = (uint64_t)number_field(L, 2, "total");
+  uint64_t now = (uint64_t)number_field(L, 2, "now");
   lua_getfield(L, 2, "expected");
   bool expected = lua_toboolean(L, -1);
   lua_getfield(L, 2, "body");
@@ -319,7 +343,7 @@ static int intake_frame(lua_State *L) {
   pl_intake_event event;
   uint8_t type;
   pl_bytes body;
-  pl_err err = pl_intake_frame(in, &f, total, expected, &event, &type, &body);
+  pl_err err = pl_intake_frame(in, &f, total, expected, now, &event, &type, &body);
   pl_slice_drop(slab);
   if (err != PL_OK) return push_err(L, err);
   static const char *const names[] = {"nothing", "items", "body"};
@@ -338,10 +362,11 @@ static int intake_next(lua_State *L) {
   return 1;
 }
 
-// intake:grant() -> items, bytes; nothing when none is due
+// intake:grant([now]) -> items, bytes; nothing when none is due
 static int intake_grant(lua_State *L) {
   uint64_t items, bytes;
-  if (!pl_intake_grant(check_intake(L), &items, &bytes)) return 0;
+  uint64_t now = (uint64_t)luaL_optinteger(L, 2, 0);
+  if (!pl_intake_grant(check_intake(L), now, &items, &bytes)) return 0;
   lua_pushinteger(L, (lua_Integer)items);
   lua_pushinteger(L, (lua_Integer)bytes);
   return 2;
@@ -361,6 +386,15 @@ static int intake_info(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)in->held_bytes);
   lua_pushboolean(L, in->borrows);
   return 5;
+}
+
+// intake:window() -> items, bytes, round trip
+static int intake_window(lua_State *L) {
+  const pl_window *w = &check_intake(L)->window;
+  lua_pushinteger(L, (lua_Integer)w->items);
+  lua_pushinteger(L, (lua_Integer)w->bytes);
+  lua_pushinteger(L, (lua_Integer)w->rtt_us);
+  return 3;
 }
 
 static int intake_close(lua_State *L) {
@@ -383,17 +417,20 @@ void testing_open_flow(lua_State *L) {
       {"close", flow_close},       {NULL, NULL},
   };
   static const luaL_Reg intake_methods[] = {
-      {"frame", intake_frame},
-      {"next", intake_next},
-      {"grant", intake_grant},
-      {"settle", intake_settle},
-      {"info", intake_info},
-      {"close", intake_close},
+      {"frame", intake_frame},   {"next", intake_next}, {"grant", intake_grant},
+      {"settle", intake_settle}, {"info", intake_info}, {"window", intake_window},
+      {"close", intake_close},   {NULL, NULL},
+  };
+  static const luaL_Reg windows_methods[] = {{"info", windows_info}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"world", new_world},
+      {"intake", new_intake},
+      {"windows", new_windows},
       {NULL, NULL},
   };
-  static const luaL_Reg functions[] = {{"world", new_world}, {"intake", new_intake}, {NULL, NULL}};
   testing_new_class(L, WORLD, world_methods, NULL);
   testing_new_class(L, FLOW, flow_methods, flow_close);
+  testing_new_class(L, WINDOWS, windows_methods, NULL);
   testing_new_class(L, INTAKE, intake_methods, intake_close);
   luaL_newlib(L, functions);
 }

@@ -1,0 +1,114 @@
+#include "service/window.h"
+
+#include <stddef.h>
+
+#include "base/limits.h"
+
+enum {
+  SPLIT_MAX = 5,     // credit that a producer may leave: the length of an item is never split
+  PAUSE_PARTS = 8,   // of a round trip: what is shorter is no pause,
+  PAUSE_TIMES = 4,   // nor is what is not longer than usual
+  BUDGET_PARTS = 4,  // of what is left: the most that one window takes
+  FIRST_PARTS = 256,
+};
+
+static uint64_t at_least(uint64_t a, uint64_t b) {
+  return a > b ? a : b;
+}
+
+static uint64_t at_most(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
+static uint64_t left(const pl_windows *all) {
+  return all->budget > all->promised ? all->budget - all->promised : 0;
+}
+
+uint64_t pl_windows_first(const pl_windows *all) {
+  uint64_t bytes = all->tight ? 0 : left(all) / FIRST_PARTS;
+  return at_most(at_least(bytes, PL_WINDOW_BYTES_MIN), PL_WINDOW_BYTES);
+}
+
+void pl_window_init(pl_window *w, pl_windows *all, uint64_t items, uint64_t bytes,
+                    uint64_t now_us) {
+  *w = (pl_window){
+      .all = all,
+      .items = items,
+      .bytes = bytes,
+      .first_items = items,
+      .first_bytes = bytes,
+      .heard_us = now_us,
+  };
+  pl_window_settle(w, 0);
+}
+
+void pl_window_fini(pl_window *w) {
+  if (w->all != NULL) w->all->promised -= w->promised;
+  w->promised = 0;
+  w->all = NULL;
+}
+
+void pl_window_settle(pl_window *w, uint64_t used_bytes) {
+  if (w->all == NULL) return;
+  uint64_t now = at_least(w->bytes, used_bytes);
+  w->all->promised += now;
+  w->all->promised -= w->promised;
+  w->promised = now;
+}
+
+// The least one counts, because every other time some of it is waiting for its turn. It is
+// forgotten bit by bit, because paths change, where the producer had no older credit left to use.
+static void measure(pl_window *w, uint64_t sample_us, bool stopped) {
+  uint64_t known = w->rtt_us == 0 ? UINT64_MAX : w->rtt_us + (stopped ? w->rtt_us / 16 + 1 : 0);
+  w->rtt_us = at_least(at_most(sample_us, known), 1);
+}
+
+static void grow(pl_window *w, bool items, bool bytes) {
+  if (w->all == NULL || w->all->tight) return;
+  if (items) w->items = at_most(2 * w->items, at_least(w->items, PL_WINDOW_ITEMS_MAX));
+  if (!bytes) return;
+  uint64_t most = at_most(PL_WINDOW_BYTES_MAX, w->bytes + left(w->all) / BUDGET_PARTS);
+  w->bytes = at_least(w->bytes, at_most(2 * w->bytes, most));
+}
+
+static void shrink(pl_window *w, uint64_t idle_us) {
+  for (uint64_t n = idle_us / PL_WINDOW_IDLE_US; n > 0; n--) {
+    if (w->items <= w->first_items && w->bytes <= w->first_bytes) return;
+    w->items = at_least(w->items / 2, w->first_items);
+    w->bytes = at_least(w->bytes / 2, w->first_bytes);
+  }
+}
+
+void pl_window_arrived(pl_window *w, uint64_t items, uint64_t bytes, bool starved,
+                       uint64_t now_us) {
+  uint64_t pause_us = now_us - w->heard_us, usual_us = w->pause_us;
+  w->heard_us = now_us;
+  w->pause_us = usual_us - usual_us / 8 + pause_us / 8;
+  if (w->all != NULL) shrink(w, pause_us);
+  if (!w->asked) return;
+  bool out_of_items = w->items > 0 && w->older_items == 0;
+  bool out_of_bytes = w->older_bytes <= SPLIT_MAX;
+  bool newer = items > w->older_items || bytes > w->older_bytes;
+  w->older_items -= at_most(items, w->older_items);
+  w->older_bytes -= at_most(bytes, w->older_bytes);
+  if (!newer) return;
+
+  w->asked = false;
+  bool paused = pause_us * PAUSE_PARTS >= w->rtt_us && pause_us >= PAUSE_TIMES * usual_us;
+  bool stopped = paused && (out_of_items || out_of_bytes);
+  measure(w, now_us - w->asked_us, stopped);
+  if (stopped && starved && w->rtt_us >= PL_WINDOW_RTT_US) grow(w, out_of_items, out_of_bytes);
+}
+
+void pl_window_granted(pl_window *w, uint64_t open_items, uint64_t open_bytes, uint64_t now_us) {
+  if (w->asked) return;
+  w->asked = true;
+  w->asked_us = now_us;
+  w->older_items = open_items;
+  w->older_bytes = open_bytes;
+}
+
+void pl_window_press(pl_window *w) {
+  if (w->all == NULL || !w->all->tight) return;
+  w->bytes = at_least(w->bytes / 2, at_most(w->bytes, PL_WINDOW_BYTES_MIN));
+}
