@@ -57,6 +57,13 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
     return nodes, first
   end
 
+  --- Two ways from `c` to `s`; all have heard of both.
+  local function diamond()
+    local nodes = build { { 's' }, { 'left', 's' }, { 'right', 's' }, { 'c', 'left', 'right' } }
+    net:advance(0.1 * cluster.factor)
+    return nodes
+  end
+
   --- A chain with so many nodes between the two ends: returns the server, the caller and all nodes.
   local function chain(between)
     local links = { { 's' } }
@@ -291,7 +298,7 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
     end)
 
     it('new calls take another', function()
-      local nodes = build { { 's' }, { 'left', 's' }, { 'right', 's' }, { 'c', 'left', 'right' } }
+      local nodes = diamond()
       local first = nodes.c:eval(function() return mesh.call('echo', 1) end)
       assert.equal(1, first)
       nodes.left:finish(0)
@@ -302,7 +309,7 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
     end)
 
     it('idempotent calls that were under way succeed over another', function()
-      local nodes = build { { 's' }, { 'left', 's' }, { 'right', 's' }, { 'c', 'left', 'right' } }
+      local nodes = diamond()
       nodes.s:eval(function()
         mesh.action('slow', function(x)
           mesh.sleep(0.2)
@@ -351,7 +358,7 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
     end
 
     it('a call is executed once: a diamond', function()
-      each_once(build { { 's' }, { 'left', 's' }, { 'right', 's' }, { 'c', 'left', 'right' } })
+      each_once(diamond())
     end)
 
     it('a call is executed once: a ring', function()
@@ -400,7 +407,7 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
   end)
 
   it('a relay that stops is gone round at once', function()
-    local nodes = build { { 's' }, { 'left', 's' }, { 'right', 's' }, { 'c', 'left', 'right' } }
+    local nodes = diamond()
     nodes.s:eval(function()
       mesh.action('slow', function(x)
         mesh.sleep(0.5)

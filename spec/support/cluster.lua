@@ -17,8 +17,10 @@ local M = {}
 M.null = native.null
 M.kinds = { 'mem', 'tcp', 'unix' }
 
-local FACTOR = tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1
-local PATIENCE = 20 * FACTOR
+-- How much slower than a plain build: for waits in real time.
+M.factor = tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1
+
+local PATIENCE = 20 * M.factor
 local VIRTUAL_STEP = 0.001
 
 local function dump(code)
@@ -182,7 +184,7 @@ end
 function Cluster:now() return self.native:now() end
 
 --- How long what should take `seconds` may take: in virtual time so long, in real time what a busy machine needs.
-function Cluster:within(seconds) return self.virtual and seconds or seconds + 2 * FACTOR end
+function Cluster:within(seconds) return self.virtual and seconds or seconds + 2 * M.factor end
 
 --- Lets time go on. In real time it waits so long.
 function Cluster:advance(seconds)
