@@ -86,8 +86,9 @@ static void emit(handler *h) {
   if (r == NULL || h->owner->dead) return;
   s->report->counts.chunks++;
   r->emitted = h->sent;
-  // One is taken and held back when the credit is used up.
-  if (!r->orphaned && r->runs == 1 && r->emitted > r->consumed + PL_WINDOW_ITEMS + 1)
+  // The window grows with what is consumed. One is taken and held back when the credit is used up.
+  unsigned window = r->consumed == 0 ? PL_WINDOW_ITEMS : PL_WINDOW_ITEMS_MAX;
+  if (!r->orphaned && r->runs == 1 && r->emitted > r->consumed + window + 1)
     pl_sim_violated(s, "call #%llu: %u chunks are under way, more than the window",
                     (unsigned long long)h->key, r->emitted - r->consumed);
 }
