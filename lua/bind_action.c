@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "lua/bind_call.h"
+#include "lua/bind_task.h"
 #include "lua/error.h"
 #include "lua/script.h"
 #include "lua/task.h"
@@ -276,6 +277,13 @@ static const pl_action_ops action_ops = {
 static handling *current_handling(lua_State *L) {
   pl_task *t = pl_task_current(L);
   return t != NULL && pl_task_kind(t) == &handler_type ? pl_task_user(t) : NULL;
+}
+
+pl_request *pl_handler_request(lua_State *L) {
+  const pl_task *t = pl_task_current(L);
+  while (t != NULL && pl_task_kind(t) != &handler_type)
+    t = pl_task_waiter(t);
+  return t == NULL ? NULL : ((handling *)pl_task_user(t))->request;
 }
 
 pl_list *pl_handler_streams(lua_State *L) {

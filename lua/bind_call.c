@@ -168,6 +168,7 @@ static int call_now(lua_State *L) {
   o.deadline_us = pl_call_deadline(L, n, d);
   o.codec = pl_node_codec(n, o.action);
   o.outer = pl_call_outer(L);
+  o.within = pl_handler_request(L);
   pl_bytes args = pl_call_encode_args(L, n, o.codec, top);
 
   call_op *op = pl_op_space(L);

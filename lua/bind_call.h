@@ -39,5 +39,8 @@ int pl_stream_new(lua_State *L);
 void pl_stream_register(lua_State *L);
 // Closes the streams that a handler opened and has not passed on.
 void pl_streams_close(pl_list *streams);
+// The request whose handler waits for the task that runs in L, or is that; NULL: there is none
+// (bind_action.c).
+pl_request *pl_handler_request(lua_State *L);
 // The list of streams of the handler that runs in L; NULL outside one (bind_action.c).
 pl_list *pl_handler_streams(lua_State *L);

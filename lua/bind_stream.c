@@ -78,6 +78,7 @@ static void open_call(lua_State *L, stream *s) {
       .idle_us = (uint64_t)(d->idle * 1e6),
       .codec = s->codec,
       .outer = pl_call_outer(L),
+      .within = pl_handler_request(L),
   };
   pl_id id;
   pl_failure why;

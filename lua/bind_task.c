@@ -167,6 +167,15 @@ static void on_target_end(pl_watcher *w, pl_task *t) {
   pl_op_wake(&pl_container(w, awaiter, watcher)->op);
 }
 
+const pl_task *pl_task_waiter(const pl_task *t) {
+  if (t->parent != NULL) return t->parent;
+  for (pl_list *n = t->watchers.next; n != &t->watchers; n = n->next) {
+    const pl_watcher *w = pl_container(n, pl_watcher, node);
+    if (w->on_end == on_target_end) return pl_container(w, awaiter, watcher)->op.task;
+  }
+  return NULL;
+}
+
 // task:await() -> results; raises the task's error
 static int task_await(lua_State *L) {
   pl_task *target = pl_check_task(L, 1);

@@ -310,6 +310,8 @@ typedef struct pl_call_options {
   int codec;                // that `args` is in; see pl_node_codec
   const pl_trace *outer;    // of the request for which it is made; NULL: it begins a trace
   const pl_policy *policy;  // NULL: nothing in particular
+  // The request that waits for it, which has not ended; NULL: none, as far as is known.
+  struct pl_request *within;
 } pl_call_options;
 
 typedef struct pl_call_ops {

@@ -49,6 +49,7 @@ enum {
   PL_RELAYED_PER_LINK = 16384,  // calls of others that come in on a link; the next is BUSY
   PL_JOURNEY_ROOM = 64,         // bytes of the first frame of a call that are left to relays
   PL_HOPS_MAX = 16,             // links that a call may travel
+  PL_ANCESTORS_MAX = 64,        // calls that a call may be nested in
   PL_STREAMS_PER_PEER = 1000,   // streams one way; the next is BUSY
   PL_WINDOW_ITEMS = 1024,       // first window of a stream
   PL_WINDOW_BYTES = 256 * 1024,

@@ -12,8 +12,9 @@ typedef struct pl_action {
   pl_list waiting;  // of pl_request, oldest first
   size_t waiting_count;
   size_t running;
-  size_t refs;   // requests, and one while it is published
-  pl_work gone;  // on_gone, once
+  size_t awaited;  // of these, such as others that wait for it were made in
+  size_t refs;     // requests, and one while it is published
+  pl_work gone;    // on_gone, once
   size_t name_len;
   char name[];
 } pl_action;

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/action.h"
+#include "service/ancestry.h"
 
 static void start(pl_request *r) {
   pl_service *sv = r->service;
@@ -23,6 +24,7 @@ void pl_admission_withdraw(pl_request *r) {
   a->waiting_count--;
   r->service->waiting--;
   r->service->loop->metrics.requests_queued_now--;
+  pl_ancestry_waited(r);
   if (pl_list_empty(&a->waiting)) pl_list_remove(&a->in_busy);
 }
 
@@ -47,6 +49,7 @@ static void enter_queue(pl_request *r) {
   a->waiting_count++;
   r->service->waiting++;
   r->service->loop->metrics.requests_queued_now++;
+  pl_ancestry_waits(r);
 }
 
 void pl_requests_refuse_waiting(pl_service *sv) {
@@ -68,6 +71,14 @@ static pl_action *next_startable(pl_service *sv) {
   return NULL;
 }
 
+// Over the bound: what has the slots only waits for those that wait.
+static void start_stuck(pl_service *sv) {
+  for (pl_request *r; (r = pl_ancestry_stuck(sv)) != NULL;) {
+    pl_admission_withdraw(r);
+    start(r);
+  }
+}
+
 void pl_admission_go_on(pl_service *sv) {
   if (sv->waiting == 0) return;
   // Actions with waiting requests take turns.
@@ -78,10 +89,12 @@ void pl_admission_go_on(pl_service *sv) {
     pl_admission_withdraw(r);
     start(r);
   }
+  start_stuck(sv);
 }
 
 void pl_admission_release(pl_request *r) {
   pl_service *sv = r->service;
+  pl_ancestry_end(r);
   r->action->running--;
   sv->running--;
   uint64_t took = pl_now_us(sv->loop) - r->started_us;
@@ -100,10 +113,14 @@ uint32_t pl_admission_retry_after_ms(const pl_service *sv) {
 }
 
 void pl_admission_ask(pl_request *r) {
+  char why[PL_ERROR_TEXT_MAX / 4];
   if (pl_action_has_slot(r->action)) {
     start(r);
+  } else if (pl_ancestry_hangs(r, why, sizeof why)) {
+    pl_request_refuse(r, PL_BUSY, why, 0);
   } else if (pl_action_has_room(r->action)) {
     enter_queue(r);
+    start_stuck(r->service);
   } else {
     pl_request_refuse(r, PL_BUSY, "too many calls run and wait",
                       pl_admission_retry_after_ms(r->service));

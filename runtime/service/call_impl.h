@@ -7,7 +7,8 @@
 // What a call asks for. Views are borrowed, but for the arguments.
 typedef struct pl_order {
   pl_bytes action, meta;
-  pl_bytes args;  // kept; without an owner they are in `room` of the call
+  pl_bytes ancestors;  // see ancestry.h; empty: it is made for no request
+  pl_bytes args;       // kept; without an owner they are in `room` of the call
   const pl_policy *policy;
   uint64_t deadline_us;
   bool bound;  // to `only`

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "service/ancestry.h"
 #include "service/call_impl.h"
 #include "service/choose.h"
 #include "wire/msgpack.h"
@@ -112,6 +113,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
       .window_bytes = window_bytes,
       .trace = pl_bytes_of(&order->outer, order->traced ? PL_TRACE_BYTES : 0),
       .meta = order->meta,
+      .ancestors = order->ancestors,
       .codec = (uint64_t)c->codec,
       .idle_ms = c->idle_us / 1000,
   };
@@ -141,11 +143,20 @@ static void prepare_repeat(pl_call *c, const pl_offer *offer, const pl_order *or
   } else {
     c->repeatable = pl_bytes_keep(&c->order.args, order->args);
   }
+  if (c->repeatable && order->ancestors.len > 0)
+    pl_bytes_keep(&c->order.ancestors, order->ancestors);
+}
+
+// The request for which it is made may make no more.
+static pl_err refuse_descendant(pl_failure *why, pl_err code, pl_bytes action) {
+  const char *message = code == PL_TOO_LARGE ? "the call is nested in too many others" : NULL;
+  return refuse(why, code, PL_NOT_SENT, message, action);
 }
 
 static void fill_order(pl_order *order, const pl_call_options *o, pl_bytes args) {
   order->action = o->action;
   order->meta = o->meta;
+  order->ancestors = (pl_bytes){0};
   order->args = args;
   order->policy = o->policy;
   order->deadline_us = o->deadline_us;
@@ -175,6 +186,8 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, 
                        const pl_call_ops *ops, void *user, pl_failure *why) {
   pl_order order;
   fill_order(&order, o, args);
+  pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order.ancestors) : PL_OK;
+  if (err != PL_OK) return refuse_descendant(why, err, o->action);
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
   pl_offer *offer = pl_call_choose(sv, &order, o->stream, &none, pl_order_retries(&order), why);

@@ -352,6 +352,9 @@ void pl_call_free(pl_call *c, pl_err why) {
   if (c->failure != NULL) pl_failure_drop(c->failure);
   pl_free(c->failure);
   pl_call_forget_tries(c);
-  if (c->repeatable) pl_bytes_drop(&c->order.args);
+  if (c->repeatable) {
+    pl_bytes_drop(&c->order.args);
+    pl_bytes_drop(&c->order.ancestors);
+  }
   call_recycle(sv, c);
 }

@@ -39,7 +39,7 @@ typedef struct pl_channel {
   size_t streams_in;   // of the requests
 } pl_channel;
 
-// That every node answers (docs/protocol.md 5.9).
+// That every node answers (docs/protocol.md 5.11).
 #define PL_PING_ACTION "_ping"
 
 struct pl_service {
@@ -72,7 +72,10 @@ struct pl_service {
   pl_candidate *candidates;  // scratch of a choice
   size_t candidate_cap;
   uint64_t choices;
-  size_t running;  // requests in handlers
+  size_t running;     // requests in handlers
+  size_t awaited;     // of these, such as others that wait for slots were made in
+  size_t descending;  // of those that wait, such as were made in others
+  pl_map marked;      // mark -> pl_request, see ancestry.h
   size_t waiting;
   size_t requests;                  // all that have not ended
   uint64_t run_us;                  // smoothed time of a handler, for retry_after

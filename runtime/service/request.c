@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "service/action.h"
 #include "service/admission.h"
+#include "service/ancestry.h"
 #include "service/relay.h"
 #include "service/request_impl.h"
 #include "wire/msgpack.h"
@@ -79,6 +80,7 @@ static void request_free(pl_request *r) {
   pl_bytes_drop(&r->meta);
   pl_bytes_drop(&r->identity);
   pl_bytes_drop(&r->name);
+  pl_ancestry_drop(r);
   if (r->action != NULL) pl_action_drop(r->action);
   sv->requests--;
   sv->loop->metrics.requests_now--;
@@ -253,6 +255,8 @@ static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
                       0);
   } else if (m->compression != 0) {
     pl_request_refuse(r, PL_INVALID, "the compression of the call was not agreed on", 0);
+  } else if (pl_msg_ancestors_count(m->ancestors) > PL_ANCESTORS_MAX) {
+    pl_request_refuse(r, PL_TOO_LARGE, "the call is nested in too many others", 0);
   } else if (sv->draining) {
     pl_request_refuse(r, PL_DRAINING, NULL, 0);
   } else if (ch->requests.count > PL_CALLS_PER_LINK) {
@@ -329,7 +333,7 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   bool whole = (f->flags & PL_FLAG_MORE) == 0;  // then the name is needed only until we return
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
-  if (!pl_request_stamp(r, &m)) return PL_NO_MEMORY;
+  if (!pl_request_stamp(r, &m) || !pl_ancestry_take(r, &m)) return PL_NO_MEMORY;
   if (whole) return judge(r, take_whole(r, &m.action, args));
   pl_frame rest = *f;
   rest.body = args;

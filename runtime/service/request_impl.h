@@ -21,10 +21,16 @@ struct pl_request {
   pl_request_state state;
   bool in_pieces;  // the arguments came in more than one frame
   bool cancelled;
-  bool given_up;    // the caller wants no answer, and grants no more credit
-  bool credit_due;  // the producer waits for on_credit
-  bool traced;      // `trace` is its own; before, it is that of the call in which it was made,
-                    // if it has_outer
+  bool given_up;           // the caller wants no answer, and grants no more credit
+  bool credit_due;         // the producer waits for on_credit
+  bool descends;           // WAITING: counted in `awaited` of those that led to it
+  unsigned awaited;        // requests that wait for slots and were made in its handler, or below
+  unsigned awaited_there;  // of these, of the same action
+  uint64_t mark;           // see ancestry.h
+  pl_bytes line;           // of marks, its own the last; empty: no call was made for it
+  pl_bytes ancestors;      // the marks that came with it
+  bool traced;  // `trace` is its own; before, it is that of the call in which it was made,
+                // if it has_outer
 
   // Set when it is opened, or left as they began.
   pl_list node;     // in the channel's requests, the service's orphans, or the free list

@@ -153,6 +153,7 @@ void pl_service_free(pl_service *sv) {
   pl_timer_stop(&sv->expiry);
   pl_timer_stop(&sv->load_timer);
   pl_dedup_fini(&sv->dedup);
+  pl_map_fini(&sv->marked);
   pl_free(sv->candidates);
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);

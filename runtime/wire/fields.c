@@ -27,7 +27,8 @@ static uint64_t scalar(const void *v, pl_wire_kind kind) {
     case PL_WIRE_RAW:
     case PL_WIRE_ARRAY:
     case PL_WIRE_MAP:
-    case PL_WIRE_TEXTS: return ((const pl_bytes *)v)->len;
+    case PL_WIRE_TEXTS:
+    case PL_WIRE_UINTS: return ((const pl_bytes *)v)->len;
   }
   return 0;
 }
@@ -67,7 +68,8 @@ static uint8_t *put_field(uint8_t *p, const void *v, pl_wire_kind kind) {
     case PL_WIRE_RAW:
     case PL_WIRE_ARRAY:
     case PL_WIRE_MAP:
-    case PL_WIRE_TEXTS: return put_raw(p, *(const pl_bytes *)v);
+    case PL_WIRE_TEXTS:
+    case PL_WIRE_UINTS: return put_raw(p, *(const pl_bytes *)v);
   }
   return p;
 }
@@ -167,11 +169,23 @@ static bool are_texts(pl_bytes raw) {
   return true;
 }
 
+static bool are_uints(pl_bytes raw) {
+  pl_mp_reader r = {.at = raw.data, .end = raw.data + raw.len};
+  pl_mp_token t;
+  uint64_t v;
+  if (pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_ARRAY) return false;
+  for (uint32_t n = t.len; n > 0; n--) {
+    if (pl_mp_read(&r, &t) != PL_OK || !get_natural(&v, &t)) return false;
+  }
+  return true;
+}
+
 static bool get_raw(pl_bytes *out, pl_mp_reader *r, pl_wire_kind kind) {
   pl_mp_token first;
   if (!pl_wire_get_raw(out, &first, r)) return false;
   if (kind == PL_WIRE_MAP) return first.kind == PL_MP_MAP;
   if (kind == PL_WIRE_ARRAY) return first.kind == PL_MP_ARRAY;
+  if (kind == PL_WIRE_UINTS) return are_uints(*out);
   return kind == PL_WIRE_RAW || are_texts(*out);
 }
 
@@ -190,7 +204,8 @@ static bool get_scalar(void *v, const pl_wire_field *f, const pl_mp_token *t) {
     case PL_WIRE_RAW:
     case PL_WIRE_ARRAY:
     case PL_WIRE_MAP:
-    case PL_WIRE_TEXTS: break;
+    case PL_WIRE_TEXTS:
+    case PL_WIRE_UINTS: break;
   }
   return false;
 }

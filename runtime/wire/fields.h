@@ -26,6 +26,7 @@ typedef enum pl_wire_kind {
   PL_WIRE_ARRAY,   // the same, an array
   PL_WIRE_MAP,     // the same, a map
   PL_WIRE_TEXTS,   // the same, an array of texts
+  PL_WIRE_UINTS,   // the same, an array of unsigned integers
 } pl_wire_kind;
 
 typedef struct pl_wire_field {

@@ -116,7 +116,7 @@ typedef struct pl_msg_call {
   pl_bytes trace;          // 13: a pl_trace, of the call in which it is made
   pl_bytes meta;           // 14: raw MessagePack map
   pl_bytes identity;       // 15: caller identity stamped by the node that authenticated it, raw
-  pl_bytes ancestors;      // 16: raw MessagePack array of call ids
+  pl_bytes ancestors;      // 16: marks of calls, outermost first, one raw MessagePack array
   uint64_t codec;          // 17: 0 msgpack, 1 json
   uint64_t compression;    // 18: 0 none
   uint64_t body_len;       // 19: bytes of the arguments when they go on in BODY frames (MORE)
@@ -173,6 +173,13 @@ size_t pl_msg_call_room(const pl_msg_call *m);
 uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m);
 // Bytes of the map (> 0), the arguments follow; or a negative pl_err.
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src);
+
+// Marks of the calls that led to one. Writes `outer` and behind it `mark`; returns the end, at most
+// 5 + 9 * (count + 1) bytes on.
+uint8_t *pl_msg_ancestors_put(uint8_t *p, pl_bytes outer, uint64_t mark);
+uint32_t pl_msg_ancestors_count(pl_bytes ancestors);
+// Walks them: start with *at = 0; false at the end. The array was checked by pl_msg_call_decode.
+bool pl_msg_ancestors_next(pl_bytes ancestors, size_t *at, uint64_t *mark);
 
 // Items of an advert: appends one to `items` (concatenated, counted by the caller through *count).
 pl_err pl_msg_advert_item_encode(pl_buf *items, const pl_msg_advert_item *item);

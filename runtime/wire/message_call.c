@@ -20,7 +20,7 @@ static const pl_wire_field call_fields[] = {
     [13] = {.kind = PL_WIRE_BIN, .len = PL_TRACE_BYTES, .at = offsetof(pl_msg_call, trace)},
     PL_WIRE_FIELD(14, pl_msg_call, meta, MAP),
     PL_WIRE_FIELD(15, pl_msg_call, identity, RAW),
-    PL_WIRE_FIELD(16, pl_msg_call, ancestors, ARRAY),
+    PL_WIRE_FIELD(16, pl_msg_call, ancestors, UINTS),
     PL_WIRE_FIELD(17, pl_msg_call, codec, U64),
     PL_WIRE_FIELD(18, pl_msg_call, compression, U64),
     PL_WIRE_FIELD(19, pl_msg_call, body_len, U64),
@@ -93,22 +93,39 @@ static const uint8_t *take_journey(const uint8_t *p, const uint8_t *end, way *w,
   return take_uint(take_byte(p, end, 9), end, &w->hops_left);
 }
 
+// A few marks, each in nine bytes, as those of the calls that lead to one are.
+static const uint8_t *take_marks(const uint8_t *p, const uint8_t *end, pl_bytes *marks) {
+  p = take_byte(p, end, 16);
+  if (p == NULL || p == end || *p < 0x91 || *p > 0x9f) return NULL;
+  size_t len = 1 + (*p & 0x0fU) * (size_t)9;
+  if ((size_t)(end - p) < len) return NULL;
+  for (size_t at = 1; at < len; at += 9) {
+    if (p[at] != 0xcf) return NULL;
+  }
+  *marks = pl_bytes_of(p, len);
+  return p + len;
+}
+
 // What nearly every call is: its id, its action and its timeout, its way when that is over relays,
-// a trace when it is made for another, and nothing else. 0 when it is anything but that, valid or
-// not.
+// a trace and marks when it is made for another, and nothing else. 0 when it is anything but that,
+// valid or not.
 static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
   const uint8_t *p = src.data, *end = src.data + src.len;
-  if (src.len == 0 || *p < 0x83 || *p > 0x87) return 0;
+  if (src.len == 0 || *p < 0x83 || *p > 0x88) return 0;
   unsigned pairs = (*p++ & 0x0fU) - 3;
   uint64_t call_id = 0, timeout_ms = 0;
-  pl_bytes action = {0}, trace = {0};
+  pl_bytes action = {0}, trace = {0}, marks = {0};
   way w = {0};
   p = take_uint(take_byte(p, end, 1), end, &call_id);
   p = take_name(take_byte(p, end, 2), end, &action);
   p = take_uint(take_byte(p, end, 3), end, &timeout_ms);
   if (pairs >= 2) p = take_journey(p, end, &w, &pairs);
-  if (pairs == 1) {
+  if (pairs > 0) {
     p = take_bin(p, end, 13, PL_TRACE_BYTES, &trace);
+    pairs--;
+  }
+  if (pairs == 1) {
+    p = take_marks(p, end, &marks);
     pairs = 0;
   }
   if (p == NULL || pairs > 0) return 0;
@@ -120,6 +137,7 @@ static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
       .destination = w.destination,
       .hops_left = w.hops_left,
       .trace = trace,
+      .ancestors = marks,
   };
   return p - src.data;
 }
@@ -207,6 +225,42 @@ uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
   p = put_uint(p, 20, m->idle_ms);
   p = put_flag(p, 21, m->input);
   return put_raw(p, 22, m->exclude);
+}
+
+static bool read_count(pl_mp_reader *r, uint32_t *count) {
+  pl_mp_token t;
+  *count = 0;
+  if (r->at == r->end || pl_mp_read(r, &t) != PL_OK || t.kind != PL_MP_ARRAY) return false;
+  *count = t.len;
+  return true;
+}
+
+uint32_t pl_msg_ancestors_count(pl_bytes ancestors) {
+  pl_mp_reader r = {ancestors.data, ancestors.data + ancestors.len};
+  uint32_t count;
+  read_count(&r, &count);
+  return count;
+}
+
+uint8_t *pl_msg_ancestors_put(uint8_t *p, pl_bytes outer, uint64_t mark) {
+  pl_mp_reader r = {outer.data, outer.data + outer.len};
+  uint32_t count;
+  read_count(&r, &count);
+  size_t len = (size_t)(r.end - r.at);
+  p = pl_mp_put_array(p, count + 1);
+  if (len > 0) memcpy(p, r.at, len);
+  return pl_mp_put_uint(p + len, mark);
+}
+
+bool pl_msg_ancestors_next(pl_bytes ancestors, size_t *at, uint64_t *mark) {
+  pl_mp_reader r = {ancestors.data + *at, ancestors.data + ancestors.len};
+  pl_mp_token t;
+  uint32_t count;
+  if (*at == 0 && !read_count(&r, &count)) return false;
+  if (r.at == r.end || pl_mp_read(&r, &t) != PL_OK) return false;
+  *mark = t.kind == PL_MP_UINT ? t.v.natural : (uint64_t)t.v.integer;
+  *at = (size_t)(r.at - ancestors.data);
+  return true;
 }
 
 pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m) {

@@ -1,6 +1,7 @@
 #include "wire/message.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,6 +34,26 @@ CHECK(cancel, pl_msg_cancel)
 CHECK(path_lost, pl_msg_path_lost)
 CHECK(error, pl_failure)
 
+// The marks of a call are as many as it says, and one more with that of a call within it.
+static void check_marks(pl_bytes src) {
+  pl_msg_call m;
+  if (pl_msg_call_decode(&m, src) < 0) return;
+  uint32_t count = pl_msg_ancestors_count(m.ancestors);
+  uint8_t *line = malloc(m.ancestors.len + 5 + 9);
+  assert(line != NULL);
+  const uint8_t *end = pl_msg_ancestors_put(line, m.ancestors, UINT64_MAX);
+  pl_bytes all = pl_bytes_of(line, (size_t)(end - line));
+  uint64_t mark = 0;
+  for (size_t at = 0; pl_msg_ancestors_next(m.ancestors, &at, &mark); count--) {
+  }
+  assert(count == 0);
+  count = pl_msg_ancestors_count(all);
+  for (size_t at = 0; pl_msg_ancestors_next(all, &at, &mark); count--) {
+  }
+  assert(count == 0 && mark == UINT64_MAX);
+  free(line);
+}
+
 // The same for items, also of an advert that was never checked.
 static void check_items(pl_bytes src) {
   pl_msg_advert m = {.items = src};
@@ -60,8 +81,9 @@ static void check_items(pl_bytes src) {
 // The first byte chooses the message.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static void (*const checks[])(pl_bytes) = {
-      check_hello, check_goodbye,   check_advert, check_call,  check_credit, check_cancel,
-      check_error, check_path_lost, check_items,  check_ready, check_resume, check_route,
+      check_hello,  check_goodbye, check_advert,    check_call,  check_credit,
+      check_cancel, check_error,   check_path_lost, check_items, check_ready,
+      check_resume, check_route,   check_marks,
   };
   if (size == 0) return 0;
   checks[data[0] % (sizeof checks / sizeof *checks)](pl_bytes_of(data + 1, size - 1));

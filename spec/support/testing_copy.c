@@ -1,4 +1,4 @@
-// Values between two states.
+// Values between two states, or within one.
 
 #include "spec/support/testing_copy.h"
 
@@ -12,11 +12,12 @@ static void copy(lua_State *from, int index, lua_State *to, int depth);
 
 static void copy_table(lua_State *from, int index, lua_State *to, int depth) {
   lua_newtable(to);
+  int table = lua_gettop(to);
   for (lua_pushnil(from); lua_next(from, index) != 0; lua_pop(from, 1)) {
     int top = lua_gettop(from);
     copy(from, top - 1, to, depth);
     copy(from, top, to, depth);
-    lua_rawset(to, -3);
+    lua_rawset(to, table);
   }
   if (!pl_error_is(from, index)) return;
   luaL_tolstring(from, index, NULL);

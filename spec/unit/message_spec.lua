@@ -152,13 +152,16 @@ end
 
 -- Calls of these keys are most of all there are, and have a way of their own through the decoder.
 describe('a call of the usual keys', function()
+  local MARKS = array(put('uint', -1), put('uint', 1 << 63), put('uint', 1 << 32))
   local JOURNEYS = {
     {}, { 8, 9 }, { 7, 8, 9 }, { 13 }, { 8, 9, 13 }, { 7, 8, 9, 13 },
     { 7 }, { 8 }, { 9 }, { 7, 8 }, { 7, 9 }, { 7, 13 }, { 8, 13 }, { 9, 13 }, { 7, 8, 13 },
+    { 13, 16 }, { 8, 9, 13, 16 }, { 7, 8, 9, 13, 16 }, { 16 }, { 8, 9, 16 },
   }
   local fields = {
     [7] = { 'source', ID, put('bin', ID) }, [8] = { 'destination', put('bin', NONCE), put('bin', NONCE) },
     [9] = { 'hops_left', 16, put('int', 16) }, [13] = { 'trace', ('t'):rep(25), put('bin', ('t'):rep(25)) },
+    [16] = { 'ancestors', MARKS, MARKS },
   }
 
   local function sample(keys)
@@ -307,6 +310,9 @@ describe('a field', function()
     ['a trace of 24 bytes'] = { 'call', call(13, put('bin', ('x'):rep(24))) },
     ['meta that is no map'] = { 'call', call(14, array()) },
     ['ancestors that are no array'] = { 'call', call(16, map()) },
+    ['an ancestor that is a text'] = { 'call', call(16, array(put('int', 1), str 'a')) },
+    ['an ancestor that is negative'] = { 'call', call(16, array(put('int', -1))) },
+    ['an ancestor that is an array'] = { 'call', call(16, array(array())) },
     ['a malformed raw value'] = { 'call', call(8, '\xc1') },
     ['a call id over 64 bits'] = { 'cancel', map(1, put('float', 2.0 ^ 70)) },
     ['a code over 63 bits'] = { 'cancel', map(1, put('int', 1), 2, put('uint', -1)) },
