@@ -48,6 +48,49 @@ static size_t allowance(const pl_flow *f, const body *b) {
   return credit < room ? credit : room;
 }
 
+// Items.
+
+// Puts an item into the DATA frame at the end of the batch when that is ours and still there.
+static bool append_to_tail(pl_flow *f, pl_bytes item, const uint8_t *head, size_t head_len) {
+  pl_lanes *l = f->lanes;
+  size_t n = head_len + item.len;
+  if (l->tail_label != f->label || l->tail_flags != f->flags ||
+      l->tail_mark != pl_session_sent(l->session))
+    return false;
+  if (l->tail_len + n > PL_COPY_MAX || l->tail_items == UINT16_MAX) return false;
+  pl_link *link = pl_session_link(l->session);
+  size_t frame_len = PL_FRAME_HEADER + l->tail_len;
+  if (link == NULL) return false;
+
+  uint8_t *room = pl_link_reserve(link, n);
+  uint8_t *frame = pl_link_recent(link, frame_len);
+  if (frame == NULL || frame + frame_len != room) return false;
+  memcpy(room, head, head_len);
+  memcpy(room + head_len, item.data, item.len);
+  l->tail_len += n;
+  l->tail_items++;
+  pl_frame_put_header(frame, PL_FRAME_DATA, l->tail_flags, l->tail_items, f->label, l->tail_len);
+  pl_link_commit(link, n);  // may write the batch at once
+  return true;
+}
+
+static void write_item(pl_flow *f, pl_bytes item, const uint8_t *head, size_t head_len) {
+  pl_lanes *l = f->lanes;
+  f->began = true;
+  f->credit_items--;
+  f->credit_bytes -= head_len + item.len;
+  if (append_to_tail(f, item, head, head_len)) return;
+  pl_session_send_parts(l->session, PL_FRAME_DATA, f->flags, 1, f->label,
+                        pl_bytes_of(head, head_len), item);
+  l->tail_label = f->label;
+  l->tail_flags = f->flags;
+  l->tail_items = 1;
+  l->tail_len = head_len + item.len;
+  l->tail_mark = pl_session_sent(l->session);
+}
+
+// Turns.
+
 // Writes one frame of `b`; true when it was the last.
 static bool write_fragment(pl_flow *f, body *b) {
   bool metered = b->started || b->metered;
@@ -72,25 +115,41 @@ static bool write_fragment(pl_flow *f, body *b) {
   return last;
 }
 
-// One fragment of the first body; afterwards the flow is ready again, or waits for credit or
-// bodies.
-static void write_turn(pl_turn *t) {
+// Whether it goes out as a whole, beside others in one frame where that is possible.
+static bool is_short_item(const pl_flow *f, const body *b) {
+  size_t n = b->head_len + b->bytes.len;
+  return b->is_item && !b->started && n <= PL_COPY_MAX && n <= f->credit_bytes;
+}
+
+// Of the first body; true when that is done.
+static bool write_next(pl_flow *f, body *b) {
+  size_t head = b->started ? 0 : b->head_len, before = b->at;
+  bool last = true;
+  if (is_short_item(f, b)) {
+    write_item(f, b->bytes, b->head, b->head_len);
+    b->at = b->bytes.len;
+    pl_turn_wrote(&f->turn, f->lanes, head + b->at);
+  } else {
+    last = write_fragment(f, b);
+    pl_turn_wrote(&f->turn, f->lanes, PL_FRAME_HEADER + head + b->at - before);
+  }
+  f->queued -= head + b->at - before;
+  return last;
+}
+
+// Afterwards the flow has more to write, or waits for credit or bodies.
+static bool write_turn(pl_turn *t) {
   pl_flow *f = pl_container(t, pl_flow, turn);
   body *b = pl_container(f->bodies.next, body, node);
-  if (!may_write(f, b)) return;
-
-  size_t before = b->at;
-  bool last = write_fragment(f, b);
-  f->queued -= b->at - before;
-  if (last) {
+  if (!may_write(f, b)) return false;
+  if (write_next(f, b)) {
+    f->queued_items -= b->is_item ? 1 : 0;
     pl_list_remove(&b->node);
     body_free(b);
   }
-  if (pl_list_empty(&f->bodies)) {
-    if (f->on_empty != NULL) f->on_empty(f);  // may free the flow
-    return;
-  }
-  if (may_write(f, pl_container(f->bodies.next, body, node))) pl_turn_again(&f->turn, f->lanes);
+  if (!pl_list_empty(&f->bodies)) return may_write(f, pl_container(f->bodies.next, body, node));
+  if (f->on_empty != NULL) f->on_empty(f);  // may free the flow
+  return false;
 }
 
 // Flow.
@@ -105,7 +164,7 @@ void pl_flow_fini(pl_flow *f) {
   pl_turn_leave(&f->turn);
   for (pl_list *n; (n = pl_list_pop(&f->bodies)) != NULL;)
     body_free(pl_container(n, body, node));
-  f->queued = 0;
+  f->queued = f->queued_items = 0;
 }
 
 bool pl_flow_withdraw(pl_flow *f) {
@@ -113,7 +172,8 @@ bool pl_flow_withdraw(pl_flow *f) {
     before = n->prev;
     body *b = pl_container(n, body, node);
     if (b->started) break;
-    f->queued -= b->bytes.len;
+    f->queued -= b->head_len + b->bytes.len;
+    f->queued_items -= b->is_item ? 1 : 0;
     pl_list_remove(n);
     body_free(b);
   }
@@ -125,17 +185,19 @@ void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes bytes) {
   pl_session_send(f->lanes->session, type, f->flags & PL_FLAG_CALLEE, 0, f->label, bytes);
 }
 
-static void enqueue(pl_flow *f, const body *proto, pl_bytes map, pl_bytes bytes) {
+static bool enqueue(pl_flow *f, const body *proto, pl_bytes map, pl_bytes bytes) {
   body *b = pl_new(body);
   *b = *proto;
   if (!pl_bytes_keep(&b->bytes, bytes) || !pl_bytes_keep(&b->map, map)) {
     body_free(b);
     pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for a body to send");
-    return;
+    return false;
   }
   pl_list_push(&f->bodies, &b->node);
-  f->queued += bytes.len;
+  f->queued += b->head_len + bytes.len;
+  f->queued_items += b->is_item ? 1 : 0;
   if (may_write(f, pl_container(f->bodies.next, body, node))) pl_turn_ask(&f->turn, f->lanes);
+  return true;
 }
 
 // Whether a body that needs no credit can go out now, in one frame.
@@ -183,44 +245,6 @@ no_memory:
   return false;
 }
 
-// Puts an item into the DATA frame at the end of the batch when that is ours and still there.
-static bool append_to_tail(pl_flow *f, pl_bytes item, const uint8_t *head, size_t head_len) {
-  pl_lanes *l = f->lanes;
-  size_t n = head_len + item.len;
-  if (l->tail_label != f->label || l->tail_flags != f->flags ||
-      l->tail_mark != pl_session_sent(l->session))
-    return false;
-  if (l->tail_len + n > PL_COPY_MAX || l->tail_items == UINT16_MAX) return false;
-  pl_link *link = pl_session_link(l->session);
-  size_t frame_len = PL_FRAME_HEADER + l->tail_len;
-  if (link == NULL) return false;
-
-  uint8_t *room = pl_link_reserve(link, n);
-  uint8_t *frame = pl_link_recent(link, frame_len);
-  if (frame == NULL || frame + frame_len != room) return false;
-  memcpy(room, head, head_len);
-  memcpy(room + head_len, item.data, item.len);
-  l->tail_len += n;
-  l->tail_items++;
-  pl_frame_put_header(frame, PL_FRAME_DATA, l->tail_flags, l->tail_items, f->label, l->tail_len);
-  pl_link_commit(link, n);  // may write the batch at once
-  return true;
-}
-
-static void write_item(pl_flow *f, pl_bytes item, const uint8_t *head, size_t head_len) {
-  pl_lanes *l = f->lanes;
-  f->credit_items--;
-  f->credit_bytes -= head_len + item.len;
-  if (append_to_tail(f, item, head, head_len)) return;
-  pl_session_send_parts(l->session, PL_FRAME_DATA, f->flags, 1, f->label,
-                        pl_bytes_of(head, head_len), item);
-  l->tail_label = f->label;
-  l->tail_flags = f->flags;
-  l->tail_items = 1;
-  l->tail_len = head_len + item.len;
-  l->tail_mark = pl_session_sent(l->session);
-}
-
 bool pl_flow_item(pl_flow *f, pl_bytes item) {
   body proto = {.type = PL_FRAME_DATA, .metered = true, .is_item = true};
   proto.head_len = (uint8_t)pl_item_put_len(proto.head, (uint32_t)item.len);
@@ -229,8 +253,10 @@ bool pl_flow_item(pl_flow *f, pl_bytes item) {
     write_item(f, item, proto.head, proto.head_len);
     return true;
   }
-  enqueue(f, &proto, (pl_bytes){0}, item);
-  return false;
+  // As much as one turn writes: who yields small items would not have his part of the link else.
+  bool may_follow = f->queued + n < PL_LANE_QUANTUM && f->queued + n <= f->credit_bytes &&
+                    f->queued_items < f->credit_items;
+  return enqueue(f, &proto, (pl_bytes){0}, item) && may_follow;
 }
 
 // A body that needs no credit, where it can go out now.

@@ -16,7 +16,8 @@ typedef struct pl_flow {
   uint8_t flags;  // PL_FLAG_CALLEE and lane, of every frame
   uint64_t credit_items;
   uint64_t credit_bytes;
-  size_t queued;                        // bytes waiting
+  size_t queued;  // bytes waiting, of `queued_items` items and other bodies
+  size_t queued_items;
   bool began;                           // some frame of it was written
   void (*on_empty)(struct pl_flow *f);  // everything that waited is written; from the loop
 } pl_flow;
@@ -31,8 +32,9 @@ bool pl_flow_withdraw(pl_flow *f);
 // CREDIT, CANCEL.
 void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes body);
 
-// Each sends one body after all earlier ones. True: written. False: it waits (kept, or copied);
-// on_empty will tell. A body whose memory cannot be had closes the session.
+// Each sends one body after all earlier ones. True: written; of an item also: it waits for nothing
+// but its turn, and another may follow. False: it waits (kept, or copied); on_empty will tell. A
+// body whose memory cannot be had closes the session.
 bool pl_flow_call(pl_flow *f, pl_msg_call *head, pl_bytes args);  // sets head->body_len
 bool pl_flow_item(pl_flow *f, pl_bytes item);
 bool pl_flow_result(pl_flow *f, pl_bytes result);

@@ -104,26 +104,30 @@ static bool may_overtake(const pl_relay_end *e, const pl_relay *r) {
   return e->side == PL_RELAY_OPENER || r->called;
 }
 
-static void write_turn(pl_turn *t) {
+// Writes what has waited longest.
+static void write_waiting(pl_relay *r, pl_relay_end *e, waiting *w) {
+  put(e, w->type, w->flags, w->aux, w->body);
+  pl_turn_wrote(&e->turn, &e->channel->lanes, PL_FRAME_HEADER + w->body.len);
+  if (e->side == PL_RELAY_CALLEE) r->called = true;
+  metrics(r)->relay_bytes_now -= w->body.len;
+  pl_bytes_drop(&w->body);
+  pl_free(w);
+}
+
+static bool write_turn(pl_turn *t) {
   pl_relay_end *e = pl_container(t, pl_relay_end, turn);
   pl_relay *r = relay_of(e);
   if (has_grant(e) && may_overtake(e, r)) {
     put_grant(e);
+    pl_turn_wrote(t, &e->channel->lanes, PL_FRAME_HEADER);
   } else {
     pl_list *n = pl_list_pop(&e->frames);
-    if (n == NULL) return;  // the link is being closed: there was no memory for the CALL
-    waiting *w = pl_container(n, waiting, node);
-    put(e, w->type, w->flags, w->aux, w->body);
-    if (e->side == PL_RELAY_CALLEE) r->called = true;
-    metrics(r)->relay_bytes_now -= w->body.len;
-    pl_bytes_drop(&w->body);
-    pl_free(w);
+    if (n == NULL) return false;  // the link is being closed: there was no memory for the CALL
+    write_waiting(r, e, pl_container(n, waiting, node));
   }
-  if (!pl_list_empty(&e->frames) || has_grant(e)) {
-    pl_turn_again(t, &e->channel->lanes);
-  } else if (e->finished && e->side == PL_RELAY_OPENER) {
-    relay_end(r);
-  }
+  if (!pl_list_empty(&e->frames) || has_grant(e)) return true;
+  if (e->finished && e->side == PL_RELAY_OPENER) relay_end(r);
+  return false;
 }
 
 static bool is_clear(const pl_relay_end *e) {

@@ -233,6 +233,87 @@ describe('a flow', function()
     small:close()
   end)
 
+  --- Bytes of each label among the first `bytes` of the frames.
+  local function shares(frames, bytes)
+    local each, sum = {}, 0
+    for _, f in ipairs(frames) do
+      sum = sum + #f.body
+      if sum > bytes then break end
+      each[f.label] = (each[f.label] or 0) + #f.body
+    end
+    return each
+  end
+
+  it('shares the link by bytes, however many frames they are cut into', function()
+    local bulk, small, large = world:flow(1, CALLEE), world:flow(3, CALLEE), world:flow(5, CALLEE)
+    for _, f in ipairs { bulk, small, large } do f:grant(1 << 20, 1 << 26) end
+    bulk:item(('x'):rep(2000000))
+    for _ = 1, 20000 do small:item(('y'):rep(99)) end
+    for _ = 1, 250 do large:item(('z'):rep(7998)) end
+    local got = shares(arrived(), 3000000)
+    for label, bytes in pairs(got) do
+      assert.is_true(math.abs(bytes - 1000000) < 50000, label .. ': ' .. bytes)
+    end
+    for _, f in ipairs { bulk, small, large } do
+      assert.is_true(f:info().idle)
+      f:close()
+    end
+  end)
+
+  it('lets what is small pass what is not, but not for ever', function()
+    local bulks = {}
+    for i = 1, 10 do
+      bulks[i] = world:flow(2 * i - 1)
+      bulks[i]:grant(0, 1 << 26)
+      bulks[i]:call('big', ('x'):rep(1000000))
+    end
+    local smalls = {}
+    for i = 1, 100 do
+      smalls[i] = world:flow(1000 + i)
+      smalls[i]:call('small', ('y'):rep(5000))
+    end
+    local before, between, seen, most = 0, 0, 0, 0
+    for _, f in ipairs(arrived()) do
+      if f.label > 1000 then
+        seen, between = seen + 1, between + #f.body
+        most = math.max(most, between)
+      else
+        between = 0
+        if seen == 0 then before = before + 1 end
+        if seen < 100 then most = math.max(most, between) end
+      end
+    end
+    assert.is_true(before < 20, before .. ' fragments came first') -- one of each, and a few
+    assert.is_true(most <= 5 * FRAGMENT, most .. ' bytes of small ones in a row')
+    for _, f in ipairs { table.unpack(smalls) } do f:close() end
+    for _, f in ipairs(bulks) do f:close() end
+  end)
+
+  it('lets items follow one another while they wait for their turn only, up to one turn', function()
+    local bulk, f = world:flow(1), world:flow(2, CALLEE)
+    bulk:grant(0, 1 << 26)
+    bulk:call('big', ('x'):rep(1000000))
+    f:grant(1000, 100000)
+    local n = 0
+    while f:item(('y'):rep(999)) do n = n + 1 end
+    assert.equal(16, n)
+    local items = 0
+    for _, frame in ipairs(arrived()) do
+      if frame.label == 2 then items = items + frame.aux end
+    end
+    assert.equal(17, items)
+    assert.equal(1, f:info().empties)
+    f:close()
+    f = world:flow(2, CALLEE)
+    bulk:call('big', ('x'):rep(1000000))
+    f:grant(3, 100)
+    local went_on = {}
+    for i = 1, 4 do went_on[i] = f:item(('y'):rep(9)) end
+    assert.same({ true, true, true, false }, went_on)
+    f:close()
+    bulk:close()
+  end)
+
   it('does not fill the link beyond its high mark', function()
     local f = world:flow(1)
     f:grant(0, 1 << 26)
