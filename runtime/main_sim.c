@@ -171,6 +171,7 @@ static void print_json(const pl_sim_config *c, const pl_sim_report *r) {
   pl_buf_append(&line, "{\"seed\":", 8);
   pl_json_put_integer(&line, (int64_t)c->seed);
   put(&line, "nodes", c->nodes);
+  put(&line, "leaves", r->leaves);
   pl_buf_append(&line, ",\"topology\":", 12);
   pl_json_put_string(&line, pl_topology_name(c->topology), strlen(pl_topology_name(c->topology)));
   put_counts(&line, &r->counts);

@@ -10,8 +10,10 @@
 enum {
   BOOT_US = 1000000,  // within which the first nodes start
   DRAIN_US = 2000000,
-  LOOK_US = 20000,        // between two looks at a node that stops
-  STOP_US = 20 * 1000000  // in which every node must have stopped
+  LOOK_US = 20000,         // between two looks at a node that stops
+  STOP_US = 20 * 1000000,  // in which every node must have stopped
+  LEAVES_MAX = 2,
+  LONELY = 12,  // one node of so many lets no call of others through
 };
 
 static bool trace_line(const char *line, size_t len, void *user) {
@@ -35,7 +37,8 @@ static void set_options(pl_options *o, const pl_sim_node *n) {
   o->name = pl_strdup(n->name);
   if (n->id[0] != '\0') o->id = pl_strdup(n->id);
   snprintf(url, sizeof url, "mem://%s", n->name);
-  pl_texts_add(&o->listen, url);
+  if (!n->leaf) pl_texts_add(&o->listen, url);
+  o->relay = n->relay;
   for (size_t i = 0; i < s->edge_count; i++) {
     if (s->edges[i].from != n->number) continue;
     snprintf(url, sizeof url, "mem://%s", s->nodes[s->edges[i].to].name);
@@ -60,7 +63,6 @@ void pl_fleet_boot(pl_sim_node *n) {
   char detail[PL_URL_MAX] = "";
   pl_err err = pl_node_new(&n->node, n->site->loop, &options, NULL, n, detail);
   if (err == PL_OK) err = pl_node_start(n->node, on_joined, n, detail);
-  if (err == PL_OK) err = pl_node_promote(n->node, detail);
   pl_options_free(&options);
   if (err != PL_OK) pl_sim_violated(s, "n%u does not start: %s", n->number, detail);
   for (unsigned kind = 0; kind < PL_SIM_KINDS; kind++) {
@@ -95,18 +97,43 @@ static void init_node(pl_sim *s, unsigned i) {
     snprintf(n->id, sizeof n->id, "%016llx%016llx", (unsigned long long)pl_random_u64(&s->random),
              (unsigned long long)i);
   }
+  unsigned full = s->count - s->leaves;
+  n->leaf = i >= full;
+  n->relay = s->config->flaps > 0 || !pl_sim_chance(s, LONELY);
   for (unsigned kind = 0; kind < PL_SIM_KINDS; kind++) {
     n->actions[kind] = (pl_sim_action){.node = n, .kind = (pl_sim_kind)kind};
-    n->actions[kind].provided = i == kind % s->count || !pl_sim_chance(s, 3);
+    bool provided = i == kind % full || !pl_sim_chance(s, 3);
+    n->actions[kind].provided = provided && !n->leaf;
+  }
+}
+
+// Each leaf dials one or two of the others.
+static void link_leaves(pl_sim *s) {
+  unsigned full = s->count - s->leaves;
+  size_t most = s->edge_count + 2 * (size_t)s->leaves;
+  pl_edge *edges = pl_alloc(most * sizeof *edges);
+  memcpy(edges, s->edges, s->edge_count * sizeof *edges);
+  pl_free(s->edges);
+  s->edges = edges;
+  for (unsigned leaf = full; leaf < s->count; leaf++) {
+    unsigned first = (unsigned)pl_random_below(&s->random, full);
+    unsigned second = (unsigned)pl_random_below(&s->random, full);
+    edges[s->edge_count++] = (pl_edge){.from = leaf, .to = first};
+    if (second != first && pl_sim_chance(s, 2))
+      edges[s->edge_count++] = (pl_edge){.from = leaf, .to = second};
   }
 }
 
 void pl_fleet_make(pl_sim *s) {
-  s->count = s->config->nodes;
+  bool plain = s->config->flaps > 0;
+  s->leaves = plain ? 0 : (unsigned)pl_random_below(&s->random, LEAVES_MAX + 1);
+  s->report->leaves = s->leaves;
+  s->count = s->config->nodes + s->leaves;
   s->nodes = pl_alloc(s->count * sizeof *s->nodes);
   for (unsigned i = 0; i < s->count; i++)
     init_node(s, i);
-  s->edge_count = pl_topology_make(&s->edges, s->config->topology, s->count, &s->random);
+  s->edge_count = pl_topology_make(&s->edges, s->config->topology, s->config->nodes, &s->random);
+  if (s->leaves > 0) link_leaves(s);
   for (unsigned i = 0; i < s->count; i++) {
     uint64_t at_us = pl_sim_now_us(s) + pl_sim_between(s, 0, BOOT_US);
     pl_agenda_set(&s->net.agenda, &s->nodes[i].revival, at_us, on_boot);

@@ -55,6 +55,21 @@ static void count(pl_sim_counts *c, const pl_sim_record *r) {
   }
 }
 
+// A handler that was told to fail, and no other, has the caller hear of it: after all its chunks.
+static void check_error(pl_sim *s, uint64_t key, const pl_sim_record *r, const pl_failure *f) {
+  bool own = f != NULL && f->code == PL_HANDLER_ERROR;
+  if (f == NULL && r->fails)
+    pl_sim_violated(s, "call #%" PRIu64 " has a result, but its handler fails", key);
+  if (!own) return;
+  if (!r->fails)
+    pl_sim_violated(s, "call #%" PRIu64 " has an error that its handler did not make", key);
+  if (f->outcome != PL_EXECUTED || !r->returned)
+    pl_sim_violated(s, "call #%" PRIu64 " has the error of a handler that has not ended", key);
+  if (r->consumed != r->chunks)
+    pl_sim_violated(s, "call #%" PRIu64 " has the error of its handler after %u of %u chunks", key,
+                    r->consumed, r->chunks);
+}
+
 // What was said must fit what is known, now and at the end of the run.
 static void check_outcome(pl_sim *s, uint64_t key, const pl_sim_record *r) {
   bool never_ran = r->failed && (r->outcome == PL_NOT_SENT || r->outcome == PL_NOT_EXECUTED);
@@ -82,6 +97,7 @@ void pl_sim_ledger_settled(pl_sim *s, uint64_t key, const pl_failure *failure, u
   if (failure != NULL) r->outcome = failure->outcome;
   count(&s->report->counts, r);
   check_outcome(s, key, r);
+  check_error(s, key, r, failure);
   if (s->gentle && failure != NULL && failure->code == PL_PEER_LOST)
     pl_sim_violated(s, "a link was only cut, but call #%" PRIu64 " fails for it", key);
   bool right_clock = r->troubles == s->nodes[r->caller].troubles;

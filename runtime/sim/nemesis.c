@@ -279,7 +279,7 @@ static void strike_clock(pl_sim *s) {
 static void strike_churn(pl_sim *s) {
   pl_sim_node *n = any_node(s);
   pl_sim_kind kind = (pl_sim_kind)between(s, 0, PL_SIM_KINDS - 1);
-  if (n->node == NULL || n->stopping) return;
+  if (n->node == NULL || n->stopping || n->leaf) return;
   bool provide = !n->actions[kind].provided;
   pl_sim_note(s, PL_SIM_CHURN, n->number, 0, kind, provide);
   s->report->counts.churn++;

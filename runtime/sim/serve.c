@@ -20,6 +20,7 @@ typedef struct handler {
   pl_timer timer;
   uint64_t key;
   uint32_t chunks, size, work_us;
+  bool fails;
   uint32_t sent;
   bool waits;  // for credit
   bool cancelled;
@@ -43,8 +44,8 @@ static void put_item(pl_buf *out, uint64_t key, uint32_t number, uint32_t size) 
 static void finish(handler *h, const pl_failure *failure) {
   pl_sim_record *r = pl_sim_ledger_get(h->owner->sim, h->key);
   pl_buf result = {0};
+  if (r != NULL && !h->owner->dead && !h->cancelled) r->returned = true;
   if (failure == NULL) {
-    if (r != NULL && !h->owner->dead) r->returned = true;
     put_item(&result, h->key, h->chunks, h->size);
   }
   pl_bytes bytes = pl_buf_take(&result);
@@ -102,7 +103,8 @@ static void proceed(handler *h) {
       return;
     }
   }
-  finish(h, NULL);
+  const pl_failure mine = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, "it was told to");
+  finish(h, h->fails ? &mine : NULL);
 }
 
 static void on_start(pl_request *request, void *user) {
@@ -114,8 +116,8 @@ static void on_start(pl_request *request, void *user) {
   pl_list_push(&h->owner->handlers, &h->node);
   pl_bytes args = pl_request_args(request);
   pl_mp_reader in = {args.data, args.data + args.len};
-  uint64_t values[5] = {0};  // the array itself, key, chunks, size, work_us
-  for (size_t i = 0; i < 5; i++) {
+  uint64_t values[6] = {0};  // the array itself, key, chunks, size, work_us, fails
+  for (size_t i = 0; i < 6; i++) {
     pl_mp_token t;
     if (pl_mp_read(&in, &t) == PL_OK && t.kind == PL_MP_INT) values[i] = (uint64_t)t.v.integer;
   }
@@ -123,6 +125,7 @@ static void on_start(pl_request *request, void *user) {
   h->chunks = (uint32_t)values[2];
   h->size = (uint32_t)values[3];
   h->work_us = (uint32_t)values[4];
+  h->fails = values[5] != 0;
   if (!h->owner->dead) pl_sim_ledger_ran(h->owner->sim, h->key, h->owner->number);
   pause_for(h, h->work_us);
 }

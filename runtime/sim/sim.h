@@ -47,6 +47,7 @@ enum { PL_SIM_WHY = 400 };
 
 typedef struct pl_sim_report {
   pl_sim_counts counts;
+  unsigned leaves;
   uint64_t virtual_us;
   uint64_t converged_us;  // from the end of the disasters until every table was right
   pl_sim_flaps flaps;

@@ -72,6 +72,7 @@ typedef struct pl_sim_record {
   unsigned troubles;     // of the caller's clock, when it began
   unsigned runs;         // of its handler
   bool returned;         // a handler of it came to its end
+  bool fails;            // after its chunks, so that it never has a result
   bool settled, cancelled, orphaned;
   bool failed;
   pl_outcome outcome;
@@ -103,6 +104,8 @@ typedef struct pl_sim_action {
 struct pl_sim_node {
   pl_sim *sim;
   unsigned number;
+  bool leaf;   // it only calls: it does not listen, and causes no adverts
+  bool relay;  // calls of others may go through it
   char name[16];
   char id[PL_ID_HEX];  // given, or empty: a new one each time
   pl_site *site;
@@ -126,6 +129,7 @@ struct pl_sim {
   pl_net net;
   pl_random random;
   unsigned count;
+  unsigned leaves;  // of these, the last ones
   pl_sim_node *nodes;
   pl_edge *edges;
   size_t edge_count;
@@ -177,6 +181,7 @@ typedef struct pl_sim_order {
   uint64_t timeout_us;  // until it must have ended, or its stream begun
   uint64_t cancel_us;   // the caller gives up; PL_NEVER
   bool slow;            // it takes chunks with pauses
+  bool fails;           // the handler does, after the chunks
   bool probe;           // must succeed
 } pl_sim_order;
 void pl_work_call(pl_sim_node *n, const pl_sim_order *o);

@@ -75,10 +75,13 @@ const unsigned *pl_truth_distances(pl_sim *s, const pl_sim_node *from) {
   while (head < tail) {
     unsigned at = t->queue[head++];
     if (t->distance[at] == PL_HOPS_MAX) break;
+    const pl_sim_node *n = &s->nodes[at];
+    if (n != from && (n->leaf || !n->relay)) continue;  // no way leads through it
     for (unsigned k = t->first[at]; k < t->first[at + 1]; k++) {
       unsigned to = t->neighbours[k];
       if (t->distance[to] != PL_SIM_FAR || s->nodes[to].node == NULL) continue;
       if (s->edges[t->edge[k]].down) continue;
+      if (s->nodes[to].leaf && n != from) continue;  // only its neighbours know of it
       t->distance[to] = t->distance[at] + 1;
       t->queue[tail++] = to;
     }
@@ -131,6 +134,7 @@ static void see_node(const pl_node_info *info, void *user) {
   bool right = v->sim->uneven ? info->hops >= distance : info->hops == distance;
   if (!right) complain(v, "takes a detour to", info->name);
   if (info->draining) complain(v, "thinks that a node stops:", info->name);
+  if (info->leaf != n->leaf) complain(v, "is wrong about being a leaf of", info->name);
   if (info->hops == 0) return;
   uint16_t next = neighbour_of(v, &info->via);
   t->next[(size_t)v->from->number * v->sim->count + n->number] = next;

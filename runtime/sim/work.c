@@ -125,13 +125,14 @@ static void on_cancel(pl_timer *t) {
   stop(c);
 }
 
-// [key, chunks, size, work_us]
+// [key, chunks, size, work_us, fails]
 static size_t put_args(uint8_t *out, uint64_t key, const pl_sim_order *o) {
-  uint8_t *p = pl_mp_put_array(out, 4);
+  uint8_t *p = pl_mp_put_array(out, 5);
   p = pl_mp_put_uint(p, key);
   p = pl_mp_put_uint(p, o->chunks);
   p = pl_mp_put_uint(p, o->size);
-  return (size_t)(pl_mp_put_uint(p, o->work_us) - out);
+  p = pl_mp_put_uint(p, o->work_us);
+  return (size_t)(pl_mp_put_uint(p, o->fails) - out);
 }
 
 void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
@@ -146,6 +147,7 @@ void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
                            .caller = n->number,
                            .deadline_us = c->deadline_us,
                            .troubles = n->troubles,
+                           .fails = o->fails,
                            .chunks = o->chunks};
   c->key = pl_sim_ledger_open(s, &r);
   pl_sim_note(s, PL_SIM_CALL, n->number, 0, (int64_t)c->key, o->kind);
@@ -200,6 +202,7 @@ static pl_sim_order random_order(pl_sim_node *n) {
   o.timeout_us = pl_sim_between(s, 20 * 1000, pl_sim_chance(s, 2) ? 500 * 1000 : 5 * 1000000);
   if (pl_sim_chance(s, 12)) o.cancel_us = pl_sim_between(s, 0, 300 * 1000);
   o.slow = pl_sim_chance(s, 3);
+  o.fails = pl_sim_chance(s, 6);
   return o;
 }
 

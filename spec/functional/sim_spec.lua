@@ -76,6 +76,17 @@ describe('a simulated mesh', function()
     assert.is_true(tonumber(back) > 0 and tonumber(back) < 5, run.stdout)
   end)
 
+  it('has handlers that fail after their chunks, and leaves, which only call', function()
+    local executed, leaves = 0, 0
+    for line in sim('--seeds', '1..6', '--minutes', '0.05', '--json').stdout:gmatch '[^\n]+' do
+      local run = json.decode(line)
+      assert.is_true(run.violation == nil or run.violation == json.null, line)
+      executed, leaves = executed + run.executed, leaves + run.leaves
+    end
+    assert.is_true(executed > 10, executed)
+    assert.is_true(leaves > 1, leaves)
+  end)
+
   it('loses nothing when there are no disasters', function()
     local run = json.decode(sim('--seed', '5', '--nodes', '5', '--minutes', '0.2', '--calm', '--json').stdout)
     assert.equal(0, run.links_lost)
