@@ -182,8 +182,7 @@ static void on_synced(pl_router *r, pl_router_link *l) {
   l->synced = true;
   pl_link_measure(r, l);
   pl_own_claim(r, l);
-  r->ops->on_synced(l, r->user);
-  pl_paths_news(r);
+  pl_paths_changed(r, true);  // who waits for this wants to know of the paths, too
 }
 
 pl_err pl_route_arrived(pl_router *r, pl_router_link *l, const pl_frame *f) {

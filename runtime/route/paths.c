@@ -240,6 +240,16 @@ static void forget(pl_router *r, pl_mesh_node *n) {
   pl_paths_changed(r, false);
 }
 
+static void tell_synced(pl_router *r) {
+  for (pl_list *at = r->links.next; at != &r->links; at = at->next) {
+    pl_router_link *l = pl_container(at, pl_router_link, node);
+    if (!l->synced || l->known) continue;
+    l->known = true;
+    r->changed = true;
+    r->ops->on_synced(l, r->user);
+  }
+}
+
 // Of a leaf nothing is left when its link is gone.
 static void forget_recordless(pl_router *r) {
   for (uint32_t i = 0; i < r->db->count;) {
@@ -277,6 +287,7 @@ static void run_settle(pl_work *w) {
   for (uint32_t i = 0; i < r->db->count; i++) {
     if (r->db->sorted[i] != r->self) tell_route(r, r->db->sorted[i]);
   }
+  if (!r->dirty) tell_synced(r);
   forget_recordless(r);
   if (!r->changed) return;
   r->changed = false;

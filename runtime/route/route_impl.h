@@ -39,7 +39,8 @@ struct pl_router_link {
   uint32_t cost;   // as measured here
   bool full;       // the node there is a full member
   bool answered;   // it has been sent what it lacked, and gets all news
-  bool synced;     // it has sent what was lacking here
+  bool synced;     // it has sent what was lacking here,
+  bool known;      // and the layer above knows the paths to that
   bool synced_due;
   bool claimed;  // in the own record
   pl_buf due;    // of pl_id: records to be sent when there is room

@@ -174,7 +174,7 @@ pl_mesh_node *pl_router_link_node(const pl_router_link *l) {
 }
 
 bool pl_router_link_synced(const pl_router_link *l) {
-  return l->synced;
+  return l->known;
 }
 
 // Questions.

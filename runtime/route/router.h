@@ -40,7 +40,7 @@ typedef struct pl_router_ops {
   void (*on_route)(pl_mesh_node *n, const pl_route *route, void *user);
   // The last of it, before it is freed; its items have been withdrawn.
   void (*on_forgotten)(pl_mesh_node *n, void *user);
-  // The neighbour has sent all that it knows.
+  // The neighbour has sent all that it knows, and the paths to that have been told.
   void (*on_synced)(pl_router_link *link, void *user);
   // Something of the above happened; once after a batch of them.
   void (*on_change)(void *user);

@@ -291,6 +291,18 @@ describe('a leaf', function()
     net:finish()
   end)
 
+  it('knows at its first call of what is further away', function()
+    local net = cluster.new 'mem'
+    local hub = net:node('hub', { relay = true })
+    net:node('far', { peers = { hub } }, function() mesh.action('far', function() return 'here' end) end)
+    net:advance(0.1)
+    local client = net:launch('client', { listen = false, peers = { hub } }, function()
+      report(mesh.call 'far')
+    end)
+    client:wait_reports(1)
+    assert.same({ 'here' }, client:reported())
+    net:finish()
+  end)
 end)
 
 describe('a long directory', function()
