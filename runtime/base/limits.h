@@ -51,6 +51,7 @@ enum {
   PL_JOURNEY_ROOM = 64,         // bytes of the first frame of a call that are left to relays
   PL_HOPS_MAX = 16,             // links that a call may travel
   PL_ANCESTORS_MAX = 64,        // calls that a call may be nested in
+  PL_EXCLUDE_MAX = 32,          // nodes that have refused a call, as its caller tells a relay
   PL_STREAMS_PER_PEER = 1000,   // streams one way; the next is BUSY
   PL_WINDOW_ITEMS = 1024,       // first window of a stream
   PL_WINDOW_BYTES = 256 * 1024,

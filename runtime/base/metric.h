@@ -53,6 +53,7 @@
   X(requests_now, "of these, not ended yet")                             \
   X(requests_queued_now, "of these, waiting for a free slot")            \
   X(relays_opened, "calls and streams of others passed on")              \
+  X(relays_chosen, "of these, to a provider that this node chose")       \
   X(relays_refused, "of others, not passed on: no path, or a bound")     \
   X(relays_lost, "relayed calls that ended with the path")               \
   X(relays_broken, "relayed calls ended by a broken protocol")           \

@@ -49,7 +49,8 @@ struct pl_call {
   pl_id callee;
   int codec;
   bool stream;
-  bool routed;  // to a node behind the neighbour
+  bool routed;     // to a node behind the neighbour
+  bool left_open;  // and it is the neighbour, here the callee, that chooses which
   bool idempotent;
   bool traced;  // within another: `trace_id` is that one's
   pl_bytes result;
@@ -91,6 +92,9 @@ void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order);
 bool pl_call_repeat(pl_call *c, const pl_failure *f);
 // What is known of the execution of the call as a whole, when its last attempt ended so.
 pl_outcome pl_call_outcome(const pl_call *c, pl_outcome last);
+// Whether a relay may choose for the next attempt, and who has refused the call already.
+bool pl_call_may_be_left_open(const pl_call *c);
+const pl_id *pl_call_refused(const pl_call *c, unsigned *count);
 // How often it was repeated, and the id of the first attempt; 0: this is the first.
 unsigned pl_call_attempt(const pl_call *c, uint64_t *first_call_id);
 void pl_call_no_more_tries(pl_call *c);  // it is settled

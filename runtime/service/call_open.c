@@ -6,7 +6,6 @@
 #include "service/ancestry.h"
 #include "service/call_impl.h"
 #include "service/choose.h"
-#include "wire/msgpack.h"
 
 enum { BUSY_RETRY_MS = 100 };  // when the link may have room again: nobody knows
 
@@ -84,11 +83,17 @@ static void attach(pl_call *c, pl_channel *ch) {
   if (c->stream) ch->streams_out++;
 }
 
-// The keys that a relay needs.
-static void set_out(pl_msg_call *m, const pl_id *to, uint8_t *destination) {
-  const uint8_t *end = pl_mp_put_bin(destination, to->bytes, sizeof to->bytes);
-  m->destination = pl_bytes_of(destination, (size_t)(end - destination));
+// The keys that a relay needs. `room` is for what they refer to.
+static void set_out(pl_msg_call *m, const pl_call *c, uint8_t room[PL_MSG_EXCLUDE_ROOM]) {
   m->hops_left = PL_HOPS_MAX;
+  if (!c->left_open) {
+    m->destination = pl_msg_destination(room, &c->callee);
+    return;
+  }
+  unsigned count;
+  const pl_id *refused = pl_call_refused(c, &count);
+  if (count > 0)
+    m->exclude = pl_bytes_of(room, (size_t)(pl_msg_exclude_put(room, refused, count) - room));
 }
 
 static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
@@ -103,7 +108,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   }
   attach(c, ch);
 
-  uint8_t destination[PL_MP_TOKEN_MAX + sizeof(pl_id)];
+  uint8_t room[PL_MSG_EXCLUDE_ROOM];
   pl_msg_call m = {
       .call_id = c->call_id,
       .action = order->action,
@@ -118,16 +123,25 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
       .idle_ms = c->idle_us / 1000,
   };
   m.attempt = pl_call_attempt(c, &m.first_call_id);
-  if (c->routed) set_out(&m, &c->callee, destination);
+  if (c->routed) set_out(&m, c, room);
   pl_flow_call(&c->flow, &m, order->args);
+}
+
+static bool is_left_open(const pl_call *c, const pl_order *order) {
+  pl_query q = {
+      .action = order->action, .only = order->bound ? &order->only : NULL, .policy = order->policy};
+  return pl_call_may_be_left_open(c) && pl_choose_is_left_open(c->service, &q);
 }
 
 void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
   const pl_provider *to = offer->provider;
-  c->callee = to->id;
+  pl_channel *ch = channel_to(c->service, to);
   c->routed = to->channel == NULL;
-  dispatch(c, channel_to(c->service, to), order);
-  pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(c->service->loop));
+  c->left_open = c->routed && is_left_open(c, order);
+  c->callee = c->left_open ? *pl_session_peer_id(ch->session) : to->id;
+  dispatch(c, ch, order);
+  if (!c->left_open)
+    pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(c->service->loop));
 }
 
 // Keeps what a repeat would need, if there may be one.
@@ -228,6 +242,7 @@ pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_
   c->stream = c->traced = c->idempotent = false;
   c->callee = *node;
   c->routed = true;
+  c->left_open = false;
   dispatch(c, ch, &order);
   opened(c, deadline_us);
   *out = c;

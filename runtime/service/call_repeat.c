@@ -23,12 +23,22 @@ typedef struct pl_tries {
   pl_outcome worst;    // of all of them
   uint64_t first_call_id;
   unsigned count;  // of repeats
+  bool direct;     // no relay chooses any more
   pl_turn_down down;
 } pl_tries;
 
 unsigned pl_call_attempt(const pl_call *c, uint64_t *first_call_id) {
   *first_call_id = c->tries != NULL ? c->tries->first_call_id : 0;
   return c->tries != NULL ? c->tries->count : 0;
+}
+
+bool pl_call_may_be_left_open(const pl_call *c) {
+  return c->tries == NULL || !c->tries->direct;
+}
+
+const pl_id *pl_call_refused(const pl_call *c, unsigned *count) {
+  *count = c->tries != NULL ? c->tries->down.refused_count : 0;
+  return c->tries != NULL ? c->tries->down.refused : NULL;
 }
 
 pl_outcome pl_call_outcome(const pl_call *c, pl_outcome last) {
@@ -96,6 +106,22 @@ static bool is_among(const pl_id *id, const pl_id *list, unsigned count) {
   return count > 0;
 }
 
+static bool provides(const pl_call *c, const pl_id *node) {
+  pl_service *sv = c->service;
+  const pl_provider *p = pl_service_provider(sv, node);
+  return p != NULL && pl_directory_own(&sv->directory, p, c->order.action) != NULL;
+}
+
+// Whom a relay has chosen is known when that node says why it refuses. Where it is the relay, or
+// the path, that fails, this node chooses itself from now on.
+static bool note_chosen(pl_call *c, const pl_failure *f) {
+  pl_tries *t = c->tries;
+  t->direct = is_lost_path(f->code) || !provides(c, &f->node);
+  if (t->direct) return false;
+  t->down.refused[t->down.refused_count++] = f->node;
+  return true;
+}
+
 // Notes how the callee failed; one to which the path was lost twice is not asked a third time.
 static void turn_down(pl_turn_down *d, const pl_id *callee, const pl_failure *f) {
   bool path = is_lost_path(f->code) && !is_among(callee, d->tried, d->tried_count);
@@ -141,7 +167,7 @@ static void leave(pl_call *c, const pl_failure *f) {
   pl_failure_drop(&t->failure);
   t->failure = pl_failure_keep(f);
   if (f->outcome > t->worst) t->worst = f->outcome;
-  turn_down(&t->down, &c->callee, f);
+  if (!c->left_open || !note_chosen(c, f)) turn_down(&t->down, &c->callee, f);
   uint64_t now_us = pl_now_us(c->service->loop);
   pl_errand_end(&c->errand, now_us, pl_verdict_of(f->code, f->outcome), false, f->retry_after_ms);
   pl_call_detach(c);
@@ -155,8 +181,9 @@ bool pl_call_repeat(pl_call *c, const pl_failure *f) {
   leave(c, f);
   pl_tries *t = c->tries;
   pl_offer *offer = choose(c, f->outcome);
-  bool again = offer == NULL ? t->down.tried_count > 0
-                             : is_among(&offer->provider->id, t->down.tried, t->down.tried_count);
+  bool again = t->down.tried_count > 0 &&
+               (offer == NULL || (c->left_open && is_lost_path(f->code)) ||
+                is_among(&offer->provider->id, t->down.tried, t->down.tried_count));
   if (offer == NULL && !again) return false;
   if (!pl_budget_take(&sv->budget, pl_now_us(sv->loop))) {
     sv->loop->metrics.repeats_refused++;

@@ -212,7 +212,11 @@ static pl_err on_error(pl_call *c, const pl_frame *f) {
     fail_with(c, PL_TIMEOUT, began ? PL_UNKNOWN : failure.outcome, NULL);
     return PL_OK;
   }
-  pl_call_fail(c, &failure);
+  if (c->left_open && pl_id_is_zero(&failure.node)) {  // a repeat might come to the same node
+    pl_call_settle(c, &failure);
+  } else {
+    pl_call_fail(c, &failure);
+  }
   return PL_OK;
 }
 

@@ -190,6 +190,32 @@ pl_offer *pl_choose(pl_service *sv, const pl_query *q, pl_failure *why) {
   return sv->candidates[i].owner;
 }
 
+// Several far ones, and none near. Idempotent actions are chosen for here: a repeat must find the
+// provider that may have run the call already.
+static bool are_far(pl_entry *e) {
+  unsigned far = 0;
+  for (pl_offer *o = pl_entry_first(e); o != NULL; o = pl_entry_next(e, o)) {
+    if (o->idempotent) return false;
+    if (!o->provider->reachable) continue;
+    if (o->provider->hops < 2) return false;
+    far++;
+  }
+  return far > 1;
+}
+
+static bool wants_nothing(const pl_query *q) {
+  const pl_policy *p = policy_of(q);
+  return q->only == NULL && p->strategy == PL_STRATEGY_UNSET && !p->keyed &&
+         p->provider_count == 0 && p->region_count == 0;
+}
+
+bool pl_choose_is_left_open(pl_service *sv, const pl_query *q) {
+  if (sv->config.identity->role != PL_ROLE_LEAF || !wants_nothing(q)) return false;
+  pl_entry *e = pl_directory_find(&sv->directory, q->action);
+  const char *said_by;
+  return e != NULL && are_far(e) && strategy_of(sv, e, &no_policy, &said_by) == PL_STRATEGY_LEAST;
+}
+
 // Explaining.
 
 static const char *reason_of(pl_strategy strategy) {
@@ -270,6 +296,8 @@ void pl_choose_explain(pl_service *sv, const pl_query *q, pl_explanation *out, p
   if (chosen < 0) {
     pl_failure why = nobody(sv, q, n);
     out->reason = why.message.len > 0 ? (const char *)why.message.data : pl_err_text(why.code);
+  } else if (pl_choose_is_left_open(sv, q)) {
+    out->reason = "it is as good as any from here, but the next node on the way decides";
   } else {
     out->reason = why_chosen(out->strategy, c, n, &c[chosen]);
   }

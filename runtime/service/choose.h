@@ -20,6 +20,10 @@ typedef struct pl_query {
 // an outcome that fits a call that was not made.
 pl_offer *pl_choose(pl_service *sv, const pl_query *q, pl_failure *why);
 
+// Whether the choice is better left to the next node: this one is a leaf, knows of no calls but its
+// own, and every provider is further away than that one (docs/protocol.md, 4.12).
+bool pl_choose_is_left_open(pl_service *sv, const pl_query *q);
+
 // As pl_node_explain.
 void pl_choose_explain(pl_service *sv, const pl_query *q, pl_explanation *out, pl_standing_fn *fn,
                        void *user);

@@ -54,13 +54,26 @@ static void detach(pl_relay_end *e) {
 }
 
 // The callee has nothing to do with it any more.
-static void uncount(pl_relay *r) {
-  pl_errand_end(&r->errand, pl_now_us(r->service->loop), PL_VERDICT_NONE, false, 0);
+static void conclude(pl_relay *r, pl_verdict verdict, uint32_t retry_after_ms) {
+  pl_errand_end(&r->errand, pl_now_us(r->service->loop), verdict, !r->stream, retry_after_ms);
+}
+
+// The last frame for the opener has come.
+static void conclude_with(pl_relay *r, const pl_frame *last) {
+  bool failed = last->type == PL_FRAME_ERROR;
+  pl_failure f;
+  if (!failed || r->errand.tally == NULL) {
+    conclude(r, failed ? PL_VERDICT_NONE : PL_VERDICT_GOOD, 0);
+  } else if (pl_msg_error_decode(&f, last->body) != PL_OK) {
+    conclude(r, PL_VERDICT_NONE, 0);
+  } else {
+    conclude(r, pl_verdict_of(f.code, f.outcome), f.retry_after_ms);
+  }
 }
 
 static void relay_end(pl_relay *r) {
   pl_service *sv = r->service;
-  uncount(r);
+  conclude(r, PL_VERDICT_NONE, 0);
   detach(&r->ends[PL_RELAY_CALLEE]);
   detach(&r->ends[PL_RELAY_OPENER]);
   pl_list_remove(&r->node);
@@ -190,6 +203,7 @@ static void tell_lost(pl_relay *r, pl_relay_side side, const pl_id *where) {
 // The path broke on the other side of `side`.
 static void lose(pl_relay *r, pl_relay_side side, const pl_id *where) {
   metrics(r)->relays_lost++;
+  if (side == PL_RELAY_OPENER) conclude(r, PL_VERDICT_FAILURE, 0);
   if (side == PL_RELAY_OPENER && !r->called) {
     tell_error(r, PL_PEER_LOST, PL_NOT_SENT, "the path broke before the call was handed on");
   } else {
@@ -292,7 +306,7 @@ static void pass(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
   }
   pl_bytes body = f->type == PL_FRAME_ERROR ? without_traceback(r, f->body) : f->body;
   bool ends = out->finished && out->side == PL_RELAY_OPENER;
-  if (ends) uncount(r);
+  if (ends) conclude_with(r, f);
   if (is_clear(out)) {
     put(out, f->type, f->flags, f->aux, body);
     if (ends) relay_end(r);
@@ -338,6 +352,7 @@ static void on_cancel(pl_relay *r, const pl_frame *f) {
     relay_end(r);
     return;
   }
+  if (m.code == PL_TIMEOUT) conclude(r, PL_VERDICT_FAILURE, 0);
   drop_waiting(out);
   put(out, f->type, f->flags, 0, f->body);
 }
@@ -402,10 +417,15 @@ static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way 
   r->service = sv;
   r->call_id = m->call_id;
   r->called = r->cancelled = false;
+  r->stream = m->stream;
   pl_list_push(&sv->relays, &r->node);
   attach(r, PL_RELAY_OPENER, from, label);
   attach(r, PL_RELAY_CALLEE, way->to, pl_channel_next_label(way->to));
-  if (way->callee != NULL) pl_errand_count(&r->errand, way->callee->tally);
+  if (way->chosen != NULL) {
+    pl_errand_begin(&r->errand, pl_offer_tally(way->chosen), pl_now_us(sv->loop));
+  } else if (way->callee != NULL) {
+    pl_errand_count(&r->errand, way->callee->tally);
+  }
   if (m->stream) {
     r->ends[PL_RELAY_OPENER].credit_items = m->window_items;
     r->ends[PL_RELAY_OPENER].credit_bytes = m->window_bytes;

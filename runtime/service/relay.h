@@ -10,6 +10,7 @@
 // call in flight at its callee, so that who chooses here sees what passes here. Loop thread only.
 #pragma once
 
+#include "base/limits.h"
 #include "service/channel.h"
 
 typedef enum pl_relay_side { PL_RELAY_OPENER, PL_RELAY_CALLEE } pl_relay_side;
@@ -36,6 +37,7 @@ typedef struct pl_relay {
   uint64_t call_id;
   bool called;     // the CALL was handed to the link of the callee
   bool cancelled;  // and CANCEL after it
+  bool stream;
   pl_errand errand;
   pl_relay_end ends[2];
 } pl_relay;
@@ -44,13 +46,33 @@ typedef struct pl_relay {
 typedef struct pl_relay_way {
   pl_channel *to;
   pl_provider *callee;  // NULL: nothing is known of it
+  pl_offer *chosen;     // of the callee, when it is this node that chose it; else NULL
 } pl_relay_way;
+
+// Why it does not.
+typedef struct pl_relay_refusal {
+  pl_err code;
+  const char *message;  // borrowed for this turn; NULL: the text of the code
+} pl_relay_refusal;
+
+// Whether another circuit may go out there.
+static inline bool pl_relay_has_room(const pl_channel *to) {
+  return to->calls_open + to->relayed_out.count < PL_CALLS_PER_LINK;
+}
 
 // relay_call.c
 
-// Whether a CALL is for another node: then it goes on from here, or is answered with the reason why
-// not, and *m is of no more use. `head` is the length of the map in f->body.
+// Whether a CALL is for another node, or for any: then it goes on from here, or is answered with
+// the reason why not, and *m is of no more use. `head` is the length of the map in f->body.
 bool pl_relay_call(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t head);
+
+// relay_choose.c
+
+// Whether a CALL is for whoever this node chooses (docs/protocol.md, 4.12).
+bool pl_relay_may_choose(const pl_channel *ch, const pl_msg_call *m);
+// Chooses, and the choice is counted. `args`: those of the first frame. False: nobody can take it.
+bool pl_relay_choose(pl_channel *ch, const pl_msg_call *m, pl_bytes args, pl_relay_way *way,
+                     pl_relay_refusal *why);
 
 // relay.c
 

@@ -9,12 +9,8 @@
 
 enum { BUSY_RETRY_MS = 100 };  // when a link may have room again: nobody knows
 
-typedef struct refusal {
-  pl_err code;
-  const char *message;
-} refusal;
-
-static void answer(pl_channel *ch, uint32_t label, const pl_msg_call *m, const refusal *why) {
+static void answer(pl_channel *ch, uint32_t label, const pl_msg_call *m,
+                   const pl_relay_refusal *why) {
   pl_service *sv = ch->service;
   sv->loop->metrics.relays_refused++;
   pl_failure failure = pl_failure_of(why->code, PL_NOT_SENT, why->message);
@@ -45,19 +41,19 @@ static const char *no_path(pl_service *sv, const pl_id *node) {
 }
 
 // What can be said before a path is looked for.
-static bool may_relay(const pl_channel *ch, const pl_msg_call *m, refusal *why) {
+static bool may_relay(const pl_channel *ch, const pl_msg_call *m, pl_relay_refusal *why) {
   const pl_service *sv = ch->service;
   const pl_identity *self = sv->config.identity;
   if (self->role == PL_ROLE_LEAF || sv->relays_none) {
-    *why = (refusal){PL_NO_ROUTE, "this node relays no calls"};
+    *why = (pl_relay_refusal){PL_NO_ROUTE, "this node relays no calls"};
   } else if (sv->draining) {
-    *why = (refusal){PL_NO_ROUTE, "a node on the way is stopping"};
+    *why = (pl_relay_refusal){PL_NO_ROUTE, "a node on the way is stopping"};
   } else if (m->hops_left <= 1) {
-    *why = (refusal){PL_NO_ROUTE, "the call may travel no further"};
+    *why = (pl_relay_refusal){PL_NO_ROUTE, "the call may travel no further"};
   } else if (m->source.len > 0 && memcmp(m->source.data, self->id.bytes, m->source.len) == 0) {
-    *why = (refusal){PL_NO_ROUTE, "the call came back to its caller"};
+    *why = (pl_relay_refusal){PL_NO_ROUTE, "the call came back to its caller"};
   } else if (ch->relayed_in.count >= PL_RELAYED_PER_LINK) {
-    *why = (refusal){PL_BUSY, "too many calls pass from one link"};
+    *why = (pl_relay_refusal){PL_BUSY, "too many calls pass from one link"};
   } else {
     return true;
   }
@@ -76,41 +72,57 @@ static void turn_onward(pl_msg_call *m, const pl_channel *ch) {
   m->source = source_of(ch, m);
 }
 
+// `node` NULL: to whom this node chooses.
+static bool find_way(pl_channel *ch, const pl_msg_call *m, pl_bytes args, const pl_id *node,
+                     pl_relay_way *way, pl_relay_refusal *why) {
+  pl_service *sv = ch->service;
+  if (!may_relay(ch, m, why)) return false;
+  if (node == NULL) return pl_relay_choose(ch, m, args, way, why);
+  way->to = pl_service_path(sv, node, pl_session_peer_id(ch->session));
+  way->callee = pl_service_provider(sv, node);
+  if (way->to == NULL) {
+    *why = (pl_relay_refusal){PL_NO_ROUTE, no_path(sv, node)};
+  } else if (!pl_relay_has_room(way->to)) {
+    *why = (pl_relay_refusal){PL_BUSY, "too many calls in flight on a link of the path"};
+  } else {
+    return true;
+  }
+  return false;
+}
+
 static void go_on(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t head,
                   const pl_id *node) {
-  pl_service *sv = ch->service;
-  refusal why;
-  if (!may_relay(ch, m, &why)) {
-    answer(ch, f->label, m, &why);
-    return;
-  }
-  const pl_relay_way way = {
-      .to = pl_service_path(sv, node, pl_session_peer_id(ch->session)),
-      .callee = pl_service_provider(sv, node),
-  };
-  if (way.to == NULL) {
-    why = (refusal){PL_NO_ROUTE, no_path(sv, node)};
-    answer(ch, f->label, m, &why);
-    return;
-  }
-  if (way.to->calls_open + way.to->relayed_out.count >= PL_CALLS_PER_LINK) {
-    why = (refusal){PL_BUSY, "too many calls in flight on a link of the path"};
-    answer(ch, f->label, m, &why);
-    return;
-  }
   pl_bytes args = {.data = f->body.data + head, .len = f->body.len - head, .owner = f->body.owner};
+  pl_relay_way way = {0};
+  pl_relay_refusal why;
+  if (!find_way(ch, m, args, node, &way, &why)) {
+    answer(ch, f->label, m, &why);
+    return;
+  }
+  uint8_t destination[PL_MSG_DESTINATION_ROOM];
+  if (way.chosen != NULL) {
+    m->destination = pl_msg_destination(destination, &way.callee->id);
+    m->exclude = (pl_bytes){0};
+    ch->service->loop->metrics.relays_chosen++;
+  }
   turn_onward(m, ch);
   if (!pl_relay_open(ch, f, &way, m, args)) {
-    why = (refusal){PL_TOO_LARGE, "the first frame of the call leaves no room for its journey"};
+    why = (pl_relay_refusal){PL_TOO_LARGE,
+                             "the first frame of the call leaves no room for its journey"};
     answer(ch, f->label, m, &why);
   }
 }
 
 bool pl_relay_call(pl_channel *ch, const pl_frame *f, pl_msg_call *m, size_t head) {
   pl_id node;
+  if (pl_relay_may_choose(ch, m)) {
+    go_on(ch, f, m, head, NULL);
+    return true;
+  }
   if (m->destination.len == 0) return false;
   if (!read_id(&node, m->destination)) {
-    answer(ch, f->label, m, &(refusal){PL_NO_ROUTE, "calls to sets of nodes are not known here"});
+    answer(ch, f->label, m,
+           &(pl_relay_refusal){PL_NO_ROUTE, "calls to sets of nodes are not known here"});
     return true;
   }
   if (pl_id_equal(&node, &ch->service->config.identity->id)) return false;

@@ -173,6 +173,14 @@ size_t pl_msg_call_room(const pl_msg_call *m);
 uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m);
 // Bytes of the map (> 0), the arguments follow; or a negative pl_err.
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src);
+// The value of key 8 for one node; `room` must last as long as it is needed.
+enum { PL_MSG_DESTINATION_ROOM = 2 + sizeof(pl_id) };
+pl_bytes pl_msg_destination(uint8_t room[PL_MSG_DESTINATION_ROOM], const pl_id *id);
+// The array of key 22. Returns the end of what was written, PL_MSG_EXCLUDE_ROOM at most.
+enum { PL_MSG_EXCLUDE_ROOM = 3 + PL_EXCLUDE_MAX * (2 + sizeof(pl_id)) };
+uint8_t *pl_msg_exclude_put(uint8_t *p, const pl_id *ids, uint32_t count);
+// Their number, at most PL_EXCLUDE_MAX; PL_INVALID when there are more, or it is anything else.
+ptrdiff_t pl_msg_exclude_read(pl_id out[PL_EXCLUDE_MAX], pl_bytes raw);
 
 // Marks of the calls that led to one. Writes `outer` and behind it `mark`; returns the end, at most
 // 5 + 9 * (count + 1) bytes on.

@@ -79,18 +79,27 @@ typedef struct way {
   uint64_t hops_left;
 } way;
 
+static inline bool has_key(const uint8_t *p, const uint8_t *end, unsigned pairs, uint8_t key) {
+  return p != NULL && p < end && pairs > 0 && *p == key;
+}
+
 static const uint8_t *take_journey(const uint8_t *p, const uint8_t *end, way *w, unsigned *pairs) {
   enum { HEAD = 2 };  // of a bin, which belongs to a raw value
-  if (p != NULL && p < end && *p == 7) {
+  if (has_key(p, end, *pairs, 7)) {
     p = take_bin(p, end, 7, sizeof(pl_id), &w->source);
     *pairs -= 1;
   }
-  pl_bytes id;
-  p = take_bin(p, end, 8, sizeof(pl_id), &id);
-  if (p == NULL) return NULL;
-  w->destination = pl_bytes_of(id.data - HEAD, id.len + HEAD);
-  *pairs -= 2;
-  return take_uint(take_byte(p, end, 9), end, &w->hops_left);
+  if (has_key(p, end, *pairs, 8)) {
+    pl_bytes id = {0};
+    p = take_bin(p, end, 8, sizeof(pl_id), &id);
+    if (p != NULL) w->destination = pl_bytes_of(id.data - HEAD, id.len + HEAD);
+    *pairs -= 1;
+  }
+  if (has_key(p, end, *pairs, 9)) {
+    p = take_uint(p + 1, end, &w->hops_left);
+    *pairs -= 1;
+  }
+  return p;
 }
 
 // A few marks, each in nine bytes, as those of the calls that lead to one are.
@@ -119,7 +128,7 @@ static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
   p = take_uint(take_byte(p, end, 1), end, &call_id);
   p = take_name(take_byte(p, end, 2), end, &action);
   p = take_uint(take_byte(p, end, 3), end, &timeout_ms);
-  if (pairs >= 2) p = take_journey(p, end, &w, &pairs);
+  if (pairs > 0) p = take_journey(p, end, &w, &pairs);
   if (pairs > 0) {
     p = take_bin(p, end, 13, PL_TRACE_BYTES, &trace);
     pairs--;
@@ -268,4 +277,33 @@ pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m) {
   if (start == NULL) return PL_NO_MEMORY;
   pl_buf_commit(out, (size_t)(pl_msg_call_put(start, m) - start));
   return PL_OK;
+}
+
+// Where to, and where not.
+
+pl_bytes pl_msg_destination(uint8_t room[PL_MSG_DESTINATION_ROOM], const pl_id *id) {
+  const uint8_t *end = pl_mp_put_bin(room, id->bytes, sizeof id->bytes);
+  return pl_bytes_of(room, (size_t)(end - room));
+}
+
+uint8_t *pl_msg_exclude_put(uint8_t *p, const pl_id *ids, uint32_t count) {
+  p = pl_mp_put_array(p, count);
+  for (uint32_t i = 0; i < count; i++)
+    p = pl_mp_put_bin(p, ids[i].bytes, sizeof ids[i].bytes);
+  return p;
+}
+
+ptrdiff_t pl_msg_exclude_read(pl_id out[PL_EXCLUDE_MAX], pl_bytes raw) {
+  pl_mp_reader r = {raw.data, raw.data + raw.len};
+  pl_mp_token t;
+  if (raw.len == 0) return 0;
+  if (pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_ARRAY || t.len > PL_EXCLUDE_MAX)
+    return PL_INVALID;
+  uint32_t count = t.len;
+  for (uint32_t i = 0; i < count; i++) {
+    if (pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_BIN || t.len != sizeof out->bytes)
+      return PL_INVALID;
+    memcpy(out[i].bytes, t.data, sizeof out->bytes);
+  }
+  return r.at == r.end ? (ptrdiff_t)count : PL_INVALID;
 }

@@ -78,12 +78,25 @@ static void check_items(pl_bytes src) {
   pl_buf_fini(&wrapped);
 }
 
+// Key 22 of a call, also of one that was never checked.
+static void check_exclude(pl_bytes src) {
+  pl_id ids[PL_EXCLUDE_MAX], again[PL_EXCLUDE_MAX];
+  uint8_t room[PL_MSG_EXCLUDE_ROOM];
+  ptrdiff_t n = pl_msg_exclude_read(ids, src);
+  assert(n <= PL_EXCLUDE_MAX);
+  if (n < 0) return;
+  size_t len = (size_t)(pl_msg_exclude_put(room, ids, (uint32_t)n) - room);
+  assert(len <= sizeof room);
+  assert(pl_msg_exclude_read(again, pl_bytes_of(room, len)) == n);
+  assert(memcmp(ids, again, (size_t)n * sizeof *ids) == 0);
+}
+
 // The first byte chooses the message.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static void (*const checks[])(pl_bytes) = {
-      check_hello,  check_goodbye, check_advert,    check_call,  check_credit,
-      check_cancel, check_error,   check_path_lost, check_items, check_ready,
-      check_resume, check_route,   check_marks,
+      check_hello,  check_goodbye, check_advert,    check_call,    check_credit,
+      check_cancel, check_error,   check_path_lost, check_items,   check_ready,
+      check_resume, check_route,   check_marks,     check_exclude,
   };
   if (size == 0) return 0;
   checks[data[0] % (sizeof checks / sizeof *checks)](pl_bytes_of(data + 1, size - 1));

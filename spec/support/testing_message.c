@@ -325,6 +325,36 @@ static int message_walk_digest(lua_State *L) {
   return got < 0 ? testing_push_error(L, got) : 1;
 }
 
+// exclude{id, ...} -> the raw array of a CALL
+static int message_exclude(lua_State *L) {
+  pl_id ids[PL_EXCLUDE_MAX];
+  uint8_t room[PL_MSG_EXCLUDE_ROOM];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Unsigned n = lua_rawlen(L, 1);
+  luaL_argcheck(L, n <= PL_EXCLUDE_MAX, 1, "too many");
+  for (lua_Unsigned i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, (lua_Integer)i + 1);
+    memcpy(ids[i].bytes, luaL_checkstring(L, -1), sizeof ids[i].bytes);
+    lua_pop(L, 1);
+  }
+  uint8_t *end = pl_msg_exclude_put(room, ids, (uint32_t)n);
+  lua_pushlstring(L, (const char *)room, (size_t)(end - room));
+  return 1;
+}
+
+// read_exclude(raw) -> list of ids; nil, error
+static int message_read_exclude(lua_State *L) {
+  pl_id ids[PL_EXCLUDE_MAX];
+  ptrdiff_t n = pl_msg_exclude_read(ids, testing_check_bytes(L, 1));
+  if (n < 0) return testing_push_error(L, (int)n);
+  lua_createtable(L, (int)n, 0);
+  for (ptrdiff_t i = 0; i < n; i++) {
+    lua_pushlstring(L, (const char *)ids[i].bytes, sizeof ids[i].bytes);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
 void testing_push_message(lua_State *L) {
   static const luaL_Reg functions[] = {{"encode", message_encode},
                                        {"decode", message_decode},
@@ -332,6 +362,8 @@ void testing_push_message(lua_State *L) {
                                        {"walk", message_walk},
                                        {"digest", message_digest},
                                        {"walk_digest", message_walk_digest},
+                                       {"exclude", message_exclude},
+                                       {"read_exclude", message_read_exclude},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
 }
