@@ -264,6 +264,11 @@ static void on_cancel(pl_request *r, const pl_failure *why) {
   if (h != NULL) pl_task_cancel(h->task, why);
 }
 
+static void on_deadline(pl_request *r) {
+  handling *h = pl_request_user(r);
+  if (h != NULL) pl_task_set_deadline(h->task, pl_request_deadline(r));
+}
+
 static void on_gone(void *user) {
   action *a = user;
   if (a->vm != NULL) luaL_unref(pl_vm_state(a->vm), LUA_REGISTRYINDEX, a->handler);
@@ -272,7 +277,12 @@ static void on_gone(void *user) {
 }
 
 static const pl_action_ops action_ops = {
-    .on_start = on_start, .on_cancel = on_cancel, .on_credit = on_credit, .on_gone = on_gone};
+    .on_start = on_start,
+    .on_cancel = on_cancel,
+    .on_credit = on_credit,
+    .on_deadline = on_deadline,
+    .on_gone = on_gone,
+};
 
 static handling *current_handling(lua_State *L) {
   pl_task *t = pl_task_current(L);
@@ -323,10 +333,12 @@ static void read_options(lua_State *L, pl_action_options *o, action *a) {
   o->codec = lua_toboolean(L, -1) ? PL_CODEC_JSON : PL_CODEC_MSGPACK;
   lua_getfield(L, 3, "idempotent");
   o->idempotent = lua_toboolean(L, -1);
-  lua_pop(L, 6);
+  lua_getfield(L, 3, "share");
+  o->share = lua_toboolean(L, -1);
+  lua_pop(L, 7);
 }
 
-// action(name, handler, {concurrency=, queue=, timeout=, cpu_limit=, json=, idempotent=},
+// action(name, handler, {concurrency=, queue=, timeout=, cpu_limit=, json=, idempotent=, share=},
 // attributes): checked by the Lua side.
 static int l_action(lua_State *L) {
   size_t len;

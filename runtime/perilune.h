@@ -358,6 +358,7 @@ typedef struct pl_action_options {
   uint64_t timeout_us;  // longest run, 0 = none
   int codec;            // 0 MessagePack, 1 JSON
   bool idempotent;      // a repeat of a call gets the answer of the first
+  bool share;           // equal calls in flight get the answer of one run
   pl_bytes attributes;  // told to other nodes: raw MessagePack map
 } pl_action_options;
 
@@ -369,6 +370,8 @@ typedef struct pl_action_ops {
   void (*on_cancel)(pl_request *r, const pl_failure *why);
   // The producer may go on after pl_request_chunk said PL_BUSY.
   void (*on_credit)(pl_request *r);
+  // Optional. pl_request_deadline is another one.
+  void (*on_deadline)(pl_request *r);
   // The action was removed or replaced and no request of it is left.
   void (*on_gone)(void *user);
 } pl_action_ops;

@@ -91,6 +91,7 @@ enum {
   PL_DEDUP_US = 30000000,            // how long the answer of an idempotent action is kept
   PL_DEDUP_BYTES = 4 * 1024 * 1024,  // of all these answers; the oldest are forgotten
   PL_DEDUP_ANSWER_MAX = 64 * 1024,   // of one; a larger one is not kept
+  PL_SHARED_ARGS_MAX = 64 * 1024,    // arguments that are compared to share a run
   PL_LINGER_US = 1000000,  // how long an idempotent handler runs on when its caller's path is lost
 
   // scripts

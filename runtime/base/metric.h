@@ -50,6 +50,7 @@
   X(requests_busy, "of these, refused by a bound")                       \
   X(requests_expired, "of these, expired before a handler started")      \
   X(requests_repeated, "of these, repeats of one whose answer they get") \
+  X(requests_shared, "of these, equal to another whose answer they get") \
   X(requests_now, "of these, not ended yet")                             \
   X(requests_queued_now, "of these, waiting for a free slot")            \
   X(relays_opened, "calls and streams of others passed on")              \

@@ -98,7 +98,7 @@ static void append_elsewhere(char *text, size_t size, unsigned count) {
 }
 
 // The way from call to call, as far as it is known here.
-static void describe(const pl_request *r, const char *whose, char *text, size_t size) {
+void pl_ancestry_describe(const pl_request *r, const char *why, char *text, size_t size) {
   snprintf(text, size, "it would wait for itself: ");
   size_t at = 0;
   unsigned elsewhere;
@@ -109,8 +109,8 @@ static void describe(const pl_request *r, const char *whose, char *text, size_t 
   }
   append_elsewhere(text, size, elsewhere);
   append(text, size, r->action->name, r->action->name_len);
-  append(text, size, "; the calls that led to it hold every slot of the ", PL_NAME_MAX);
-  append(text, size, whose, PL_NAME_MAX);
+  append(text, size, "; ", PL_NAME_MAX);
+  append(text, size, why, PL_NAME_MAX);
 }
 
 bool pl_ancestry_hangs(const pl_request *r, char *text, size_t size) {
@@ -124,7 +124,11 @@ bool pl_ancestry_hangs(const pl_request *r, char *text, size_t size) {
   place action = place_in(r->action), node = place_on(r->service);
   bool in_action = is_full(&action) && of_action >= action.bound;
   bool in_node = is_full(&node) && of_node >= node.bound;
-  if (in_action || in_node) describe(r, in_action ? "action" : "node", text, size);
+  if (in_action) {
+    pl_ancestry_describe(r, "the calls that led to it hold every slot of the action", text, size);
+  } else if (in_node) {
+    pl_ancestry_describe(r, "the calls that led to it hold every slot of the node", text, size);
+  }
   return in_action || in_node;
 }
 

@@ -24,6 +24,9 @@ bool pl_ancestry_leads(const pl_request *of, const pl_request *r);
 // there are slots, of its action or of the node. Then `text` says so.
 bool pl_ancestry_hangs(const pl_request *r, char *text, size_t size);
 
+// Text for a refusal: the way that led to `r`, and why it would wait for itself.
+void pl_ancestry_describe(const pl_request *r, const char *why, char *text, size_t size);
+
 // `r` begins to wait for a slot, and has ended to do so.
 void pl_ancestry_waits(pl_request *r);
 void pl_ancestry_waited(pl_request *r);

@@ -51,8 +51,9 @@ struct pl_service {
   pl_list untimed;       // of pl_request: came in this turn, their deadlines not watched yet
   pl_work watch_work;    // watches them
   pl_list orphans;       // of pl_request: idempotent ones whose path was lost, see repeat.c
-  pl_dedup dedup;
-  pl_timer expiry;  // of what `dedup` keeps
+  pl_dedup dedup;        // of calls to idempotent actions
+  pl_dedup shared;       // of runs that answer equal calls, while they run
+  pl_timer expiry;       // of what `dedup` keeps
   pl_router *router;
   bool relays_none;               // of calls of others
   pl_list neighbours;             // of pl_neighbour

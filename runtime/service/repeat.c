@@ -26,11 +26,19 @@ static pl_request *follower(const pl_dedup_entry *e) {
   return pl_container(e->followers.next, pl_request, in_wait);
 }
 
-// The one that runs has the time that the latest of its callers gives it.
-static void follow_deadline(pl_request *runner, const pl_request *r) {
-  if (runner->state != PL_REQUEST_WAITING && runner->state != PL_REQUEST_RUNNING) return;
-  runner->deadline_us = r->deadline_us;
-  pl_request_watch(runner);
+void pl_repeat_run_until(pl_request *r, uint64_t deadline_us) {
+  bool runs = r->state == PL_REQUEST_RUNNING && !r->cancelled;
+  if (r->state != PL_REQUEST_WAITING && !runs) return;
+  r->deadline_us = deadline_us;
+  pl_request_watch(r);
+  if (runs && r->action->ops->on_deadline != NULL) r->action->ops->on_deadline(r);
+}
+
+void pl_repeat_join(pl_request *r, pl_dedup_entry *e) {
+  r->entry = e;
+  r->state = PL_REQUEST_JOINED;
+  pl_bytes_drop(&r->args);
+  pl_list_push(&e->followers, &r->in_wait);
 }
 
 bool pl_repeat_admit(pl_request *r) {
@@ -47,11 +55,8 @@ bool pl_repeat_admit(pl_request *r) {
     pl_request_answer(r, e->result, e->failed ? &e->failure : NULL);
     return true;
   }
-  r->entry = e;
-  r->state = PL_REQUEST_JOINED;
-  pl_bytes_drop(&r->args);
-  pl_list_push(&e->followers, &r->in_wait);
-  follow_deadline(e->owner, r);
+  pl_repeat_join(r, e);
+  pl_repeat_run_until(e->owner, r->deadline_us);  // the latest of its callers knows best
   return true;
 }
 
@@ -71,8 +76,8 @@ void pl_repeat_settle(pl_request *r, pl_bytes result, const pl_failure *failure)
     f->entry = NULL;
     pl_request_answer(f, result, failure);
   }
-  if (!is_answer(failure)) {
-    pl_dedup_forget(&sv->dedup, e);
+  if (r->shared || !is_answer(failure)) {
+    pl_dedup_forget(r->shared ? &sv->shared : &sv->dedup, e);
     return;
   }
   uint64_t now_us = pl_now_us(sv->loop);
@@ -89,12 +94,19 @@ static void linger(pl_request *r) {
     pl_timer_start(&r->service->loop->clock, &r->timer, PL_LINGER_US, pl_request_on_deadline);
 }
 
-void pl_repeat_leave(pl_request *r) {
+bool pl_repeat_leave(pl_request *r, const pl_failure *why) {
   pl_dedup_entry *e = r->entry;
   pl_request *runner = e->owner;
   r->entry = NULL;
   pl_list_remove(&r->in_wait);
-  if (pl_repeat_is_orphan(runner)) linger(runner);
+  if (!pl_repeat_is_orphan(runner) || runner->cancelled) return false;
+  if (why->code == PL_PEER_LOST && r->action->options.idempotent && !r->service->draining) {
+    linger(runner);
+    return false;
+  }
+  bool waits = runner->state == PL_REQUEST_WAITING;
+  pl_request_cancel(runner, why);
+  return waits;
 }
 
 bool pl_repeat_linger(pl_request *r) {

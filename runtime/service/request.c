@@ -29,7 +29,7 @@ pl_request *pl_request_of(pl_list *node) {
 
 enum { FREE_KEPT = 1024 };
 
-static pl_request *request_new(pl_service *sv) {
+pl_request *pl_request_new(pl_service *sv) {
   pl_list *n = pl_list_pop(&sv->free_requests);
   pl_request *r;
   if (n == NULL) {
@@ -105,6 +105,13 @@ static bool send_unwanted(pl_request *r, const pl_failure *failure) {
   return pl_flow_error(&r->flow, failure != NULL ? failure : &unwanted);
 }
 
+// The neighbour said how long a value it takes; 0: it did not. Of others that is not known.
+static bool is_too_large(const pl_request *r, size_t len) {
+  if (r->channel == NULL || r->relayed) return false;
+  uint64_t max = pl_session_message_max(r->channel->session);
+  return max > 0 && len > max;
+}
+
 // Sends the last frame of the circuit; the request lives until it is written.
 void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure) {
   if (r->entry != NULL) pl_repeat_settle(r, result, failure);
@@ -113,6 +120,13 @@ void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure
   if (r->channel == NULL) {
     request_free(r);
     return;
+  }
+  pl_failure too_large;
+  if (failure == NULL && is_too_large(r, result.len)) {
+    too_large =
+        pl_failure_of(PL_TOO_LARGE, PL_EXECUTED, "the result is larger than the caller takes");
+    too_large.node = r->service->config.identity->id;
+    failure = &too_large;
   }
   bool needs_credit = !pl_flow_idle(&r->flow) || (failure == NULL && result.len > PL_FRAGMENT_MAX);
   bool written = r->given_up && needs_credit ? send_unwanted(r, failure)
@@ -141,9 +155,9 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       pl_request_refuse(r, why->code, NULL, 0);
       return;
     case PL_REQUEST_JOINED: {
-      pl_failure f = pl_failure_of(why->code, PL_UNKNOWN, NULL);
+      pl_outcome outcome = pl_repeat_leave(r, why) ? PL_NOT_EXECUTED : PL_UNKNOWN;
+      pl_failure f = pl_failure_of(why->code, outcome, NULL);
       f.node = r->service->config.identity->id;
-      pl_repeat_leave(r);
       pl_request_answer(r, (pl_bytes){0}, &f);
       return;
     }
@@ -209,15 +223,17 @@ static void admit(pl_request *r, const pl_bytes *name) {
   uint64_t now = pl_now_us(sv->loop);
   if (longest > 0 && !r->stream && now + longest < r->deadline_us) r->deadline_us = now + longest;
   if (r->deadline_us != PL_NEVER) pl_request_watch_later(r);
-  if (a->options.idempotent && !r->stream && pl_repeat_admit(r)) return;
+  if (a->options.share && !r->stream && (r = pl_share_admit(r)) == NULL) return;
+  if (a->options.idempotent && !r->stream && !r->shared && pl_repeat_admit(r)) return;
   pl_admission_ask(r);
 }
 
 static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_call *m) {
   pl_service *sv = ch->service;
-  pl_request *r = request_new(sv);
+  pl_request *r = pl_request_new(sv);
   r->service = sv;
   r->channel = ch;
+  r->started_us = 0;
   r->call_id = m->call_id;
   r->repeated = m->first_call_id != 0;
   r->first_call_id = r->repeated ? m->first_call_id : m->call_id;
@@ -379,17 +395,11 @@ pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
 
 // For the handler.
 
-// The neighbour said how long a value it takes; 0: it did not. Of others that is not known.
-static bool is_too_large(const pl_request *r, size_t len) {
-  if (r->channel == NULL || r->relayed) return false;
-  uint64_t max = pl_session_message_max(r->channel->session);
-  return max > 0 && len > max;
-}
-
 pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
   assert(r->state == PL_REQUEST_RUNNING);
-  if (r->cancelled || r->channel == NULL) return PL_CLOSED;
+  if (r->cancelled) return PL_CLOSED;
   if (!r->stream) return PL_STREAM_EXPECTED;
+  if (r->channel == NULL) return PL_CLOSED;
   if (is_too_large(r, item.len)) return PL_TOO_LARGE;
   pl_request_unwatch(r);  // the deadline of a stream bounds its start
   r->service->loop->metrics.chunks_sent++;
@@ -403,13 +413,6 @@ void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
   assert(r->state == PL_REQUEST_RUNNING);
   pl_service *sv = r->service;
   pl_admission_release(r);
-  pl_failure too_large;
-  if (failure == NULL && is_too_large(r, result.len)) {
-    too_large =
-        pl_failure_of(PL_TOO_LARGE, PL_EXECUTED, "the result is larger than the caller takes");
-    too_large.node = sv->config.identity->id;
-    failure = &too_large;
-  }
   pl_request_answer(r, result, failure);
   pl_admission_go_on(sv);
 }

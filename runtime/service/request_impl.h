@@ -16,7 +16,7 @@ typedef enum pl_request_state {
 struct pl_request {
   // Zeroed when it is recycled.
   pl_action *action;      // held from admission on
-  pl_dedup_entry *entry;  // idempotent: its own, or while JOINED that of the other; else NULL
+  pl_dedup_entry *entry;  // idempotent or shared: its own, or while JOINED that of the other
   void *user;
   pl_request_state state;
   bool in_pieces;  // the arguments came in more than one frame
@@ -29,6 +29,8 @@ struct pl_request {
   uint64_t mark;           // see ancestry.h
   pl_bytes line;           // of marks, its own the last; empty: no call was made for it
   pl_bytes ancestors;      // the marks that came with it
+  bool shared;             // the run of equal ones, see share.c
+  bool trusted;            // its callers are, if it has no channel
   bool traced;  // `trace` is its own; before, it is that of the call in which it was made,
                 // if it has_outer
 
@@ -42,6 +44,7 @@ struct pl_request {
   uint64_t first_call_id;  // of its first attempt
   uint64_t deadline_us;
   uint64_t started_us;
+  uint64_t last_us;  // if shared: the latest deadline it may get
   pl_id caller;
   int codec;
   bool stream;
@@ -58,7 +61,9 @@ struct pl_request {
   pl_timer timer;
 };
 
-// request.c: its last frame. A refusal says that it was not executed.
+// request.c: its fields up to `node` are zeroed.
+pl_request *pl_request_new(pl_service *sv);
+// Its last frame. A refusal says that it was not executed.
 void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure);
 void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms);
 // request_watch.c: from now on its deadline is watched; from the end of the turn on;
@@ -75,12 +80,22 @@ void pl_request_on_deadline(pl_timer *t);
 bool pl_repeat_admit(pl_request *r);
 // The answer of `r`, which has an entry: for those who wait, and to be kept.
 void pl_repeat_settle(pl_request *r, pl_bytes result, const pl_failure *failure);
-// A JOINED request does not wait any more.
-void pl_repeat_leave(pl_request *r);
+// `r` waits for the answer of the owner of `e`.
+void pl_repeat_join(pl_request *r, pl_dedup_entry *e);
+// A JOINED request does not wait any more. If it was the last, what runs is cancelled, or lingers
+// when a repeat may come. Whether nothing has run by now, or will.
+bool pl_repeat_leave(pl_request *r, const pl_failure *why);
+// The deadline of what runs, or waits for a slot, is another one.
+void pl_repeat_run_until(pl_request *r, uint64_t deadline_us);
 // The path of `r` is lost: true when it goes on, for a while, in case that a repeat comes.
 bool pl_repeat_linger(pl_request *r);
 // Whether it runs on although nobody waits for its answer.
 bool pl_repeat_is_orphan(const pl_request *r);
+
+// share.c: `r`, whose action shares runs and which is no stream, waits for the run of equal ones:
+// NULL when there is one, else the run that is to be admitted in its place, or `r` if it has to run
+// alone.
+pl_request *pl_share_admit(pl_request *r);
 
 // request_view.c: notes who the caller is. False: no memory.
 bool pl_request_stamp(pl_request *r, const pl_msg_call *m);

@@ -23,7 +23,8 @@ bool pl_request_is_ping(const pl_request *r, const pl_bytes *name) {
 static const char *caller_name(const pl_request *r) {
   const pl_service *sv = r->service;
   const pl_neighbour *n = r->channel != NULL ? r->channel->neighbour : NULL;
-  if (!r->relayed) return n != NULL ? n->provider->name : sv->config.identity->name;
+  if (!r->relayed && n != NULL) return n->provider->name;
+  if (pl_id_equal(&r->caller, &sv->config.identity->id)) return sv->config.identity->name;
   const pl_provider *p = pl_service_provider(r->service, &r->caller);
   return p != NULL ? p->name : "";
 }
@@ -37,7 +38,7 @@ void pl_request_info_get(const pl_request *r, pl_request_info *out) {
       .caller = r->caller,
       .caller_name = caller_name(r),
       .call_id = r->call_id,
-      .trusted_path = ch != NULL && pl_channel_is_trusted(ch),
+      .trusted_path = ch != NULL ? pl_channel_is_trusted(ch) : r->trusted,
   };
 }
 
@@ -69,7 +70,7 @@ uint64_t pl_request_deadline(const pl_request *r) {
 }
 
 void pl_request_forget_args(pl_request *r) {
-  pl_bytes_drop(&r->args);
+  if (!r->shared) pl_bytes_drop(&r->args);  // others are compared with them
 }
 
 void pl_request_set_user(pl_request *r, void *user) {

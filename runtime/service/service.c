@@ -115,6 +115,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->untimed);
   pl_list_init(&sv->orphans);
   pl_dedup_init(&sv->dedup);
+  pl_dedup_init(&sv->shared);
   pl_budget_init(&sv->budget, pl_now_us(sv->loop));
   sv->windows.budget = PL_WINDOWS_BYTES;
   pl_list_init(&sv->free_calls);
@@ -153,6 +154,7 @@ void pl_service_free(pl_service *sv) {
   pl_timer_stop(&sv->expiry);
   pl_timer_stop(&sv->load_timer);
   pl_dedup_fini(&sv->dedup);
+  pl_dedup_fini(&sv->shared);
   pl_map_fini(&sv->marked);
   pl_free(sv->candidates);
   pl_calls_free_all(sv);

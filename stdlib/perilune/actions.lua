@@ -14,6 +14,7 @@ local OPTIONS = {
   timeout = 'seconds',
   cpu_limit = 'seconds',
   idempotent = 'boolean',
+  share = 'boolean',
   serializer = 'string',
   description = 'string',
   strategy = 'string',
@@ -29,6 +30,7 @@ local OPTIONS = {
 ---@field timeout number? Seconds that a call may run.
 ---@field cpu_limit number? Seconds of CPU time between two waits.
 ---@field idempotent boolean? A repeated call does no harm.
+---@field share boolean? Equal calls of one caller that come while one of them runs get the answer of that one.
 ---@field serializer 'msgpack'|'json'|nil
 ---@field description string?
 ---@field strategy string? Who of its providers takes a call that does not say so itself.
@@ -60,6 +62,7 @@ function M.action(name, handler, options)
     cpu_limit = options.cpu_limit,
     json = options.serializer == 'json',
     idempotent = options.idempotent,
+    share = options.share,
   }, {
     serializer = options.serializer,
     description = options.description,
