@@ -62,7 +62,24 @@ static size_t circuits(pl_session *s, void *user) {
   return pl_service_circuits(s);
 }
 
+static uint64_t known_epoch(const pl_id *id, void *user) {
+  const pl_mesh_node *m = pl_router_node(pl_service_router(((pl_node *)user)->service), id);
+  bool far = m != NULL && pl_mesh_node_route(m) != NULL && pl_mesh_node_link(m) == NULL;
+  return far ? pl_mesh_node_epoch(m) : 0;
+}
+
+static pl_err ask(const pl_id *id, uint64_t timeout_us, pl_pong_fn *done, void *probe, void *user) {
+  return pl_node_ping(user, id, timeout_us, done, probe);
+}
+
+static void on_surpassed(uint64_t epoch, void *user) {
+  pl_router_surpass(pl_service_router(((pl_node *)user)->service), epoch);
+}
+
 static const pl_peers_ops peers_ops = {
+    .known_epoch = known_epoch,
+    .ask = ask,
+    .on_surpassed = on_surpassed,
     .on_handshake = on_handshake,
     .on_session = on_session,
     .on_frame = on_frame,
@@ -72,6 +89,16 @@ static const pl_peers_ops peers_ops = {
     .on_state = on_state,
     .circuits = circuits,
 };
+
+static void run_yield(pl_work *w) {
+  pl_node *n = pl_container(w, pl_node, yield);
+  if (!n->closing) pl_peers_yield(n->peers);
+}
+
+static void on_taken(void *user) {
+  pl_node *n = user;
+  pl_loop_defer(n->loop, &n->yield, run_yield);
+}
 
 static void on_idle_session(pl_session *s, void *user) {
   pl_node *n = user;
@@ -121,6 +148,7 @@ static void build(pl_node *n) {
       .region = n->options.region,
       .on_change = changed,
       .on_idle_session = on_idle_session,
+      .on_taken = on_taken,
       .on_drained = on_requests_drained,
       .user = n,
   };
@@ -322,6 +350,7 @@ bool pl_node_stopping(const pl_node *n) {
 void pl_node_free(pl_node *n) {
   pl_work_cancel(&n->change);
   pl_work_cancel(&n->finish);
+  pl_work_cancel(&n->yield);
   pl_peers_free(n->peers);
   pl_service_free(n->service);
   pl_texts_free(&n->addresses);

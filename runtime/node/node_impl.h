@@ -37,6 +37,7 @@ struct pl_node {
   uint64_t started_wall_us;
   bool started, promoted, stopping, closing;
   pl_work change;  // on_change, once a turn
+  pl_work yield;   // leaves the mesh to another node with the same id
   pl_work join;    // looks whether the join is complete
   void (*joined)(void *user);
   void *joined_user;

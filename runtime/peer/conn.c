@@ -6,7 +6,8 @@
 
 struct pl_probe {
   pl_conn *asker;  // NULL when it has gone
-  pl_conn *asked;  // is there until the answer is, which is also given when it goes
+  // It is there until the answer is, which is also given when it goes. NULL: a node far away.
+  pl_conn *asked;
 };
 
 static void keep_hello(pl_conn *c, const pl_msg_hello *m) {
@@ -36,11 +37,15 @@ static bool is_full(const pl_conn *c) {
   return !c->dialled && c->peers->admitted >= c->peers->config.max_peers;
 }
 
-static const char taken[] = "id is taken";
+const char pl_id_taken[] = "id is taken";
 
-// Two nodes claim one id, and the older link is silent: the later start is believed.
+// Two nodes claim one id, and the older link is silent: the later start is believed. The other one
+// may take a greater epoch, if it likes.
 static bool displace(pl_conn *c, pl_conn *active) {
-  if (c->told.epoch < active->told.epoch) return false;
+  if (c->told.epoch < active->told.epoch) {
+    pl_session_hint_epoch(c->session, active->told.epoch);
+    return false;
+  }
   pl_peer *p = active->peer;
   for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
     pl_conn *old = pl_container(n, pl_conn, of_peer);
@@ -65,48 +70,31 @@ static pl_err find_session(pl_conn *c, const pl_msg_hello *hello, const char **r
   return PL_CLOSED;
 }
 
-static pl_err on_hello(pl_session *s, const pl_msg_hello *hello, const char **reason, void *user) {
-  pl_conn *c = user;
-  pl_peers *ps = c->peers;
-  const pl_identity *self = ps->config.identity;
-  if (pl_id_equal(&hello->id, &self->id)) {
-    bool same = hello->epoch == self->epoch;
-    *reason = same ? "the address leads back to this node" : taken;
-    return same ? PL_SELF : PL_INVALID;
-  }
-  if (ps->stopping) {
-    *reason = "the node is stopping";
-    return PL_DRAINING;
-  }
-  if (!pl_id_is_zero(&hello->resume)) return find_session(c, hello, reason);
-  pl_conn *active = active_of(ps, &hello->id);
-  if (active == NULL && is_full(c)) {
-    ps->loop->metrics.links_refused++;
-    *reason = "too many peers";
-    return PL_BUSY;
-  }
-  keep_hello(c, hello);
-  if (active == NULL || active->told.epoch == hello->epoch) {
-    admit(c);
-    return PL_OK;
-  }
-  // Restarted with the same id, or a copy of it: whoever is there proves it by living.
-  *reason = taken;
-  if (pl_conn_is_waiting(active)) {
-    if (!displace(c, active)) return PL_INVALID;
-    admit(c);
-    return PL_OK;
-  }
-  if (!pl_conn_probe(c, active)) return PL_INVALID;
-  pl_session_defer(s);
-  return PL_OK;
+static uint64_t known_epoch(const pl_conn *c, const pl_id *id) {
+  const pl_peers *ps = c->peers;
+  return ps->ops->known_epoch != NULL ? ps->ops->known_epoch(id, ps->user) : 0;
+}
+
+// It was asked in vain, and nothing came since.
+static bool is_silent(const pl_conn *c) {
+  return c->silent_us != 0 && c->silent_us == pl_session_heard_us(c->session);
+}
+
+// Whether it may come in for what is known of the mesh. It learns what it has to surpass.
+static bool is_latest(pl_conn *c, pl_err err) {
+  uint64_t known = known_epoch(c, pl_session_peer_id(c->session));
+  if (known <= c->told.epoch) return true;
+  if (err != PL_OK) pl_session_hint_epoch(c->session, known);
+  return false;
 }
 
 static void id_probed(pl_conn *c, pl_err err) {
   pl_conn *active = active_of(c->peers, pl_session_peer_id(c->session));
   bool conflict = active != NULL && active->told.epoch != c->told.epoch;
-  if (conflict && (err == PL_OK || !displace(c, active))) {
-    pl_session_close(c->session, PL_INVALID, taken, true);
+  if (conflict && err == PL_TIMEOUT) active->silent_us = pl_session_heard_us(active->session);
+  bool refused = conflict && (err == PL_OK || !displace(c, active));
+  if (refused || (active == NULL && !is_latest(c, err))) {
+    pl_session_close(c->session, PL_INVALID, pl_id_taken, true);
     return;
   }
   admit(c);
@@ -137,6 +125,20 @@ static void on_probed(pl_err err, uint64_t rtt_us, void *user) {
   }
 }
 
+// Asks the node that is known by the id of `c` in the mesh.
+static bool ask_far(pl_conn *c, const pl_id *id) {
+  assert(c->probe == NULL);
+  pl_peers *ps = c->peers;
+  pl_probe *probe = pl_new(pl_probe);
+  *probe = (pl_probe){.asker = c};
+  if (ps->ops->ask(id, ps->config.identity->heartbeat_us, on_probed, probe, ps->user) != PL_OK) {
+    pl_free(probe);
+    return false;
+  }
+  c->probe = probe;
+  return true;
+}
+
 bool pl_conn_probe(pl_conn *c, pl_conn *asked) {
   assert(c->probe == NULL);
   pl_probe *probe = pl_new(pl_probe);
@@ -148,6 +150,50 @@ bool pl_conn_probe(pl_conn *c, pl_conn *asked) {
   }
   c->probe = probe;
   return true;
+}
+
+static pl_err on_hello(pl_session *s, const pl_msg_hello *hello, const char **reason, void *user) {
+  pl_conn *c = user;
+  pl_peers *ps = c->peers;
+  const pl_identity *self = ps->config.identity;
+  if (pl_id_equal(&hello->id, &self->id)) {
+    bool same = hello->epoch == self->epoch;
+    *reason = same ? "the address leads back to this node" : pl_id_taken;
+    return same ? PL_SELF : PL_INVALID;
+  }
+  if (ps->stopping) {
+    *reason = "the node is stopping";
+    return PL_DRAINING;
+  }
+  if (!pl_id_is_zero(&hello->resume)) return find_session(c, hello, reason);
+  pl_conn *active = active_of(ps, &hello->id);
+  if (active == NULL && is_full(c)) {
+    ps->loop->metrics.links_refused++;
+    *reason = "too many peers";
+    return PL_BUSY;
+  }
+  keep_hello(c, hello);
+  uint64_t known = active == NULL ? known_epoch(c, &hello->id) : 0;
+  bool surpassed = known > hello->epoch;
+  bool fits = active == NULL || active->told.epoch == hello->epoch;
+  if (fits && !surpassed) {
+    admit(c);
+    return PL_OK;
+  }
+  // Restarted with the same id, or a copy of it: whoever is there proves it by living.
+  *reason = pl_id_taken;
+  if (active != NULL && (pl_conn_is_waiting(active) || is_silent(active))) {
+    if (!displace(c, active)) return PL_INVALID;
+    admit(c);
+    return PL_OK;
+  }
+  bool asked = surpassed ? ask_far(c, &hello->id) : pl_conn_probe(c, active);
+  if (!asked) {
+    pl_session_hint_epoch(s, known);
+    return PL_INVALID;
+  }
+  pl_session_defer(s);
+  return PL_OK;
 }
 
 // The peer that `c` leads to: known, or else the one that its dialer stands for.
@@ -164,7 +210,7 @@ static void on_up(pl_session *s, void *user) {
   pl_conn *c = user;
   pl_conn *active = active_of(c->peers, pl_session_peer_id(s));
   if (active != NULL && active->told.epoch != c->told.epoch && !displace(c, active)) {
-    pl_session_close(s, PL_INVALID, taken, true);
+    pl_session_close(s, PL_INVALID, pl_id_taken, true);
     return;
   }
   c->peer = pl_peer_hold(find_peer(c));
@@ -243,6 +289,8 @@ static void on_down(pl_session *s, pl_err why, const char *detail, const pl_msg_
   } else if (!c->dialled) {
     ps->greeting--;
   }
+  bool surpassed = goodbye != NULL && goodbye->epoch > ps->config.identity->epoch;
+  if (surpassed && ps->ops->on_surpassed != NULL) ps->ops->on_surpassed(goodbye->epoch, ps->user);
   if (c->peer != NULL) {
     tell_down(c, why, detail, goodbye);
   } else if (c->dialer != NULL) {

@@ -63,6 +63,7 @@ static void on_wait_over(pl_timer *t) {
 
 static void rest(pl_dialer *d) {
   pl_timer_stop(&d->timer);
+  d->renewed = false;
   d->failures = 0;
   d->state = PL_DIALER_RESTING;
 }
@@ -165,6 +166,12 @@ void pl_peers_retry_refused(pl_peers *ps) {
   }
 }
 
+// The other end knew an earlier start of this node as a later one, which is put right: once.
+static bool is_worth_another(const pl_dialer *d, const pl_msg_goodbye *goodbye) {
+  if (d->renewed || goodbye == NULL || goodbye->epoch == 0) return false;
+  return goodbye->epoch < d->peers->config.identity->epoch;
+}
+
 void pl_dialer_failed(pl_dialer *d, pl_err why, const char *detail, const pl_msg_goodbye *goodbye) {
   if (why == PL_OK) why = PL_CONNECT_FAILED;  // refused without an error
   d->attempt = NULL;
@@ -175,6 +182,12 @@ void pl_dialer_failed(pl_dialer *d, pl_err why, const char *detail, const pl_msg
     pl_peer *p = d->peer;
     rest(d);
     tell(d, PL_OK, "", p);
+    return;
+  }
+  if (is_worth_another(d, goodbye)) {
+    d->renewed = true;
+    d->state = PL_DIALER_WAITING;
+    pl_timer_start(&d->peers->loop->clock, &d->timer, 0, on_wait_over);
     return;
   }
   if (why == PL_SELF || (goodbye != NULL && !goodbye->allow_reconnect)) {

@@ -43,7 +43,7 @@ static pl_err encode_hello(const pl_hello *h, pl_bytes methods, pl_buf *body) {
   const pl_identity *self = h->self;
   pl_msg_hello m = {
       .id = self->id,
-      .epoch = self->epoch,
+      .epoch = h->ours.epoch,
       .name = pl_bytes_of(self->name, strlen(self->name)),
       .role = self->role,
       .nonce = h->ours.nonce,
@@ -289,6 +289,8 @@ static pl_hello_event on_goodbye(pl_hello *h, const pl_frame *f) {
   if (pl_msg_goodbye_decode(&e.msg.goodbye, f->body) != PL_OK) {
     return broken(h, PL_PROTOCOL, "malformed GOODBYE");
   }
+  // Who has proved nothing yet does not move this node to anything.
+  if (h->state < PL_HELLO_DECIDING) e.msg.goodbye.epoch = 0;
   enter(h, PL_HELLO_FAILED);
   return e;
 }

@@ -294,6 +294,15 @@ void pl_peer_update(pl_peer *p, const char *name, pl_role role) {
   p->told.role = role;
 }
 
+void pl_peer_renew(pl_peer *p, uint64_t epoch) {
+  p->told.epoch = epoch;
+  for (pl_list *n = p->conns.next; n != &p->conns; n = n->next) {
+    pl_conn *c = pl_container(n, pl_conn, of_peer);
+    c->told.epoch = epoch;
+    pl_session_renew(c->session, epoch);
+  }
+}
+
 void pl_peer_set_data(pl_peer *p, void *data) {
   p->data = data;
 }

@@ -22,6 +22,14 @@ typedef enum pl_peer_state {
 } pl_peer_state;
 
 typedef struct pl_peers_ops {
+  // The epoch with which the mesh knows a node to which there is no link here, while there is a
+  // path to it; 0: none. May be NULL, and then so is on_surpassed.
+  uint64_t (*known_epoch)(const pl_id *id, void *user);
+  // Asks that node for a sign of life: as pl_session_ping, over others.
+  pl_err (*ask)(const pl_id *id, uint64_t timeout_us, pl_pong_fn *done, void *probe, void *user);
+  // A neighbour refused this node because its id is known with this epoch, of which there is no
+  // sign of life: the identity takes a greater one before this returns.
+  void (*on_surpassed)(uint64_t epoch, void *user);
   // A handshake begins: what the identity holds may be brought up to date. May be NULL.
   void (*on_handshake)(void *user);
   // The session that calls are to use from now on. An older one of this peer may still be finishing
@@ -104,12 +112,17 @@ void pl_peer_set_data(pl_peer *p, void *data);
 void *pl_peer_data(const pl_peer *p);
 // The neighbour told a new name or role (advert of kind "node").
 void pl_peer_update(pl_peer *p, const char *name, pl_role role);
+// The neighbour goes on under a greater epoch.
+void pl_peer_renew(pl_peer *p, uint64_t epoch);
 
 // Ends the dials to a peer, and gives up the link that they brought as pl_dial_unkeep does.
 void pl_peer_unkeep(pl_peer *p);
 // Ends the links to a peer and, unless `allow_reconnect`, the dials to it. With `abort` without a
 // goodbye.
 void pl_peer_disconnect(pl_peer *p, const char *reason, bool allow_reconnect, bool abort);
+
+// The id of this node is another's: closes all links. Dials go on.
+void pl_peers_yield(pl_peers *ps);
 
 // The layer above has no circuit on `s` any more (see ops.circuits).
 void pl_peers_idle(pl_peers *ps, pl_session *s);

@@ -134,6 +134,11 @@ void pl_peers_wake(pl_peers *ps) {
   pl_loop_defer(ps->loop, &ps->wake, on_wake);
 }
 
+void pl_peers_yield(pl_peers *ps) {
+  for (pl_list *n = ps->conns.next; n != &ps->conns; n = n->next)
+    pl_session_close(pl_container(n, pl_conn, node)->session, PL_INVALID, pl_id_taken, true);
+}
+
 void pl_peers_shutdown(pl_peers *ps, pl_err code, const char *reason, void (*done)(void *user),
                        void *user) {
   assert(!ps->stopping);

@@ -51,6 +51,7 @@ struct pl_conn {
   pl_peer *peer;        // one reference; NULL while GREETING
   pl_dialer *dialer;    // whose attempt this is, while GREETING
   pl_probe *probe;      // whose answer this conn waits for
+  uint64_t silent_us;   // it did not answer, and that is when it was heard last; 0: it did
   char *from;           // owned: the address of who dialled, without a port; NULL when dialled
   pl_told told;
 };
@@ -86,6 +87,7 @@ struct pl_dialer {
   pl_peers *peers;
   pl_peer *peer;     // one reference; NULL when ENDED
   pl_conn *attempt;  // while TRYING
+  bool renewed;      // it was refused for an old epoch, since it was up last
   pl_list dials;     // of pl_dial
   pl_timer timer;    // while WAITING
   pl_work rested;    // tells a dial that found it RESTING
@@ -130,6 +132,7 @@ struct pl_peers {
 void pl_peers_wake(pl_peers *ps);
 
 // conn.c
+extern const char pl_id_taken[];  // why a second claim of an id is refused
 void pl_conn_accept(pl_peers *ps, pl_link *link);
 // Errors as of pl_link_dial.
 pl_err pl_conn_dial(pl_conn **out, pl_dialer *d);

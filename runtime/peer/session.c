@@ -73,6 +73,7 @@ static void put_goodbye(pl_session *s, pl_err code, const char *reason, bool all
       .reason = pl_bytes_of(reason, len < PL_NAME_MAX ? len : PL_NAME_MAX),
       .allow_reconnect = allow_reconnect,
       .retry_after_ms = retry_after_ms(code),
+      .epoch = s->hint_epoch,
   };
   pl_buf body = {0};
   if (pl_msg_goodbye_encode(&body, &m) == PL_OK) {
@@ -169,6 +170,14 @@ static void go_up(pl_session *s) {
 
 void pl_session_defer(pl_session *s) {
   s->deferred = true;
+}
+
+void pl_session_hint_epoch(pl_session *s, uint64_t epoch) {
+  s->hint_epoch = epoch;
+}
+
+void pl_session_renew(pl_session *s, uint64_t epoch) {
+  s->peer_epoch = epoch;
 }
 
 void pl_session_accept(pl_session *s) {
@@ -437,6 +446,10 @@ size_t pl_session_backlog(const pl_session *s) {
 
 bool pl_session_is_full(const pl_session *s) {
   return s->state != PL_SESSION_UP || pl_link_is_full(s->link);
+}
+
+uint64_t pl_session_heard_us(const pl_session *s) {
+  return s->heartbeat.heard_us;
 }
 
 uint64_t pl_session_rtt_us(const pl_session *s) {

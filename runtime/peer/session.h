@@ -87,6 +87,12 @@ pl_err pl_session_dial(pl_session **out, pl_loop *loop, const pl_identity *self,
 void pl_session_defer(pl_session *s);
 void pl_session_accept(pl_session *s);
 
+// In on_hello, or while the answer is due: if the other end is refused, it is told that its id is
+// known with this epoch, so that it can take a greater one.
+void pl_session_hint_epoch(pl_session *s, uint64_t epoch);
+// The neighbour goes on under a greater epoch.
+void pl_session_renew(pl_session *s, uint64_t epoch);
+
 // In on_hello, of a session that was accepted: its link is to go on with `old`, if the other end
 // proves that it may. Then `s` ends with on_down (PL_OK) in favour of `old`; else it ends
 // otherwise, and `old` goes on waiting. False: that is not the session that the hello asks for.
@@ -133,6 +139,8 @@ size_t pl_session_backlog(const pl_session *s);
 // Whoever can wait does, until on_drained.
 bool pl_session_is_full(const pl_session *s);
 
+// When the last sign of life came.
+uint64_t pl_session_heard_us(const pl_session *s);
 // Round trip: smoothed, microseconds, 0 when not measured yet.
 uint64_t pl_session_rtt_us(const pl_session *s);
 // Pings now. `done` is called exactly once with the round trip, or err when the session went down

@@ -26,6 +26,7 @@ struct pl_session {
   uint64_t received;  // position: bytes of whole frames
   uint64_t told;      // of these, acknowledged
   uint64_t peer_epoch;
+  uint64_t hint_epoch;  // told in a GOODBYE
   pl_timer
       timer;  // to connect, then for the handshake, then of the heartbeat, or of the suspension
   pl_timer ack_timer;

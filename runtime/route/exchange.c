@@ -12,7 +12,7 @@
 
 enum { DIGEST_FRAME = PL_FRAGMENT_MAX - 96 };
 
-static void tell(pl_router *r, pl_router_link *l, const pl_msg_route *m) {
+void pl_route_send(pl_router *r, pl_router_link *l, const pl_msg_route *m) {
   pl_buf body = {0};
   if (pl_msg_route_encode(&body, m) == PL_OK) {
     r->ops->send(l, PL_FRAME_ROUTE, pl_bytes_of(pl_buf_data(&body), pl_buf_len(&body)), r->user);
@@ -42,7 +42,7 @@ static void send_digest_frame(pl_router *r, pl_router_link *l, pl_msg_route *m, 
   if (pl_msg_route_wrap(&wrapped, pl_bytes_of(pl_buf_data(entries), pl_buf_len(entries)), count) ==
       PL_OK) {
     m->digest = pl_bytes_of(pl_buf_data(&wrapped), pl_buf_len(&wrapped));
-    tell(r, l, m);
+    pl_route_send(r, l, m);
   }
   pl_buf_fini(&wrapped);
   pl_buf_clear(entries);
@@ -81,7 +81,7 @@ void pl_pull_send(pl_router *r, pl_router_link *l, const pl_id *id, pl_mesh_node
     err = pl_msg_route_wrap(&wrapped, pl_bytes_of(pl_buf_data(&ids), pl_buf_len(&ids)), 1);
   if (err == PL_OK) {
     const pl_msg_route m = {.pull = pl_bytes_of(pl_buf_data(&wrapped), pl_buf_len(&wrapped))};
-    tell(r, l, &m);
+    pl_route_send(r, l, &m);
   }
   pl_buf_fini(&ids);
   pl_buf_fini(&wrapped);
@@ -89,7 +89,7 @@ void pl_pull_send(pl_router *r, pl_router_link *l, const pl_id *id, pl_mesh_node
 
 void pl_hash_send(pl_router *r, pl_router_link *l) {
   const pl_msg_route m = {.hash = r->hash != 0 ? r->hash : 1};
-  tell(r, l, &m);
+  pl_route_send(r, l, &m);
 }
 
 // Answers.
@@ -112,7 +112,7 @@ void pl_exchange_pump(pl_router *r, pl_router_link *l) {
   if (!l->synced_due) return;
   l->synced_due = false;
   const pl_msg_route m = {.synced = true};
-  tell(r, l, &m);
+  pl_route_send(r, l, &m);
 }
 
 static bool is_older(const pl_msg_route_entry *e, const pl_mesh_node *n) {
@@ -128,6 +128,7 @@ static uint32_t compare_up_to(pl_router *r, pl_router_link *l, uint32_t at,
     if (order > 0) return at;
     bool lacks = order < 0 ? !n->gone && n != l->to : is_older(e, n);
     if (lacks && n != r->self && tell_or_owe(r, n)) add_due(l, n);
+    if (order == 0 && e->epoch < n->epoch) pl_rival_tell_of(r, l, n);
     if (order == 0) return at + 1;
   }
   return at;
@@ -194,5 +195,7 @@ pl_err pl_route_arrived(pl_router *r, pl_router_link *l, const pl_frame *f) {
   if (m.pull.len > 0) answer_pull(r, l, m.pull);
   if (m.hash != 0 && r->joined && r->self->relays) on_hash(r, l, m.hash);
   if (m.synced) on_synced(r, l);
+  const pl_rival rival = {.id = m.rival, .epoch = m.epoch, .boot = m.boot, .over = m.over};
+  if (!pl_id_is_zero(&m.rival)) pl_rival_arrived(r, l, &rival);
   return PL_OK;
 }

@@ -20,6 +20,7 @@ struct pl_mesh_node {
   uint32_t place;  // in pl_lsdb.sorted
   // The record. Version 0: none has come.
   uint64_t epoch, version;
+  uint64_t boot, over;  // as in pl_msg_advert
   pl_items items;
   pl_claim *claims;  // ascending
   uint32_t claim_count;

@@ -7,7 +7,11 @@
 #include "route/route_impl.h"
 #include "wire/msgpack.h"
 
-enum { ITEM_MAX = PL_FRAGMENT_MAX - 256 };  // one item must fit a frame
+enum {
+  ITEM_MAX = PL_FRAGMENT_MAX - 256,  // one item must fit a frame
+  ECHOES_MAX = 8,                    // from then on it is no lie, but one that was started at once
+  RAISE_SPREAD = 1000000,            // a second
+};
 
 static pl_err make_item(pl_slice **out, const pl_msg_advert_item *item) {
   pl_buf one = {0}, array = {0};
@@ -41,6 +45,8 @@ static void tell(pl_router *r) {
       .snapshot = all,
       .origin = self->id,
       .epoch = self->epoch,
+      .boot = self->boot,
+      .over = self->over,
   };
   pl_news news = {0};
   pl_err err = pl_news_encode(&news, &head, &self->items, all, &r->withdrawn);
@@ -84,7 +90,23 @@ void pl_own_changed(pl_router *r) {
 
 void pl_own_surpassed(pl_router *r, uint64_t version) {
   r->self->version = version;
+  // Even two that were started in the same moment have to part.
+  if (++r->echoes > ECHOES_MAX) pl_own_raise(r, r->self->epoch);
   r->whole_due = true;
+  pl_own_changed(r);
+}
+
+void pl_own_raise(pl_router *r, uint64_t over) {
+  pl_mesh_node *self = r->self;
+  if (self->connected) r->hash ^= pl_record_hash(self);
+  self->boot = r->config.epoch;
+  self->over = over;
+  // Two that surpass the same epoch do not take the same one.
+  self->epoch = over + 1 + pl_random_below(&r->config.loop->random, RAISE_SPREAD);
+  if (self->connected) r->hash ^= pl_record_hash(self);
+  r->echoes = 0;
+  r->whole_due = true;
+  r->ops->on_raised(self->epoch, r->user);
   pl_own_changed(r);
 }
 
@@ -173,7 +195,13 @@ void pl_router_leave(pl_router *r) {
   r->left = true;
   pl_own_fini(r);
   const pl_msg_advert head = {
-      .version = ++r->self->version, .origin = r->self->id, .epoch = r->self->epoch, .gone = true};
+      .version = ++r->self->version,
+      .origin = r->self->id,
+      .epoch = r->self->epoch,
+      .gone = true,
+      .boot = r->self->boot,
+      .over = r->self->over,
+  };
   const pl_items none = {0};
   pl_news news = {0};
   if (pl_news_encode(&news, &head, &none, true, NULL) == PL_OK)

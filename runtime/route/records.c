@@ -106,6 +106,8 @@ static pl_err encode_whole(pl_news *news, const pl_mesh_node *n) {
       .origin = n->id,
       .epoch = n->epoch,
       .gone = n->gone,
+      .boot = n->boot,
+      .over = n->over,
   };
   return pl_news_encode(news, &head, &n->items, true, NULL);
 }
@@ -200,23 +202,31 @@ static void refuse(pl_router *r, const pl_msg_advert *m, unsigned warning, const
               pl_f_int("known", (int64_t)r->db->count));
 }
 
-// Whether that neighbour may tell of that node: a leaf, or one that does not relay, only of itself;
-// and of a node with a link to this one nobody knows better when it was started.
-static bool may_tell(const pl_router *r, const pl_router_link *l, const pl_msg_advert *m) {
-  if (m->version == 0 || m->version > version_max) return false;
-  bool itself = pl_id_equal(&m->origin, &l->to->id);
-  if (!itself && !l->to->relays) return false;
-  const pl_mesh_node *n = itself ? l->to : pl_lsdb_find(r->db, &m->origin);
-  return n == NULL || n->link == NULL || n->link->epoch == m->epoch;
+// Whether that neighbour may tell of that node: a leaf, or one that does not relay, only of itself.
+static bool may_tell(const pl_router_link *l, const pl_msg_advert *m) {
+  bool sane = m->version > 0 && m->version <= version_max && m->epoch >> PL_EPOCH_BITS == 0;
+  return sane && (l->to->relays || pl_id_equal(&m->origin, &l->to->id));
+}
+
+static pl_rival rival_of(const pl_msg_advert *m) {
+  return (pl_rival){.id = m->origin, .epoch = m->epoch, .boot = m->boot, .over = m->over};
 }
 
 static void hear_of_self(pl_router *r, const pl_msg_advert *m) {
-  if (m->epoch == r->config.epoch) {
-    if (m->version > r->self->version) pl_own_surpassed(r, m->version);
-  } else if (m->epoch > r->config.epoch) {
-    r->config.loop->metrics.ids_claimed++;
-    refuse(r, m, PL_WARN_ID, "another node has the id of this one");
+  pl_rival v = rival_of(m);
+  bool own = m->epoch == r->self->epoch && m->boot == r->self->boot;
+  if (!own) {
+    pl_rival_heard(r, &v);
+  } else if (m->version > r->self->version) {
+    pl_own_surpassed(r, m->version);
   }
+}
+
+// It tells what was so before another start of the node: it learns what it missed.
+static void hear_old(pl_router *r, pl_router_link *l, const pl_mesh_node *n,
+                     const pl_msg_advert *m) {
+  if (m->epoch < n->epoch) pl_rival_tell_of(r, l, n);
+  note_duplicate(r, l, m);
 }
 
 static void take_gone(pl_router *r, pl_mesh_node *n) {
@@ -239,6 +249,8 @@ static void adopt(pl_router *r, pl_mesh_node *n, const pl_msg_advert *m, bool wa
                   uint64_t was_hash) {
   n->epoch = m->epoch;
   n->version = m->version;
+  n->boot = m->boot;
+  n->over = m->over;
   if (was_hashed) r->hash ^= was_hash;
   if (was_hashed && !n->gone) r->hash ^= pl_record_hash(n);
   if (n->link != NULL) {
@@ -360,13 +372,16 @@ pl_err pl_record_arrived(pl_router *r, pl_router_link *l, const pl_frame *f) {
   pl_buf room = {0};
   pl_bytes body = f->body;
   err = complete_head(l, &m, &body, &room);
-  const pl_mesh_node *n = pl_lsdb_find(r->db, &m.origin);
-  if (err != PL_OK || !may_tell(r, l, &m)) {
+  pl_mesh_node *n = pl_lsdb_find(r->db, &m.origin);
+  pl_rival v = rival_of(&m);
+  if (err != PL_OK || !may_tell(l, &m)) {
     refuse(r, &m, PL_WARN_FOREIGN, "a neighbour told what it cannot know");
   } else if (n == r->self) {
     hear_of_self(r, &m);
+  } else if (n != NULL && n->link != NULL && pl_rival_beside(r, l, n, &v)) {
+    r->config.loop->metrics.adverts_old++;
   } else if (n != NULL && !pl_record_is_newer(n, m.epoch, m.version)) {
-    note_duplicate(r, l, &m);
+    hear_old(r, l, n, &m);
   } else {
     take_part(r, l, &m, body);
   }

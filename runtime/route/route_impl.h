@@ -3,6 +3,7 @@
 //   router.c    life, links, questions
 //   own.c       the record of this node, and when a change of it is told
 //   records.c   records that arrive: which are taken, and passed on
+//   rivals.c    several starts that claim one id
 //   exchange.c  comparing what two neighbours know
 //   paths.c     when paths are computed, who is told, what is forgotten
 #pragma once
@@ -35,12 +36,16 @@ struct pl_router_link {
   pl_router *router;
   pl_mesh_node *to;
   void *user;
-  uint64_t epoch;  // of the node there, by its handshake
-  uint32_t cost;   // as measured here
-  bool full;       // the node there is a full member
-  bool answered;   // it has been sent what it lacked, and gets all news
-  bool synced;     // it has sent what was lacking here,
-  bool known;      // and the layer above knows the paths to that
+  uint64_t epoch;  // of the node there: by its handshake, or a greater one that it told since
+  uint64_t rival;  // the greatest epoch that others told of it; 0: none above its own
+  pl_id told_id;   // of whom it was told last that it is known with a later epoch,
+  uint64_t told_epoch;
+  uint64_t told_us;  // and when
+  uint32_t cost;     // as measured here
+  bool full;         // the node there is a full member
+  bool answered;     // it has been sent what it lacked, and gets all news
+  bool synced;       // it has sent what was lacking here,
+  bool known;        // and the layer above knows the paths to that
   bool synced_due;
   bool claimed;  // in the own record
   pl_buf due;    // of pl_id: records to be sent when there is room
@@ -70,6 +75,9 @@ struct pl_router {
 
   // The own record.
   bool joined, left;
+  bool taken;          // it was told to go, and has not lost all its links since
+  uint64_t taken_by;   // the epoch of who has its id; 0: nobody
+  unsigned echoes;     // times that others told its very epoch with versions it never had
   bool whole_due;      // a snapshot, not a change
   pl_items withdrawn;  // since it was told
   uint64_t told_us;    // when; 0: never
@@ -98,7 +106,13 @@ struct pl_router {
 };
 
 // What is logged once.
-enum { PL_WARN_ID = 1, PL_WARN_FULL = 2, PL_WARN_FOREIGN = 4 };
+enum {
+  PL_WARN_ID = 1,
+  PL_WARN_FULL = 2,
+  PL_WARN_FOREIGN = 4,
+  PL_WARN_CLOCK = 8,
+  PL_WARN_TAKEN = 16,
+};
 
 static inline uint64_t pl_router_now(const pl_router *r) {
   return pl_now_us(r->config.loop);
@@ -112,6 +126,8 @@ void pl_own_claim(pl_router *r, pl_router_link *l);  // or no longer
 void pl_own_changed(pl_router *r);
 // Another told a later version of the own record.
 void pl_own_surpassed(pl_router *r, uint64_t version);
+// It goes on under an epoch greater than `over`.
+void pl_own_raise(pl_router *r, uint64_t over);
 void pl_own_tell_now(pl_router *r);
 void pl_own_fini(pl_router *r);
 
@@ -131,8 +147,27 @@ pl_err pl_news_encode(pl_news *news, const pl_msg_advert *head, const pl_items *
                       const pl_items *withdrawn);
 void pl_news_fini(pl_news *news);
 
+// rivals.c
+enum { PL_EPOCH_BITS = 62 };  // greater ones are told by nobody
+// What was told of an id.
+typedef struct pl_rival {
+  pl_id id;
+  uint64_t epoch, boot, over;  // as in pl_msg_advert
+} pl_rival;
+// Of the id of this node.
+void pl_rival_heard(pl_router *r, const pl_rival *v);
+// Tells a neighbour that an id is known with a later epoch than it knows, or has.
+void pl_rival_tell(pl_router *r, pl_router_link *l, const pl_rival *v);
+void pl_rival_tell_of(pl_router *r, pl_router_link *l, const pl_mesh_node *n);  // by its record
+// A record of `n`, to which there is a link here, is of epoch v->epoch: true when that is another
+// start than the one at the link. `from` NULL: nobody told it, it was known.
+bool pl_rival_beside(pl_router *r, pl_router_link *from, pl_mesh_node *n, const pl_rival *v);
+// A ROUTE that tells of one.
+void pl_rival_arrived(pl_router *r, pl_router_link *l, const pl_rival *v);
+
 // exchange.c
 pl_err pl_route_arrived(pl_router *r, pl_router_link *l, const pl_frame *f);
+void pl_route_send(pl_router *r, pl_router_link *l, const pl_msg_route *m);
 void pl_digest_send(pl_router *r, pl_router_link *l, bool answer);
 // `n` NULL: not known yet.
 void pl_pull_send(pl_router *r, pl_router_link *l, const pl_id *id, pl_mesh_node *n);

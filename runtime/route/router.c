@@ -109,6 +109,7 @@ static void forget_record(pl_router *r, pl_mesh_node *n) {
   pl_item_news news = {r, n};
   pl_record_clear(r->db, n, pl_paths_item, &news);
   n->version = 0;
+  n->boot = n->over = 0;
   n->gone = false;
   pl_record_read(n);
 }
@@ -118,14 +119,20 @@ pl_router_link *pl_router_link_up(pl_router *r, const pl_id *id, uint64_t epoch,
   assert(!pl_id_equal(id, &r->self->id));
   const pl_mesh_node *n = pl_lsdb_find(r->db, id);
   bool again = n != NULL && n->link != NULL;
+  if (pl_list_empty(&r->links)) r->taken = false;
   pl_router_link *l = again ? n->link : new_link(r, id, user);
-  if (l->to->version > 0 && l->to->epoch != epoch) forget_record(r, l->to);
+  pl_mesh_node *to = l->to;
+  const pl_rival known = {.id = *id, .epoch = to->epoch, .boot = to->boot, .over = to->over};
+  bool surpassed = to->version > 0 && to->epoch > epoch;
+  if (to->version > 0 && to->epoch != epoch) forget_record(r, to);
   l->epoch = epoch;
+  l->rival = 0;
   if (l->to->version == 0) l->to->epoch = epoch;
   l->full = full || (l->to->version > 0 && !l->to->gone);
   pl_arriving_drop(r, l);
   pl_link_measure(r, l);
   pl_digest_send(r, l, again);
+  if (surpassed) pl_rival_beside(r, NULL, to, &known);
   pl_own_claim(r, l);
   pl_paths_changed(r, true);
   return l;
@@ -150,10 +157,15 @@ void pl_router_link_down(pl_router *r, pl_router_link *l) {
   pl_arriving_drop(r, l);
   pl_list_remove(&l->node);
   l->to->link = NULL;
+  bool surpassed = l->rival > l->epoch;
+  const pl_id id = l->to->id;
   pl_buf_fini(&l->due);
   pl_free(l->around);
   pl_free(l);
   if (pl_list_empty(&r->links)) pl_timer_stop(&r->beat);
+  // What was told of another start was left out as long as there was this link.
+  for (pl_list *at = r->links.next; surpassed && at != &r->links; at = at->next)
+    pl_pull_send(r, pl_container(at, pl_router_link, node), &id, NULL);
   pl_paths_changed(r, true);
 }
 

@@ -44,12 +44,20 @@ typedef struct pl_router_ops {
   void (*on_synced)(pl_router_link *link, void *user);
   // Something of the above happened; once after a batch of them.
   void (*on_change)(void *user);
+  // This node goes on under a greater epoch, because its id was known with a later one than its
+  // own.
+  void (*on_raised)(uint64_t epoch, void *user);
+  // The same of the neighbour.
+  void (*on_renewed)(pl_router_link *link, uint64_t epoch, void *user);
+  // Another node with the id of this one lives, and was started earlier: this one has no place in
+  // the mesh, and its links are to be closed.
+  void (*on_taken)(void *user);
 } pl_router_ops;
 
 typedef struct pl_router_config {
   pl_loop *loop;
-  const pl_id *id;  // outlives the router
-  uint64_t epoch;
+  const pl_id *id;     // outlives the router
+  uint64_t epoch;      // with which it was started
   uint64_t link_cost;  // of each link; 0: measured
 } pl_router_config;
 
@@ -68,6 +76,8 @@ void pl_router_join(pl_router *r, bool relays);
 // What changed of this node is told before this returns, whatever the pace: nobody should choose a
 // node that is about to stop.
 void pl_router_hurry(pl_router *r);
+// The id of this node is known with that epoch: takes a greater one, and tells that.
+void pl_router_surpass(pl_router *r, uint64_t epoch);
 // Takes the own record out of the mesh: told to all neighbours before this returns.
 void pl_router_leave(pl_router *r);
 
@@ -102,7 +112,7 @@ pl_mesh_node *pl_router_node(const pl_router *r, const pl_id *id);
 pl_mesh_node *pl_router_next(const pl_router *r, const pl_mesh_node *after);
 
 const pl_id *pl_mesh_node_id(const pl_mesh_node *n);
-uint64_t pl_mesh_node_epoch(const pl_mesh_node *n);
+uint64_t pl_mesh_node_epoch(const pl_mesh_node *n);  // of its record; of its link without one
 const pl_route *pl_mesh_node_route(const pl_mesh_node *n);  // NULL: no path
 pl_router_link *pl_mesh_node_link(const pl_mesh_node *n);   // NULL: no link to it
 void pl_mesh_node_set_data(pl_mesh_node *n, void *data);    // of the layer above; NULL at first

@@ -149,6 +149,20 @@ static void on_synced(pl_router_link *link, void *user) {
   on_change(user);
 }
 
+static void on_raised(uint64_t epoch, void *user) {
+  ((pl_service *)user)->config.identity->epoch = epoch;
+}
+
+static void on_renewed(pl_router_link *link, uint64_t epoch, void *user) {
+  (void)user;
+  pl_peer_renew(((pl_neighbour *)pl_router_link_user(link))->peer, epoch);
+}
+
+static void on_taken(void *user) {
+  pl_service *sv = user;
+  sv->config.on_taken(sv->config.user);
+}
+
 // Links.
 
 static pl_session *session_of(const pl_router_link *link) {
@@ -180,4 +194,7 @@ const pl_router_ops pl_adverts_ops = {
     .on_forgotten = on_forgotten,
     .on_synced = on_synced,
     .on_change = on_change,
+    .on_raised = on_raised,
+    .on_renewed = on_renewed,
+    .on_taken = on_taken,
 };

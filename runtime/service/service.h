@@ -13,7 +13,7 @@ typedef struct pl_service pl_service;
 
 typedef struct pl_service_config {
   pl_loop *loop;
-  pl_identity *identity;  // outlives the service
+  pl_identity *identity;  // outlives the service, which may raise its epoch
   int64_t max_concurrency, max_queue;
   size_t message_max;
   pl_strategy strategy;  // of calls and actions that name none
@@ -23,6 +23,8 @@ typedef struct pl_service_config {
   void (*on_change)(void *user);
   // The last circuit of a session ended.
   void (*on_idle_session)(pl_session *s, void *user);
+  // The id of this node is that of another one, which stays: its links are to be closed.
+  void (*on_taken)(void *user);
   // Draining, and the last request and the last relayed call have ended.
   void (*on_drained)(void *user);
   void *user;

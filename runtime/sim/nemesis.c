@@ -268,9 +268,6 @@ static void strike_clock(pl_sim *s) {
     pl_site_set_rate(n->site, ppm);
   } else {
     int64_t us = (int64_t)between(s, 0, 7200ULL * SECOND_US) - 3600LL * SECOND_US;
-    // Known: a node that keeps its id and restarts with an earlier epoch is not believed by nodes
-    // further away until they have forgotten its former start.
-    if (n->id[0] != '\0' && us < n->site->wall_offset_us) us = n->site->wall_offset_us;
     pl_sim_note(s, PL_SIM_WALL, n->number, 0, us, 0);
     pl_site_set_wall_offset(n->site, us);
   }

@@ -79,6 +79,7 @@ static const pl_wire_field goodbye_fields[] = {
     PL_WIRE_FIELD(2, pl_msg_goodbye, reason, PROSE),
     PL_WIRE_FIELD(3, pl_msg_goodbye, allow_reconnect, UNFLAG),
     PL_WIRE_FIELD(4, pl_msg_goodbye, retry_after_ms, U64),
+    PL_WIRE_FIELD(5, pl_msg_goodbye, epoch, U64),
 };
 static const pl_msg_goodbye goodbye_defaults = {.allow_reconnect = true};
 static const pl_wire_map goodbye_map = {

@@ -58,6 +58,7 @@ typedef struct pl_msg_goodbye {
   pl_bytes reason;          // 2
   bool allow_reconnect;     // 3, default true
   uint64_t retry_after_ms;  // 4
+  uint64_t epoch;           // 5: that is known of the receiver's id; 0: none
 } pl_msg_goodbye;
 
 // One thing a node tells of itself. Kinds: "action"; "node" (attributes role, name, draining,
@@ -81,6 +82,8 @@ typedef struct pl_msg_advert {
   uint64_t epoch;    // 6: its boot epoch; 0: as in the HELLO of the link
   uint64_t base;     // 7: the version that the changes build on
   bool gone;         // 8: the node has left
+  uint64_t boot;     // 9: the epoch with which it was started; 0: `epoch`
+  uint64_t over;     // 10: that it took `epoch` to surpass; 0: none
 } pl_msg_advert;
 
 // What the sender knows, what it wants, and whether there is a difference at all.
@@ -92,6 +95,10 @@ typedef struct pl_msg_route {
   uint64_t hash;    // 5: of the database; 0: not given
   bool synced;      // 6: all that the last digest lacked has been sent
   pl_id after;      // 7: the digest is of the ids greater than this one
+  pl_id rival;      // 8: is known with a later epoch than the receiver seems to know; zero: none
+  uint64_t epoch;   // 9: that is it,
+  uint64_t boot;    // 10: and these as in ADVERT
+  uint64_t over;    // 11
 } pl_msg_route;
 
 // One record in a digest. In `pull` only the id.

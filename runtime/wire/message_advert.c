@@ -13,6 +13,8 @@ static const pl_wire_field advert_fields[] = {
     PL_WIRE_FIELD(6, pl_msg_advert, epoch, U64),
     PL_WIRE_FIELD(7, pl_msg_advert, base, U64),
     PL_WIRE_FIELD(8, pl_msg_advert, gone, FLAG),
+    PL_WIRE_FIELD(9, pl_msg_advert, boot, U64),
+    PL_WIRE_FIELD(10, pl_msg_advert, over, U64),
 };
 static const pl_wire_map advert_map = {
     .fields = advert_fields,

@@ -8,7 +8,9 @@ static const pl_wire_field route_fields[] = {
     PL_WIRE_FIELD(1, pl_msg_route, digest, ARRAY), PL_WIRE_FIELD(2, pl_msg_route, last, FLAG),
     PL_WIRE_FIELD(3, pl_msg_route, answer, FLAG),  PL_WIRE_FIELD(4, pl_msg_route, pull, ARRAY),
     PL_WIRE_FIELD(5, pl_msg_route, hash, U64),     PL_WIRE_FIELD(6, pl_msg_route, synced, FLAG),
-    PL_WIRE_FIELD(7, pl_msg_route, after, ID),
+    PL_WIRE_FIELD(7, pl_msg_route, after, ID),     PL_WIRE_FIELD(8, pl_msg_route, rival, ID),
+    PL_WIRE_FIELD(9, pl_msg_route, epoch, U64),    PL_WIRE_FIELD(10, pl_msg_route, boot, U64),
+    PL_WIRE_FIELD(11, pl_msg_route, over, U64),
 };
 static const pl_wire_map route_map = {
     .fields = route_fields,

@@ -53,6 +53,18 @@ static void on_change(void *user) {
   (void)user;
 }
 
+static void on_taken(void *user) {
+  (void)user;
+}
+
+static void on_raised(uint64_t epoch, void *user) {
+  (void)epoch, (void)user;
+}
+
+static void on_renewed(pl_router_link *link, uint64_t epoch, void *user) {
+  (void)link, (void)epoch, (void)user;
+}
+
 static const pl_router_ops ops = {
     .send = on_send,
     .writable = is_writable,
@@ -62,6 +74,9 @@ static const pl_router_ops ops = {
     .on_forgotten = on_node,
     .on_synced = on_link,
     .on_change = on_change,
+    .on_raised = on_raised,
+    .on_renewed = on_renewed,
+    .on_taken = on_taken,
 };
 
 // Frames of up to 255 bytes: one byte says which link and type, one how long.

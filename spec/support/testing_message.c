@@ -41,22 +41,23 @@ static const member resume[] = {
   { #name, kind, offsetof(pl_msg_goodbye, name) }
 static const member goodbye[] = {
     GOODBYE(I64, code),           GOODBYE(BYTES, reason), GOODBYE(FLAG, allow_reconnect),
-    GOODBYE(U64, retry_after_ms), {NULL, END, 0},
+    GOODBYE(U64, retry_after_ms), GOODBYE(U64, epoch),    {NULL, END, 0},
 };
 
 #define ADVERT(kind, name) \
   { #name, kind, offsetof(pl_msg_advert, name) }
 static const member advert[] = {
-    ADVERT(U64, version), ADVERT(FLAG, snapshot), ADVERT(FLAG, complete),
-    ADVERT(BYTES, items), ADVERT(ID, origin),     ADVERT(U64, epoch),
-    ADVERT(U64, base),    ADVERT(FLAG, gone),     {NULL, END, 0},
+    ADVERT(U64, version), ADVERT(FLAG, snapshot), ADVERT(FLAG, complete), ADVERT(BYTES, items),
+    ADVERT(ID, origin),   ADVERT(U64, epoch),     ADVERT(U64, base),      ADVERT(FLAG, gone),
+    ADVERT(U64, boot),    ADVERT(U64, over),      {NULL, END, 0},
 };
 
 #define ROUTE(kind, name) \
   { #name, kind, offsetof(pl_msg_route, name) }
 static const member route[] = {
     ROUTE(BYTES, digest), ROUTE(FLAG, last),   ROUTE(FLAG, answer), ROUTE(BYTES, pull),
-    ROUTE(U64, hash),     ROUTE(FLAG, synced), ROUTE(ID, after),    {NULL, END, 0},
+    ROUTE(U64, hash),     ROUTE(FLAG, synced), ROUTE(ID, after),    ROUTE(ID, rival),
+    ROUTE(U64, epoch),    ROUTE(U64, boot),    ROUTE(U64, over),    {NULL, END, 0},
 };
 
 #define ENTRY(kind, name) \

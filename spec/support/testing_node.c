@@ -17,6 +17,7 @@ typedef struct node {
   pl_peers *peers;  // NULL once freed
   testing_world *world;
   pl_identity self;
+  bool renews;
   int fn;
   int box;
   size_t circuits;                     // what every session is said to have
@@ -133,7 +134,13 @@ static size_t circuits(pl_session *s, void *user) {
   return ((node *)user)->circuits;
 }
 
+static void on_surpassed(uint64_t epoch, void *user) {
+  node *n = user;
+  if (n->renews) n->self.epoch = epoch + 1;
+}
+
 static const pl_peers_ops peers_ops = {
+    .on_surpassed = on_surpassed,
     .on_session = on_session,
     .on_frame = on_frame,
     .on_drained = on_drained,
@@ -143,7 +150,8 @@ static const pl_peers_ops peers_ops = {
     .circuits = circuits,
 };
 
-// world:node(options, fn): the identity, and reconnect_max, max_peers, insecure
+// world:node(options, fn): the identity, and reconnect_max, max_peers, insecure; renews: it takes a
+// greater epoch when it is told to
 int testing_new_node(lua_State *L) {
   testing_world *w = testing_check_world(L, 1);
   node *n = lua_newuserdatauv(L, sizeof *n, 1);
@@ -161,6 +169,9 @@ int testing_new_node(lua_State *L) {
       .insecure = lua_toboolean(L, -1),
   };
   lua_pop(L, 3);
+  lua_getfield(L, 2, "renews");
+  n->renews = lua_toboolean(L, -1);
+  lua_pop(L, 1);
   n->peers = pl_peers_new(w->loop, &config, &peers_ops, n);
   luaL_setmetatable(L, NODE);
   lua_pushvalue(L, 1);

@@ -169,6 +169,7 @@ void testing_push_goodbye(lua_State *L, const pl_msg_goodbye *m) {
   lua_setfield(L, -2, "code");
   set_bytes(L, "reason", m->reason);
   set_int(L, "retry_after_ms", m->retry_after_ms);
+  if (m->epoch != 0) set_int(L, "epoch", m->epoch);
   lua_pushboolean(L, m->allow_reconnect);
   lua_setfield(L, -2, "allow_reconnect");
 }

@@ -3,7 +3,7 @@
 // A world has nodes with the numbers 1 to n, which are also their ids. Frames arrive in order,
 // after the delay of their link.
 
-#include "route/router.h"
+#include "spec/support/testing_route.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -16,57 +16,13 @@
 
 void testing_open_route(lua_State *L);
 
-#define WORLD "perilune.testing.RouteWorld"
-
-typedef struct world world;
-
-typedef struct node {
-  world *world;
-  pl_router *router;  // NULL while it is down
-  pl_id id;
-  uint32_t number;
-  uint64_t epoch;
-} node;
-
-typedef struct message {
-  pl_list node;
-  uint64_t due_us;
-  uint8_t type;
-  pl_slice *body;
-} message;
-
-// One direction of a link.
-typedef struct wire {
-  node *from, *to;
-  struct wire *back;
-  pl_list all;             // in world.wires
-  pl_router_link *arrive;  // of `to`, for frames from `from`
-  pl_list queue;           // of message
-  pl_timer timer;
-  uint64_t delay_us;
-  bool mute;  // loses what is sent
-} wire;
-
-struct world {
-  lua_State *L;
-  pl_loop *loop;
-  node *nodes;
-  uint32_t count;
-  pl_list wires;
-  int known;  // reference to known[i][j][kind .. ' ' .. name] = attributes; LUA_NOREF: not kept
-  int taped;  // reference to the list of frames sent while there is one
-  uint64_t frames, bytes, refused;
-  uint64_t link_cost;
-  pl_buf log;
-};
-
-static void id_of(uint32_t number, pl_id *id) {
+void testing_route_id(uint32_t number, pl_id *id) {
   *id = (pl_id){{0}};
   for (int i = 0; i < 4; i++)
     id->bytes[15 - i] = (uint8_t)(number >> (8 * i));
 }
 
-static uint32_t number_of(const pl_id *id) {
+uint32_t testing_route_number(const pl_id *id) {
   return (uint32_t)id->bytes[12] << 24 | (uint32_t)id->bytes[13] << 16 |
          (uint32_t)id->bytes[14] << 8 | id->bytes[15];
 }
@@ -147,7 +103,7 @@ static void on_item(pl_mesh_node *n, const pl_msg_advert_item *item, void *user)
   lua_State *L = of->world->L;
   if (of->world->known == LUA_NOREF) return;
   char key[32];
-  snprintf(key, sizeof key, "%u %u", of->number, number_of(pl_mesh_node_id(n)));
+  snprintf(key, sizeof key, "%u %u", of->number, testing_route_number(pl_mesh_node_id(n)));
   lua_rawgeti(L, LUA_REGISTRYINDEX, of->world->known);
   luaL_getsubtable(L, -1, key);
   lua_pushlstring(L, (const char *)item->kind.data, item->kind.len);
@@ -179,6 +135,18 @@ static void on_change(void *user) {
   (void)user;
 }
 
+static void on_taken(void *user) {
+  ((node *)user)->taken++;
+}
+
+static void on_raised(uint64_t epoch, void *user) {
+  ((node *)user)->epoch = epoch;
+}
+
+static void on_renewed(pl_router_link *link, uint64_t epoch, void *user) {
+  (void)link, (void)epoch, (void)user;
+}
+
 static const pl_router_ops ops = {
     .send = on_send,
     .writable = is_writable,
@@ -188,24 +156,27 @@ static const pl_router_ops ops = {
     .on_forgotten = on_forgotten,
     .on_synced = on_synced,
     .on_change = on_change,
+    .on_raised = on_raised,
+    .on_renewed = on_renewed,
+    .on_taken = on_taken,
 };
 
 // The world.
 
-static world *check_world(lua_State *L) {
+world *testing_route_world(lua_State *L) {
   world *w = luaL_checkudata(L, 1, WORLD);
   luaL_argcheck(L, w->loop != NULL, 1, "freed");
   return w;
 }
 
-static node *check_node(lua_State *L, world *w, int arg) {
+node *testing_route_node(lua_State *L, world *w, int arg) {
   lua_Integer n = luaL_checkinteger(L, arg);
   luaL_argcheck(L, n >= 1 && n <= w->count, arg, "no such node");
   return &w->nodes[n - 1];
 }
 
-static node *check_up(lua_State *L, world *w, int arg) {
-  node *n = check_node(L, w, arg);
+node *testing_route_up(lua_State *L, world *w, int arg) {
+  node *n = testing_route_node(L, w, arg);
   luaL_argcheck(L, n->router != NULL, arg, "is down");
   return n;
 }
@@ -239,18 +210,20 @@ static int new_world(lua_State *L) {
   for (uint32_t i = 0; i < count; i++) {
     w->nodes[i].world = w;
     w->nodes[i].number = i + 1;
-    id_of(i + 1, &w->nodes[i].id);
+    testing_route_id(i + 1, &w->nodes[i].id);
   }
   luaL_setmetatable(L, WORLD);
   return 1;
 }
 
-// start(node [, epoch]): a router that has not joined.
+// start(node [, epoch [, another]]): a router that has not joined; with the id of another node.
 static int world_start(lua_State *L) {
-  world *w = check_world(L);
-  node *n = check_node(L, w, 2);
+  world *w = testing_route_world(L);
+  node *n = testing_route_node(L, w, 2);
   luaL_argcheck(L, n->router == NULL, 2, "is up");
   n->epoch = (uint64_t)luaL_optinteger(L, 3, (lua_Integer)n->epoch + 1);
+  n->taken = 0;
+  testing_route_id((uint32_t)luaL_optinteger(L, 4, n->number), &n->id);
   const pl_router_config config = {
       .loop = w->loop, .id = &n->id, .epoch = n->epoch, .link_cost = w->link_cost};
   n->router = pl_router_new(&config, &ops, n);
@@ -259,13 +232,13 @@ static int world_start(lua_State *L) {
 
 // join(node [, relays])
 static int world_join(lua_State *L) {
-  world *w = check_world(L);
-  pl_router_join(check_up(L, w, 2)->router, lua_isnoneornil(L, 3) || lua_toboolean(L, 3));
+  world *w = testing_route_world(L);
+  pl_router_join(testing_route_up(L, w, 2)->router, lua_isnoneornil(L, 3) || lua_toboolean(L, 3));
   return 0;
 }
 
 static int world_leave(lua_State *L) {
-  pl_router_leave(check_up(L, check_world(L), 2)->router);
+  pl_router_leave(testing_route_up(L, testing_route_world(L), 2)->router);
   return 0;
 }
 
@@ -290,8 +263,8 @@ static wire *new_wire(world *w, node *from, node *to, uint64_t delay_us) {
 // link(a, b [, delay in microseconds [, a is a leaf [, b is one]]]); the leaves are what the
 // handshake tells.
 static int world_link(lua_State *L) {
-  world *w = check_world(L);
-  node *a = check_up(L, w, 2), *b = check_up(L, w, 3);
+  world *w = testing_route_world(L);
+  node *a = testing_route_up(L, w, 2), *b = testing_route_up(L, w, 3);
   uint64_t delay = (uint64_t)luaL_optinteger(L, 4, 100);
   bool a_leaf = lua_toboolean(L, 5), b_leaf = lua_toboolean(L, 6);
   luaL_argcheck(L, find_wire(w, a, b) == NULL, 3, "linked already");
@@ -324,8 +297,8 @@ static void unlink_wire(wire *w) {
 }
 
 static int world_unlink(lua_State *L) {
-  world *w = check_world(L);
-  wire *x = find_wire(w, check_node(L, w, 2), check_node(L, w, 3));
+  world *w = testing_route_world(L);
+  wire *x = find_wire(w, testing_route_node(L, w, 2), testing_route_node(L, w, 3));
   luaL_argcheck(L, x != NULL, 3, "not linked");
   unlink_wire(x);
   return 0;
@@ -344,37 +317,38 @@ static void stop(world *w, node *n) {
 }
 
 static int world_stop(lua_State *L) {
-  world *w = check_world(L);
-  stop(w, check_up(L, w, 2));
+  world *w = testing_route_world(L);
+  stop(w, testing_route_up(L, w, 2));
   return 0;
 }
 
 // mute(a, b, on): what a sends to b is lost.
 static int world_mute(lua_State *L) {
-  world *w = check_world(L);
-  find_wire(w, check_node(L, w, 2), check_node(L, w, 3))->mute = lua_toboolean(L, 4);
+  world *w = testing_route_world(L);
+  find_wire(w, testing_route_node(L, w, 2), testing_route_node(L, w, 3))->mute =
+      lua_toboolean(L, 4);
   return 0;
 }
 
 // delay(a, b, microseconds): both ways, from now on.
 static int world_delay(lua_State *L) {
-  world *w = check_world(L);
-  wire *x = find_wire(w, check_node(L, w, 2), check_node(L, w, 3));
+  world *w = testing_route_world(L);
+  wire *x = find_wire(w, testing_route_node(L, w, 2), testing_route_node(L, w, 3));
   x->delay_us = x->back->delay_us = (uint64_t)luaL_checkinteger(L, 4);
   return 0;
 }
 
 // inject(a, b, type, body): as if a had sent it.
 static int world_inject(lua_State *L) {
-  world *w = check_world(L);
-  transmit(find_wire(w, check_node(L, w, 2), check_node(L, w, 3)), (uint8_t)luaL_checkinteger(L, 4),
-           testing_check_bytes(L, 5));
+  world *w = testing_route_world(L);
+  transmit(find_wire(w, testing_route_node(L, w, 2), testing_route_node(L, w, 3)),
+           (uint8_t)luaL_checkinteger(L, 4), testing_check_bytes(L, 5));
   return 0;
 }
 
 // -> nil, or the error
 static int world_set(lua_State *L) {
-  const node *n = check_up(L, check_world(L), 2);
+  const node *n = testing_route_up(L, testing_route_world(L), 2);
   pl_err err = pl_router_set(n->router, testing_check_bytes(L, 3), testing_check_bytes(L, 4),
                              testing_check_bytes(L, 5));
   if (err == PL_OK) return 0;
@@ -383,86 +357,25 @@ static int world_set(lua_State *L) {
 }
 
 static int world_unset(lua_State *L) {
-  node *n = check_up(L, check_world(L), 2);
+  node *n = testing_route_up(L, testing_route_world(L), 2);
   pl_router_unset(n->router, testing_check_bytes(L, 3), testing_check_bytes(L, 4));
   return 0;
 }
 
 static int world_advance(lua_State *L) {
-  pl_loop_advance(check_world(L)->loop, (uint64_t)(luaL_checknumber(L, 2) * 1e6 + 0.5));
+  pl_loop_advance(testing_route_world(L)->loop, (uint64_t)(luaL_checknumber(L, 2) * 1e6 + 0.5));
   return 0;
-}
-
-// route(a, any number) -> hops, cost, via; nil
-static int world_route(lua_State *L) {
-  world *w = check_world(L);
-  pl_route route;
-  pl_id to;
-  id_of((uint32_t)luaL_checkinteger(L, 3), &to);
-  if (!pl_router_find(check_up(L, w, 2)->router, &to, &route)) return 0;
-  lua_pushinteger(L, route.hops);
-  lua_pushinteger(L, (lua_Integer)route.cost);
-  lua_pushinteger(L, number_of(&route.via));
-  return 3;
-}
-
-// next(a, b [, not via]) -> list of neighbours
-static int world_next(lua_State *L) {
-  world *w = check_world(L);
-  const pl_id *out[PL_NEXT_HOPS_MAX];
-  const pl_id *not_via = lua_isnoneornil(L, 4) ? NULL : &check_node(L, w, 4)->id;
-  size_t count =
-      pl_router_next_hops(check_up(L, w, 2)->router, &check_node(L, w, 3)->id, not_via, out);
-  lua_createtable(L, (int)count, 0);
-  for (size_t i = 0; i < count; i++) {
-    lua_pushinteger(L, number_of(out[i]));
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  return 1;
-}
-
-// known(node) -> list of the numbers of all nodes that it knows, reachable or not
-static int world_nodes(lua_State *L) {
-  node *n = check_up(L, check_world(L), 2);
-  lua_newtable(L);
-  lua_Integer i = 0;
-  for (const pl_mesh_node *m = NULL; (m = pl_router_next(n->router, m)) != NULL;) {
-    lua_pushinteger(L, number_of(pl_mesh_node_id(m)));
-    lua_rawseti(L, -2, ++i);
-  }
-  return 1;
-}
-
-static int world_metrics(lua_State *L) {
-  const world *w = check_world(L);
-  testing_push_metrics(L, &w->loop->metrics);
-  return 1;
-}
-
-// sent() -> frames, bytes, and frames that would close their link, of all nodes so far
-static int world_sent(lua_State *L) {
-  world *w = check_world(L);
-  lua_pushinteger(L, (lua_Integer)w->frames);
-  lua_pushinteger(L, (lua_Integer)w->bytes);
-  lua_pushinteger(L, (lua_Integer)w->refused);
-  return 3;
 }
 
 // tape(): frames sent from now on, as a list that grows; tape(false) ends that.
 static int world_tape(lua_State *L) {
-  world *w = check_world(L);
+  world *w = testing_route_world(L);
   luaL_unref(L, LUA_REGISTRYINDEX, w->taped);
   w->taped = LUA_NOREF;
   if (!lua_isnone(L, 2)) return 0;
   lua_newtable(L);
   lua_pushvalue(L, -1);
   w->taped = luaL_ref(L, LUA_REGISTRYINDEX);
-  return 1;
-}
-
-static int world_log(lua_State *L) {
-  const world *w = check_world(L);
-  lua_pushlstring(L, (const char *)pl_buf_data(&w->log), pl_buf_len(&w->log));
   return 1;
 }
 
@@ -488,12 +401,14 @@ void testing_open_route(lua_State *L) {
       {"link", world_link},   {"unlink", world_unlink}, {"stop", world_stop},
       {"mute", world_mute},   {"delay", world_delay},   {"inject", world_inject},
       {"set", world_set},     {"unset", world_unset},   {"advance", world_advance},
-      {"route", world_route}, {"next", world_next},     {"nodes", world_nodes},
-      {"sent", world_sent},   {"tape", world_tape},     {"metrics", world_metrics},
-      {"log", world_log},     {"free", world_free},     {NULL, NULL},
+      {"tape", world_tape},   {"free", world_free},     {NULL, NULL},
   };
   static const luaL_Reg functions[] = {{"world", new_world}, {NULL, NULL}};
   testing_new_class(L, WORLD, methods, world_free);
+  luaL_getmetatable(L, WORLD);
+  lua_getfield(L, -1, "__index");
+  luaL_setfuncs(L, testing_route_questions, 0);
+  lua_pop(L, 2);
   luaL_newlib(L, functions);
   testing_push_graph(L);
   lua_setfield(L, -2, "paths");

@@ -18,6 +18,11 @@ local function map(...)
   return table.concat(parts)
 end
 
+local DIGEST = array(array(put('bin', ID), put('int', 1 << 50), put('int', 7)),
+  array(put('bin', NONCE), put('int', 5), put('int', 0)))
+local TOLD = array(array(str 'action', str 'sum', map()), array(str 'action', str 'gone', put 'nil'))
+local PULL = array(put('bin', ID), put('bin', NONCE))
+
 --- Every message with every field, and its bytes.
 local FULL = {
   hello = {
@@ -43,30 +48,25 @@ local FULL = {
     map(1, put('bin', ID), 2, put('int', 1 << 33), 3, put('bin', ('p'):rep(32))),
   },
   goodbye = {
-    { code = -12, reason = 'too odd', allow_reconnect = true, retry_after_ms = 500 },
-    map(1, put('int', -12), 2, str 'too odd', 4, put('int', 500)),
+    { code = -12, reason = 'too odd', allow_reconnect = true, retry_after_ms = 500, epoch = 1 << 50 },
+    map(1, put('int', -12), 2, str 'too odd', 4, put('int', 500), 5, put('int', 1 << 50)),
   },
   advert = {
     {
-      version = 7, snapshot = true, complete = true,
-      items = array(array(str 'action', str 'sum', map()), array(str 'action', str 'gone', put 'nil')),
-      origin = ID, epoch = 1 << 50, base = 6, gone = true,
+      version = 7, snapshot = true, complete = true, items = TOLD, origin = ID, epoch = 1 << 50, base = 6, gone = true,
+      boot = 1 << 49, over = 1 << 48,
     },
-    map(1, put('int', 7), 2, put('bool', true), 3, put('bool', true),
-      4, array(array(str 'action', str 'sum', map()), array(str 'action', str 'gone', put 'nil')),
-      5, put('bin', ID), 6, put('int', 1 << 50), 7, put('int', 6), 8, put('bool', true)),
+    map(1, put('int', 7), 2, put('bool', true), 3, put('bool', true), 4, TOLD, 5, put('bin', ID),
+      6, put('int', 1 << 50), 7, put('int', 6), 8, put('bool', true), 9, put('int', 1 << 49), 10, put('int', 1 << 48)),
   },
   route = {
     {
-      digest = array(array(put('bin', ID), put('int', 1 << 50), put('int', 7)),
-        array(put('bin', NONCE), put('int', 5), put('int', 0))),
-      last = true, answer = true, pull = array(put('bin', ID), put('bin', NONCE)), hash = 77, synced = true,
-      after = ('a'):rep(16),
+      digest = DIGEST, last = true, answer = true, pull = PULL, hash = 77, synced = true, after = ('a'):rep(16),
+      rival = ID, epoch = 1 << 50, boot = 1 << 49, over = 1 << 48,
     },
-    map(1, array(array(put('bin', ID), put('int', 1 << 50), put('int', 7)),
-        array(put('bin', NONCE), put('int', 5), put('int', 0))),
-      2, put('bool', true), 3, put('bool', true), 4, array(put('bin', ID), put('bin', NONCE)), 5, put('int', 77),
-      6, put('bool', true), 7, put('bin', ('a'):rep(16))),
+    map(1, DIGEST, 2, put('bool', true), 3, put('bool', true), 4, PULL, 5, put('int', 77), 6, put('bool', true),
+      7, put('bin', ('a'):rep(16)), 8, put('bin', ID), 9, put('int', 1 << 50), 10, put('int', 1 << 49),
+      11, put('int', 1 << 48)),
   },
   call = {
     {

@@ -1,6 +1,8 @@
 --- runtime/peer/peers: who may be a neighbour, and how neighbours part.
 
+local testing = require 'perilune.testing'
 local peers = require 'spec.support.peers'
+local message = testing.wire.message
 local types, frame = peers.types, peers.frame
 
 describe('the peers of a node', function()
@@ -184,6 +186,36 @@ describe('the peers of a node', function()
       net:advance(2.1)
       assert.equal('INVALID', old.dialled[1].code)
       assert.equal(5, b:peer().epoch)
+    end)
+
+    it('say which start is to be surpassed, and let in who does that', function()
+      local _, b = two({}, { heartbeat = 2 })
+      silent(b, 5)
+      local again = net:node { id = 1, epoch = 2, renews = true }
+      again:dial 'mem://b'
+      net:advance(2.1)
+      assert.equal(1, #again.dialled) -- the refusal is none of the dial
+      assert.equal('OK', again.dialled[1].code)
+      assert.equal(6, b:peer().epoch)
+      assert.equal(1, b.raw:up())
+    end)
+
+    it('do not say so while the first one lives', function()
+      local a, b = two { epoch = 9 }
+      a:dial 'mem://b'
+      net:advance(0)
+      local copy = net:node { id = 1, epoch = 2, renews = true }
+      copy:dial 'mem://b'
+      net:advance(1)
+      assert.equal('INVALID', copy.dialled[1].code)
+      assert.equal(9, b:peer().epoch)
+      local raw = net:raw 'mem://b'
+      net:advance(0)
+      raw:write(peers.PREAMBLE .. peers.hello { id = ('\0'):rep(7) .. '\1' .. ('\0'):rep(8), epoch = 2 })
+      net:advance(0.1)
+      local frames = peers.parse(raw:take())
+      assert.equal(types.GOODBYE, frames[#frames].type)
+      assert.is_nil(message.decode('goodbye', frames[#frames].body).epoch)
     end)
 
     it('believe the same start at once', function()

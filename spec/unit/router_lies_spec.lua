@@ -155,18 +155,35 @@ routes.describe('a router', function(over)
     assert.same({ ['action true'] = '\x80' }, known['3 1'])
   end)
 
-  it('notices another node with its id, once', function()
-    w = line(3)
+  it('surpasses who claims to be it, and says so once', function()
+    local known = {}
+    w = line(3, { known = known })
     over.w = w
-    advert(3, 2, { origin = id(1), epoch = 1000, version = 1 })
-    assert.equal(1, w:metrics().adverts_refused) -- 2 has a link to 1 and knows better
-    w:link(3, 1)
-    w:advance(0.1)
-    for version = 2, 5 do advert(3, 1, { origin = id(1), epoch = 1000, version = version }) end
-    assert.equal(4, w:metrics().ids_claimed)
-    local _, count = w:log():gsub('another node has the id of this one', '')
+    w:set(1, 'action', 'true', '\x80')
+    for epoch = 1000, 1003 do
+      local epochs = epoch * 1000000
+      advert(3, 2, { origin = id(1), epoch = epochs, version = 7, items = { { kind = 'action', name = 'false' } } })
+      w:advance(0.3)
+      assert.is_true(w:claims(1) > epochs)
+    end
+    assert.same({ ['action true'] = '\x80' }, known['2 1'])
+    assert.same({ ['action true'] = '\x80' }, known['3 1'])
+    local _, count = w:log():gsub('this id is known with a later start', '')
     assert.equal(1, count)
     assert.equal(1, (w:route(2, 1)))
+    assert.equal(0, w:metrics().ids_claimed)
+  end)
+
+  it('is not driven to the end of all epochs', function()
+    w = line(3)
+    over.w = w
+    for _, epoch in ipairs { -1, math.maxinteger, 1 << 62, (1 << 62) - 1 } do
+      advert(3, 2, { origin = id(1), epoch = epoch, version = 7 })
+      w:inject(3, 2, ROUTE, message.encode('route', { rival = id(1), epoch = epoch }))
+      w:advance(0.3)
+    end
+    assert.equal(1, (w:claims(1)))
+    assert.equal(2, (w:route(3, 1)))
   end)
 
   it('is not moved by old news, in any order', function()

@@ -264,6 +264,17 @@ describe('a session', function()
       assert.equal(99, s.goodbye.retry_after_ms)
     end)
 
+    it('hears of a greater epoch only from who has said who it is', function()
+      for greeting, epoch in pairs { [''] = false, [peers.hello()] = 77 } do
+        local s = net:session(nil, true)
+        s.raw:write(peers.PREAMBLE .. greeting .. peers.goodbye { code = -5, reason = 'no', epoch = 77 })
+        net:advance(0)
+        net:advance(2)
+        assert.equal('INVALID', s.why)
+        assert.equal(epoch or nil, s.goodbye.epoch)
+      end
+    end)
+
     it('reports an end without a word as a failed connection', function()
       local s = net:session(nil, true)
       s.raw:close()
