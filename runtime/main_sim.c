@@ -104,8 +104,8 @@ static void print_report(const pl_sim_config *c, const pl_sim_report *r) {
   print_command(c);
   printf("time       %.3f s, virtual\n", (double)r->virtual_us / 1e6);
   printf("disasters  %" PRIu64 " cuts, %" PRIu64 " partitions, %" PRIu64 " deaths, %" PRIu64
-         " stops, %" PRIu64 " slow, %" PRIu64 " clocks, %" PRIu64 " actions\n",
-         n->cuts, n->partitions, n->crashes, n->pauses, n->slow, n->clocks, n->churn);
+         " stops, %" PRIu64 " slow, %" PRIu64 " clocks, %" PRIu64 " actions, %" PRIu64 " keys\n",
+         n->cuts, n->partitions, n->crashes, n->pauses, n->slow, n->clocks, n->churn, n->rotations);
   printf("links      %" PRIu64 " opened, %" PRIu64 " lost; %" PRIu64 " frames, %" PRIu64
          " bytes in %" PRIu64 " segments\n",
          n->links_opened, n->links_lost, n->frames, n->bytes, n->segments);
@@ -155,6 +155,7 @@ static void put_counts(pl_buf *out, const pl_sim_counts *n) {
   put(out, "executed", n->executed);
   put(out, "executions", n->executions);
   put(out, "chunks", n->chunks);
+  put(out, "rotations", n->rotations);
   put(out, "cuts", n->cuts);
   put(out, "partitions", n->partitions);
   put(out, "deaths", n->crashes);

@@ -149,6 +149,9 @@ bool pl_node_stopping(const pl_node *n);
 // Reads the key file again, if it has one. What it cannot use is logged, and the old keys stay. It
 // also does so by itself when a handshake finds the file changed. No link ends by it.
 void pl_node_reload_keys(pl_node *n);
+// Gives it other keys, as a change of the file would; `text` is what that would hold. PL_INVALID
+// with *why (static), and the old keys stay.
+pl_err pl_node_set_keys(pl_node *n, pl_bytes text, const char **why);
 // Only after `done`, or when never started.
 void pl_node_free(pl_node *n);
 

@@ -107,6 +107,22 @@ static bool is_same_file(const struct stat *a, const struct stat *b) {
          is_same_time(&a->st_mtim, &b->st_mtim) && is_same_time(&a->st_ctim, &b->st_ctim);
 }
 
+// No link ends by it, and who was refused is dialled again. False: they are what it has.
+static bool take_keys(pl_node *n, const pl_psk *keys) {
+  if (pl_psk_equal(keys, &n->identity.auth.psk)) return false;
+  n->identity.auth.psk = *keys;
+  if (!n->closing) pl_peers_retry_refused(n->peers);
+  return true;
+}
+
+pl_err pl_node_set_keys(pl_node *n, pl_bytes text, const char **why) {
+  pl_psk keys = {0};
+  pl_err err = pl_psk_parse(&keys, text, why);
+  if (err == PL_OK) take_keys(n, &keys);
+  pl_psk_wipe(&keys);
+  return err;
+}
+
 void pl_node_reload_keys(pl_node *n) {
   if (n->options.psk == NULL || n->closing) return;
   pl_log *log = n->loop->log;
@@ -114,11 +130,9 @@ void pl_node_reload_keys(pl_node *n) {
   char why[PL_URL_MAX];
   if (read_file(&keys, n->options.psk, &n->key_file, why) != PL_OK) {
     pl_log_warn(log, "the pre-shared keys stay as they were", pl_f_text("detail", why));
-  } else if (!pl_psk_equal(&keys, &n->identity.auth.psk)) {
-    n->identity.auth.psk = keys;
+  } else if (take_keys(n, &keys)) {
     pl_log_info(log, "pre-shared keys read", pl_f_text("file", n->options.psk),
                 pl_f_int("keys", (int64_t)keys.count));
-    pl_peers_retry_refused(n->peers);
   }
   pl_psk_wipe(&keys);
 }

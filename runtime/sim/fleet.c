@@ -36,6 +36,9 @@ static void set_options(pl_options *o, const pl_sim_node *n) {
   pl_options_init(o);
   o->name = pl_strdup(n->name);
   if (n->id[0] != '\0') o->id = pl_strdup(n->id);
+  char keys[PL_SIM_KEYS_TEXT];
+  pl_rotation_text(n, keys);
+  if (n->sim->keyed) o->psk_key = pl_strdup(keys);
   snprintf(url, sizeof url, "mem://%s", n->name);
   if (!n->leaf) pl_texts_add(&o->listen, url);
   o->relay = n->relay;
@@ -127,6 +130,7 @@ static void link_leaves(pl_sim *s) {
 void pl_fleet_make(pl_sim *s) {
   bool plain = s->config->flaps > 0;
   s->leaves = plain ? 0 : (unsigned)pl_random_below(&s->random, LEAVES_MAX + 1);
+  s->keyed = !plain && pl_sim_chance(s, 2);
   s->report->leaves = s->leaves;
   s->count = s->config->nodes + s->leaves;
   s->nodes = pl_alloc(s->count * sizeof *s->nodes);
@@ -152,6 +156,9 @@ static void add_metrics(pl_sim_node *n) {
   c->bytes += m->bytes_written;
   if (m->protocol_errors > 0)
     pl_sim_violated(s, "n%u saw %u protocol errors", n->number, (unsigned)m->protocol_errors);
+  // Elsewhere a proof may be on its way for longer than a step takes.
+  if (s->gentle && m->handshakes_unauthorized > 0)
+    pl_sim_violated(s, "n%u refused another for its key", n->number);
   for (const pl_metric_info *i = pl_metric_list; i->name != NULL; i++) {
     size_t len = strlen(i->name);
     uint64_t value = pl_metric_get(m, i);

@@ -22,6 +22,7 @@ typedef enum trouble_kind {
   SLOW,
   CLOCK,
   CHURN,
+  ROTATION,
   KINDS,
 } trouble_kind;
 
@@ -285,13 +286,19 @@ static void strike_churn(pl_sim *s) {
   pl_site_leave(n->site, before);
 }
 
+static void strike_rotation(pl_sim *s) {
+  unsigned first = any_node(s)->number;
+  bool all = chance(s, 3);
+  pl_rotation_go_on(s, first, all);
+}
+
 // The weather.
 
 static void (*const strikes[KINDS])(pl_sim *s) = {
     [RESET] = strike_reset,         [CUT] = strike_cut,     [FLAP] = strike_flap,
     [PARTITION] = strike_partition, [CLOG] = strike_clog,   [KILL] = strike_kill,
     [RESTART] = strike_restart,     [PAUSE] = strike_pause, [SLOW] = strike_slow,
-    [CLOCK] = strike_clock,         [CHURN] = strike_churn,
+    [CLOCK] = strike_clock,         [CHURN] = strike_churn, [ROTATION] = strike_rotation,
 };
 
 static void on_next(pl_event *event) {
@@ -314,6 +321,7 @@ void pl_nemesis_begin(pl_sim *s) {
   if (s->gentle) m->pause_us = between(s, 30 * MS_US, 400 * MS_US);
   for (int kind = 0; kind < KINDS; kind++)
     m->strikes[kind] = s->gentle ? kind == RESET : !chance(s, 3);
+  m->strikes[ROTATION] = s->keyed;
   pl_agenda_set(&s->net.agenda, &m->next, pl_sim_now_us(s), on_next);
 }
 

@@ -30,6 +30,7 @@ typedef struct pl_sim_counts {
   uint64_t ok, cancelled, orphaned;                    // orphaned: its caller died
   uint64_t not_sent, not_executed, unknown, executed;  // failed, and what was known
   uint64_t executions, chunks;
+  uint64_t rotations;  // changes of the keys of a node
   uint64_t crashes, cuts, partitions, pauses, clocks, slow, churn;
   uint64_t links_opened, links_lost, frames, bytes, segments;
 } pl_sim_counts;

@@ -1,5 +1,5 @@
 // Shared by the files of a simulated mesh: sim.c, fleet.c, work.c, serve.c, ledger.c, nemesis.c,
-// truth.c and journal.c.
+// rotation.c, truth.c and journal.c.
 #pragma once
 
 #include <limits.h>
@@ -28,6 +28,7 @@ typedef enum pl_sim_event {
   PL_SIM_RATE,
   PL_SIM_WALL,
   PL_SIM_CHURN,
+  PL_SIM_KEYS,
   PL_SIM_CALL,
   PL_SIM_RUN,
   PL_SIM_SETTLE,
@@ -115,6 +116,7 @@ struct pl_sim_node {
   bool down;      // its stop is complete
   unsigned boots;
   unsigned troubles;  // of its clock, so far
+  unsigned key_step;  // how often its keys were changed
   pl_sim_action actions[PL_SIM_KINDS];
   pl_list calls;     // of those it makes (work.c)
   pl_list handlers;  // that run (serve.c)
@@ -139,6 +141,8 @@ struct pl_sim {
   bool working;            // nodes make calls
   bool gentle;             // links are reset and nothing else: no call may fail for it
   bool uneven;             // some path was slower than others, which is remembered for long
+  bool keyed;              // nodes have pre-shared keys
+  uint64_t keys_since_us;  // since when all have come as far in changing them
   struct pl_nemesis *nemesis;
   struct pl_truth *truth;
 };
@@ -194,6 +198,14 @@ void pl_serve_end_all(pl_sim_node *n);
 extern const char *const pl_sim_action_names[PL_SIM_KINDS];
 // The byte of a chunk or result at any place: of the call and the number of the chunk.
 uint8_t pl_sim_pattern(uint64_t key, uint32_t chunk);
+
+// rotation.c
+enum { PL_SIM_KEYS_TEXT = 128 };
+// What the key file of a node holds at that step.
+void pl_rotation_text(const pl_sim_node *n, char out[PL_SIM_KEYS_TEXT]);
+// One node, `first` or one after it, or all take the next step in changing the keys, if the time
+// has come for it.
+void pl_rotation_go_on(pl_sim *s, unsigned first, bool all);
 
 // flaps.c
 void pl_sim_flap(pl_sim *s);

@@ -76,15 +76,17 @@ describe('a simulated mesh', function()
     assert.is_true(tonumber(back) > 0 and tonumber(back) < 5, run.stdout)
   end)
 
-  it('has handlers that fail after their chunks, and leaves, which only call', function()
-    local executed, leaves = 0, 0
-    for line in sim('--seeds', '1..6', '--minutes', '0.05', '--json').stdout:gmatch '[^\n]+' do
+  it('has leaves, which only call, handlers that fail after their chunks, and keys that are changed', function()
+    local executed, leaves, rotations = 0, 0, 0
+    for line in sim('--seeds', '7..16', '--minutes', '0.1', '--json').stdout:gmatch '[^\n]+' do
       local run = json.decode(line)
       assert.is_true(run.violation == nil or run.violation == json.null, line)
       executed, leaves = executed + run.executed, leaves + run.leaves
+      rotations = rotations + run.rotations
     end
     assert.is_true(executed > 10, executed)
     assert.is_true(leaves > 1, leaves)
+    assert.is_true(rotations > 4, rotations)
   end)
 
   it('loses nothing when there are no disasters', function()
