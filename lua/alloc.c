@@ -1,5 +1,6 @@
 #include "lua/alloc.h"
 
+#include <assert.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,6 +20,13 @@ typedef struct pl_alloc_slab {
   uint32_t size;  // of a block
   bool listed;
 } slab;
+
+// In front of what is not pooled.
+typedef struct large {
+  pl_slice *pin;  // keeps it, too; NULL: nobody does
+  size_t size;    // of what follows; 0: Lua has let go of it
+} large;
+_Static_assert(sizeof(large) % PL_ALLOC_STEP == 0, "blocks are aligned for anything");
 
 static const size_t LARGEST = (size_t)1 << 40;  // one block; what asks for more is refused at once
 
@@ -108,8 +116,34 @@ static RARE void *get_last(pl_alloc_state *a, slab *s) {
   return p;
 }
 
+static large *large_of(const void *p) {
+  return (large *)(uintptr_t)p - 1;
+}
+
+static RARE void *get_large(size_t size) {
+  large *b = malloc(sizeof *b + size);
+  if (b == NULL) return NULL;
+  *b = (large){.size = size};
+  return b + 1;
+}
+
+static RARE void release_large(void *p) {
+  large *b = large_of(p);
+  b->size = 0;
+  if (b->pin == NULL) free(b);
+}
+
+// Nothing that can be pinned changes its size.
+static void *resize_large(void *p, size_t size) {
+  assert(large_of(p)->pin == NULL);
+  large *b = realloc(large_of(p), sizeof *b + size);
+  if (b == NULL) return NULL;
+  b->size = size;
+  return b + 1;
+}
+
 static inline void *get(pl_alloc_state *a, size_t size) {
-  if (!is_pooled(size)) return malloc(size);
+  if (!is_pooled(size)) return get_large(size);
   size_t class = class_of(size);
   slab *s = a->slabs[class];
   if (s == NULL || s->free == NULL) return get_fresh(a, class);
@@ -135,7 +169,7 @@ static RARE void retire(pl_alloc_state *a, slab *s) {
 
 static inline void release(pl_alloc_state *a, void *p, size_t size) {
   if (!is_pooled(size)) {
-    free(p);
+    release_large(p);
     return;
   }
   slab *s = (slab *)((uintptr_t)p & ~(uintptr_t)(SLAB_BYTES - 1));
@@ -147,7 +181,7 @@ static inline void release(pl_alloc_state *a, void *p, size_t size) {
 
 static void *resize(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
   bool was_pooled = is_pooled(old_size), pooled = is_pooled(size);
-  if (!was_pooled && !pooled) return realloc(p, size);
+  if (!was_pooled && !pooled) return resize_large(p, size);
   if (was_pooled && pooled && class_of(old_size) == class_of(size)) return p;
   void *q = get(a, size);
   // A block of a slab may stay where it is, too large for what it holds; Lua bears the failure to
@@ -185,6 +219,28 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   void *q = get(a, size);
   if (q != NULL) a->used += size;
   return q;
+}
+
+// The pin of a block, as the data of its slice.
+static void unpin(pl_slice *s) {
+  large *b;
+  memcpy(&b, s->data, sizeof b);
+  b->pin = NULL;
+  if (b->size == 0) free(b);
+}
+
+pl_slice *pl_alloc_pin(const void *object, const char *text, size_t len) {
+  size_t size = (size_t)(text - (const char *)object) + len + 1;  // as Lua lays a string out
+  if (is_pooled(size)) return NULL;
+  large *b = large_of(object);
+  if (b->size != size) return NULL;
+  if (b->pin != NULL) return pl_slice_hold(b->pin);
+  pl_slice *s = pl_slice_new(sizeof b);
+  if (s == NULL) return NULL;
+  memcpy(s->data, &b, sizeof b);
+  s->len = sizeof b;
+  s->on_free = unpin;
+  return b->pin = s;
 }
 
 static void free_empty(pl_alloc_state *a) {

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
+
 enum { PL_ALLOC_STEP = 16, PL_ALLOC_CLASSES = 128 };  // sizes up to 2048 bytes are pooled
 
 typedef struct pl_alloc_state {
@@ -20,6 +22,10 @@ typedef struct pl_alloc_state {
 
 // A lua_Alloc; `ud` is the pl_alloc_state, zeroed at first.
 void *pl_alloc_lua(void *ud, void *block, size_t old_size, size_t size);
+// An owner for a part of a string, which stays where it is until that is dropped, even when Lua has
+// collected the string, or the state is gone. `object` is what lua_topointer says of the string, of
+// `len` bytes at `text`. NULL: it is short, or no memory. Of the state's thread.
+pl_slice *pl_alloc_pin(const void *object, const char *text, size_t len);
 // What is free goes back to the system: after a state was full.
 void pl_alloc_trim(pl_alloc_state *a);
 // Gives everything back, after lua_close.

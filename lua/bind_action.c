@@ -29,7 +29,7 @@ typedef struct handling {
   pl_op credit;  // the handler waits until it may emit more
   bool waiting;
   pl_list streams;  // that the handler opened
-  pl_bytes result;  // between the return and the end
+  pl_parts result;  // between the return and the end
   int codec;
   bool returned;
 } handling;
@@ -66,12 +66,9 @@ static int begin(lua_State *L, void *user) {
   return n;
 }
 
-static pl_bytes encode(lua_State *L, const handling *h, int n, const char *root) {
-  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+static void encode(lua_State *L, const handling *h, int n, const char *root, pl_parts *out) {
   int first = lua_gettop(L) - n + 1;
-  pl_values_encode(L, (pl_codec)h->codec, first, n, root, h->action->value_max, scratch);
-  if (pl_buf_len(scratch) > PL_COPY_MAX) return pl_buf_take(scratch);
-  return pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
+  pl_values_pack(L, (pl_codec)h->codec, first, n, root, h->action->value_max, out);
 }
 
 static void refuse_chunk(lua_State *L, handling *h, pl_err err) {
@@ -82,9 +79,10 @@ static void refuse_chunk(lua_State *L, handling *h, pl_err err) {
 
 static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
   handling *h = user;
-  pl_bytes item = encode(L, h, n, "chunk");
-  pl_err err = pl_request_chunk(h->request, item);
-  pl_bytes_drop(&item);
+  pl_parts item;
+  encode(L, h, n, "chunk", &item);
+  pl_err err = pl_request_chunk(h->request, &item);
+  pl_parts_drop(&item);
   if (err == PL_OK) return PL_STEP_GO;
   if (err != PL_BUSY) refuse_chunk(L, h, err == PL_CLOSED ? PL_CANCELLED : err);
   h->credit.type = &credit_type;
@@ -97,7 +95,7 @@ static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
 // next.
 static void on_return(lua_State *L, int n, void *user) {
   handling *h = user;
-  h->result = encode(L, h, n, "result");
+  encode(L, h, n, "result", &h->result);
   h->returned = true;
 }
 
@@ -197,7 +195,7 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
   handling *h = user;
   pl_request_set_user(h->request, NULL);
   if (state == PL_TASK_DONE && h->returned) {
-    pl_request_end(h->request, h->result, NULL);
+    pl_request_end(h->request, &h->result, NULL);
   } else {
     pl_request_info info;
     pl_request_info_get(h->request, &info);
@@ -210,11 +208,11 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     if (state == PL_TASK_CANCELLED && is_broken_off(f.code)) shown.outcome = PL_UNKNOWN;
     shown.node = *pl_node_id(pl_host_node(pl_script_host(pl_vm_host(h->action->vm))));
     if (!info.trusted_path) shown.traceback = (pl_bytes){0};
-    pl_request_end(h->request, (pl_bytes){0}, &shown);
+    pl_request_end(h->request, NULL, &shown);
     pl_failure_drop(&f);
   }
   pl_streams_close(&h->streams);
-  pl_bytes_drop(&h->result);
+  pl_parts_drop(&h->result);
   pl_task_drop(t);
 }
 
@@ -237,7 +235,7 @@ static const pl_task_type handler_type = {
 
 static void refuse_request(pl_request *r, pl_err code, const char *message) {
   pl_failure f = pl_failure_of(code, PL_NOT_EXECUTED, message);
-  pl_request_end(r, (pl_bytes){0}, &f);
+  pl_request_end(r, NULL, &f);
 }
 
 static void on_start(pl_request *r, void *user) {

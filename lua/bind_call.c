@@ -52,13 +52,9 @@ void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id
   if (chosen != NULL) o->policy = chosen;
 }
 
-// Large ones are handed over, not copied.
-pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec, int top) {
-  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+void pl_call_encode_args(lua_State *L, const pl_node *n, int codec, int top, pl_parts *out) {
   size_t max = (size_t)pl_node_options(n)->max_message;
-  pl_values_encode(L, (pl_codec)codec, 2, top - 1, "args", max, scratch);
-  if (pl_buf_len(scratch) > PL_COPY_MAX) return pl_buf_take(scratch);
-  return pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
+  pl_values_pack(L, (pl_codec)codec, 2, top - 1, "args", max, out);
 }
 
 int pl_call_raise(lua_State *L, const pl_failure *f, int action) {
@@ -169,13 +165,14 @@ static int call_now(lua_State *L) {
   o.codec = pl_node_codec(n, o.action);
   o.outer = pl_call_outer(L);
   o.within = pl_handler_request(L);
-  pl_bytes args = pl_call_encode_args(L, n, o.codec, top);
+  pl_parts args;
+  pl_call_encode_args(L, n, o.codec, top, &args);
 
   call_op *op = pl_op_space(L);
   *op = (call_op){.op = {.type = &call_type}, .defaults = d};
   pl_failure why;
-  pl_err err = pl_node_call(&op->call, n, &o, args, &call_ops, op, &why);
-  pl_bytes_drop(&args);
+  pl_err err = pl_node_call(&op->call, n, &o, &args, &call_ops, op, &why);
+  pl_parts_drop(&args);
   if (err != PL_OK) return pl_raise(L, &why);
   return pl_op_wait(L, &op->op);
 }
@@ -196,11 +193,12 @@ static int explain_now(lua_State *L) {
   pl_id id;
   int top = lua_gettop(L);
   pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
-  pl_bytes args = pl_call_encode_args(L, n, pl_node_codec(n, o.action), top);
-  pl_bytes view = pl_bytes_of(lua_pushlstring(L, (const char *)args.data, args.len), args.len);
-  pl_bytes_drop(&args);
+  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+  size_t max = (size_t)pl_node_options(n)->max_message;
+  pl_values_encode(L, (pl_codec)pl_node_codec(n, o.action), 2, top - 1, "args", max, scratch);
+  const char *args = lua_pushlstring(L, (const char *)pl_buf_data(scratch), pl_buf_len(scratch));
   const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
-  pl_policy_explain(L, n, &o, view, d->chooses);
+  pl_policy_explain(L, n, &o, pl_bytes_of(args, pl_buf_len(scratch)), d->chooses);
   return 1;
 }
 

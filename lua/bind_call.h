@@ -27,8 +27,8 @@ uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults
 // when the node is not known, and what a function that chooses raises. What it pushes must stay
 // alive with the call. [-0, +1]
 void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id *id);
-// The arguments of a call on the stack of its function, from 2 to `top`. To be dropped.
-pl_bytes pl_call_encode_args(lua_State *L, const pl_node *n, int codec, int top);
+// The arguments of a call on the stack of its function, from 2 to `top`, as pl_values_pack does.
+void pl_call_encode_args(lua_State *L, const pl_node *n, int codec, int top, pl_parts *out);
 // Raises `f`, with the name at index `action` unless it has one.
 int pl_call_raise(lua_State *L, const pl_failure *f, int action);
 // Waits until the node has joined, then goes on with `then`, which finds the same stack.

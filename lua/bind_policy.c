@@ -85,7 +85,8 @@ static const standings *look(lua_State *L, pl_node *n, const pl_call_options *o,
     lua_setfield(L, -2, "__gc");
   }
   lua_setmetatable(L, -2);
-  pl_node_explain(n, o, args, &s->how, keep, s);
+  const pl_parts parts = pl_parts_of(args);
+  pl_node_explain(n, o, &parts, &s->how, keep, s);
   if (s->failed) pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of providers");
   return s;
 }

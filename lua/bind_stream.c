@@ -19,7 +19,7 @@ typedef struct stream {
   pl_call *call;     // NULL before it is opened, and once it is closed
   pl_op op;          // the consumer's wait
   pl_list in_scope;  // of the handler that opened it
-  pl_bytes args;     // kept until it is opened
+  pl_parts args;     // kept until it is opened
   uint64_t deadline_us;
   int codec;
   pl_failure refusal;  // owned, while `refused`
@@ -33,7 +33,7 @@ static stream *check_stream(lua_State *L) {
 
 static void release(stream *s) {
   pl_list_remove(&s->in_scope);
-  pl_bytes_drop(&s->args);
+  pl_parts_drop(&s->args);
   if (s->call != NULL) pl_call_free(s->call, PL_CANCELLED);
   s->call = NULL;
   if (s->refused) pl_failure_drop(&s->refusal);
@@ -86,8 +86,8 @@ static void open_call(lua_State *L, stream *s) {
   pl_call_fill(L, n, top + 1, &o, &id);
   lua_setiuservalue(L, 1, CHOICE);
   s->opened = true;
-  pl_err err = pl_node_call(&s->call, n, &o, s->args, &call_ops, s, &why);
-  pl_bytes_drop(&s->args);
+  pl_err err = pl_node_call(&s->call, n, &o, &s->args, &call_ops, s, &why);
+  pl_parts_drop(&s->args);
   if (err != PL_OK) {
     s->refusal = pl_failure_keep(&why);
     s->refused = true;
@@ -224,10 +224,10 @@ int pl_stream_new(lua_State *L) {
   size_t len;
   const char *name = lua_tolstring(L, 1, &len);
   int codec = pl_node_codec(n, pl_bytes_of(name, len));
-  pl_bytes args = pl_call_encode_args(L, n, codec, lua_gettop(L));
-  pl_bytes kept;
-  bool ok = pl_bytes_keep(&kept, args);
-  pl_bytes_drop(&args);
+  pl_parts args, kept;
+  pl_call_encode_args(L, n, codec, lua_gettop(L), &args);
+  bool ok = pl_parts_keep(&kept, &args);
+  pl_parts_drop(&args);
   if (!ok) return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the arguments");
 
   stream *s = lua_newuserdatauv(L, sizeof *s, VALUES);

@@ -104,7 +104,7 @@ typedef struct pl_task_type {
 // `parent`: NULL, or a task with which it is cancelled. The deadline is not inherited. Without a
 // `user` that is memory of the task itself: PL_TASK_OWN bytes, not zeroed, until its last reference
 // is dropped.
-enum { PL_TASK_OWN = 96 };
+enum { PL_TASK_OWN = 128 };
 pl_task *pl_task_start(pl_vm *vm, const pl_task_type *type, void *user, pl_task *parent);
 pl_task *pl_task_hold(pl_task *t);
 void pl_task_drop(pl_task *t);

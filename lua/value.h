@@ -16,6 +16,11 @@ typedef enum pl_codec { PL_CODEC_MSGPACK = 0, PL_CODEC_JSON = 1 } pl_codec;
 void pl_values_encode(lua_State *L, pl_codec codec, int first, int n, const char *root, size_t max,
                       pl_buf *out);
 
+// The same to be sent: into the scratch memory of the VM, where it stays until the next use of
+// that, or on its own if it is long. A long string at the end is not copied. To be dropped.
+void pl_values_pack(lua_State *L, pl_codec codec, int first, int n, const char *root, size_t max,
+                    pl_parts *out);
+
 // Pushes the values of one encoded array and returns their number. Raises PROTOCOL on bad bytes
 // (strict: types, UTF-8, depth, counts). In-stream nil inside containers reads as mesh.null. Needs
 // 16 free slots, as a C function has them. [-0, +n]

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "lua/alloc.h"
 #include "lua/value_impl.h"
 #include "wire/msgpack.h"
 #include "wire/utf8.h"
@@ -160,12 +161,30 @@ void pl_msgpack_encode(pl_encoder *e, int index) {
   encode_any(e, index);
 }
 
+// A long string that ends the list stays where it is, and only its head is written. False: it does
+// not, or is no such string.
+static bool encode_tail(pl_encoder *e, int index) {
+  if (lua_type(e->L, index) != LUA_TSTRING) return false;
+  size_t len, used = pl_buf_len(e->out) - e->start;
+  const char *s = lua_tolstring(e->L, index, &len);
+  if (len <= PL_FRAGMENT_MAX || len > UINT32_MAX || len > e->max) return false;
+  if (used + PL_MP_TOKEN_MAX > PL_PREFIX_MAX || used + PL_MP_TOKEN_MAX > e->max - len) return false;
+  uint8_t *p = pl_encode_room(e, PL_MP_TOKEN_MAX);
+  pl_slice *owner = pl_alloc_pin(lua_topointer(e->L, index), s, len);
+  if (owner == NULL) return false;
+  bool text = pl_utf8_valid(s, len);
+  commit(e, text ? pl_mp_put_str_head(p, (uint32_t)len) : pl_mp_put_bin_head(p, (uint32_t)len));
+  *e->tail = (pl_bytes){(const uint8_t *)s, len, owner};
+  return true;
+}
+
 void pl_msgpack_encode_list(pl_encoder *e, int first, int n) {
   pl_value_frame f = {.index = 0};
   commit(e, pl_mp_put_array(pl_encode_room(e, PL_MP_TOKEN_MAX), (uint32_t)n));
   e->frame = &f;
   for (int i = 0; i < n; i++) {
     f.index = i + 1;
+    if (i == n - 1 && e->tail != NULL && encode_tail(e, first + i)) break;
     encode_any(e, first + i);
   }
   e->frame = NULL;

@@ -327,16 +327,20 @@ typedef struct pl_call_ops {
 // The codec a provider of `action` wants: 0 MessagePack, 1 JSON.
 int pl_node_codec(pl_node *n, pl_bytes action);
 
-// Opens a call or stream. `args`: one encoded array, kept when it has an owner, else copied. On an
+// What is sent, whether arguments, chunks or results, is one encoded array in two parts: the head
+// is kept when it has an owner, else copied. A tail is longer than PL_FRAGMENT_MAX, and the head
+// before one at most PL_PREFIX_MAX.
+
+// Opens a call or stream. On an
 // error nothing was sent, *out is untouched and `why` says what (NOT_FOUND, NO_ROUTE, BUSY,
 // TOO_LARGE, CLOSED).
-pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_bytes args,
+pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, const pl_parts *args,
                     const pl_call_ops *ops, void *user, pl_failure *why);
 
 // What would come of such a call now, without making it: every provider in the order in which they
 // come into question.
-void pl_node_explain(pl_node *n, const pl_call_options *o, pl_bytes args, pl_explanation *out,
-                     pl_standing_fn *fn, void *user);
+void pl_node_explain(pl_node *n, const pl_call_options *o, const pl_parts *args,
+                     pl_explanation *out, pl_standing_fn *fn, void *user);
 
 // The next item of a stream, one encoded array: 1 with *item borrowed until the next call about
 // `c`; 0 none there; -1 ended. Taking an item is what grants the producer more.
@@ -414,7 +418,7 @@ void *pl_request_user(const pl_request *r);
 // Emits one chunk (one encoded array). PL_OK: go on. PL_BUSY: taken, wait for on_credit before the
 // next. STREAM_EXPECTED: the caller takes none; it is told so. CLOSED: nobody listens any more.
 // NO_MEMORY.
-pl_err pl_request_chunk(pl_request *r, pl_bytes item);
-// The one end of a request: with a result, or with a failure (result ignored). Frees the slot; `r`
-// is gone.
-void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure);
+pl_err pl_request_chunk(pl_request *r, const pl_parts *item);
+// The one end of a request: with a result, or with a failure (result ignored, NULL is fine). Frees
+// the slot; `r` is gone.
+void pl_request_end(pl_request *r, const pl_parts *result, const pl_failure *failure);

@@ -24,6 +24,7 @@ pl_slice *pl_slice_copy(const void *data, size_t len) {
 }
 
 void pl_slice_free(pl_slice *s) {
+  if (s->on_free != NULL) s->on_free(s);
   pl_free(s);
 }
 
@@ -36,6 +37,14 @@ bool pl_bytes_copy(pl_bytes *out, pl_bytes in) {
   if (copy == NULL) return false;
   *out = (pl_bytes){.data = copy->data, .len = copy->len, .owner = copy};
   return true;
+}
+
+size_t pl_parts_copy(const pl_parts *p, uint8_t *to, size_t max) {
+  size_t head = p->head.len < max ? p->head.len : max;
+  size_t tail = p->tail.len < max - head ? p->tail.len : max - head;
+  if (head > 0) memcpy(to, p->head.data, head);
+  if (tail > 0) memcpy(to + head, p->tail.data, tail);
+  return head + tail;
 }
 
 // The memory of a buffer is a slice from the start, so that pl_buf_take copies nothing.

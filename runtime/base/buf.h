@@ -11,6 +11,7 @@ typedef struct pl_slice {
   unsigned refs;
   size_t len;  // bytes in use, at most `cap`
   size_t cap;
+  void (*on_free)(struct pl_slice *s);  // before its memory goes; NULL: nobody is told
   uint8_t data[];
 } pl_slice;
 
@@ -55,6 +56,34 @@ static inline void pl_bytes_drop(pl_bytes *b) {  // leaves *b empty
 static inline pl_bytes pl_bytes_of(const void *data, size_t len) {
   return (pl_bytes){.data = data, .len = len, .owner = NULL};
 }
+
+// One run of bytes in two places: the tail, which has an owner unless it is empty, follows the
+// head. So a long string need not be copied to what stands before it.
+typedef struct pl_parts {
+  pl_bytes head;
+  pl_bytes tail;
+} pl_parts;
+
+static inline pl_parts pl_parts_of(pl_bytes head) {
+  return (pl_parts){.head = head};
+}
+static inline size_t pl_parts_len(const pl_parts *p) {
+  return p->head.len + p->tail.len;
+}
+// As pl_bytes_keep. False: no memory, *out untouched. Undo with pl_parts_drop.
+static inline bool pl_parts_keep(pl_parts *out, const pl_parts *in) {
+  pl_bytes head;
+  if (!pl_bytes_keep(&head, in->head)) return false;
+  if (in->tail.owner != NULL) pl_slice_hold(in->tail.owner);
+  *out = (pl_parts){head, in->tail};
+  return true;
+}
+static inline void pl_parts_drop(pl_parts *p) {  // leaves *p empty
+  pl_bytes_drop(&p->head);
+  pl_bytes_drop(&p->tail);
+}
+// Copies at most `max` bytes from the start; returns how many.
+size_t pl_parts_copy(const pl_parts *p, uint8_t *to, size_t max);
 
 // Bytes are appended at the end and consumed at the start. Zeroed is a valid empty buffer.
 typedef struct pl_buf {

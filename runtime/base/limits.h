@@ -18,12 +18,13 @@ enum {
   PL_JSON_CONFIG_MAX = 1024 * 1024,  // a configuration file
 
   // links
-  PL_READ_SLAB = 256 * 1024,       // one read: large enough for full bandwidth, shared by all links
-  PL_WRITE_BATCH = 64 * 1024,      // small frames gathered for one write
-  PL_COPY_MAX = 4096,              // longer payloads are written from their slice, not copied
-  PL_LANE_QUANTUM = 16 * 1024,     // bytes of a circuit before others of its link come
-  PL_WRITE_HIGH = 256 * 1024,      // unwritten bytes at which circuits of a link must wait
-  PL_WRITE_LOW = 64 * 1024,        // and at which they go on
+  PL_READ_SLAB = 256 * 1024,    // one read: large enough for full bandwidth, shared by all links
+  PL_WRITE_BATCH = 64 * 1024,   // small frames gathered for one write
+  PL_COPY_MAX = 4096,           // longer payloads are written from their slice, not copied
+  PL_PREFIX_MAX = 64,           // bytes of a value in front of a long string that stays where it is
+  PL_LANE_QUANTUM = 16 * 1024,  // bytes of a circuit before others of its link come
+  PL_WRITE_HIGH = 256 * 1024,   // unwritten bytes at which circuits of a link must wait
+  PL_WRITE_LOW = 64 * 1024,     // and at which they go on
   PL_KEPT_HIGH = 4 * 1024 * 1024,  // bytes not acknowledged at which circuits of a link must wait
   PL_KEPT_SLABS = 128 * 1024,      // and at which what was read elsewhere is copied to be kept
   PL_KEPT_LOW = 3 * 1024 * 1024,   // and at which they go on

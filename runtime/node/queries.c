@@ -292,13 +292,13 @@ int pl_node_codec(pl_node *n, pl_bytes action) {
   return pl_service_codec(n->service, action);
 }
 
-pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, pl_bytes args,
+pl_err pl_node_call(pl_call **out, pl_node *n, const pl_call_options *o, const pl_parts *args,
                     const pl_call_ops *ops, void *user, pl_failure *why) {
   return pl_service_call(out, n->service, o, args, ops, user, why);
 }
 
-void pl_node_explain(pl_node *n, const pl_call_options *o, pl_bytes args, pl_explanation *out,
-                     pl_standing_fn *fn, void *user) {
+void pl_node_explain(pl_node *n, const pl_call_options *o, const pl_parts *args,
+                     pl_explanation *out, pl_standing_fn *fn, void *user) {
   pl_service_explain(n->service, o, args, out, fn, user);
 }
 

@@ -5,9 +5,11 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "wire/msgpack.h"
 
 enum {
-  HEAD_MAX = 8,  // length in front of a body: LEB128 of an item, total of a result
+  LENGTH_MAX = 8,  // in front of a body: LEB128 of an item, total of a result
+  HEAD_MAX = LENGTH_MAX + PL_PREFIX_MAX,
   CALL_MAX = PL_FRAGMENT_MAX - PL_JOURNEY_ROOM,
 };
 
@@ -18,11 +20,12 @@ typedef struct body {
   bool metered;  // the first frame costs credit, too
   bool is_item;  // its end costs an item of credit
   uint8_t head_len;
-  uint8_t head[HEAD_MAX];
-  pl_bytes map;    // of a CALL: kept, in front of the arguments
-  pl_bytes bytes;  // kept
-  size_t at;       // written of `bytes`
+  uint8_t head[HEAD_MAX];  // its length, and what stands before a tail
+  pl_bytes map;            // of a CALL: kept, in front of the arguments
+  pl_bytes bytes;          // kept
+  size_t at;               // written of `bytes`
 } body;
+_Static_assert(HEAD_MAX <= UINT8_MAX, "the length of a head is a byte");
 
 // Bodies.
 
@@ -185,9 +188,14 @@ void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes bytes) {
   pl_session_send(f->lanes->session, type, f->flags & PL_FLAG_CALLEE, 0, f->label, bytes);
 }
 
-static bool enqueue(pl_flow *f, const body *proto, pl_bytes map, pl_bytes bytes) {
+static body *body_new(uint8_t type) {
   body *b = pl_new(body);
-  *b = *proto;
+  b->type = type;
+  return b;
+}
+
+// Takes `b`, whose payload is `bytes`, behind `map` if it is a CALL.
+static bool enqueue(pl_flow *f, body *b, pl_bytes map, pl_bytes bytes) {
   if (!pl_bytes_keep(&b->bytes, bytes) || !pl_bytes_keep(&b->map, map)) {
     body_free(b);
     pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for a body to send");
@@ -200,44 +208,66 @@ static bool enqueue(pl_flow *f, const body *proto, pl_bytes map, pl_bytes bytes)
   return true;
 }
 
+// The same of an item or a result behind the `n` bytes of its length. What stands before a tail
+// goes out with that.
+static bool enqueue_parts(pl_flow *f, body *b, const uint8_t *length, size_t n,
+                          const pl_parts *parts) {
+  bool whole = parts->tail.len == 0;
+  memcpy(b->head, length, n);
+  if (!whole) {
+    assert(parts->head.len <= PL_PREFIX_MAX);
+    memcpy(b->head + n, parts->head.data, parts->head.len);
+    n += parts->head.len;
+  }
+  b->head_len = (uint8_t)n;
+  return enqueue(f, b, (pl_bytes){0}, whole ? parts->head : parts->tail);
+}
+
 // Whether a body that needs no credit can go out now, in one frame.
 static bool direct(const pl_flow *f, size_t len) {
   return len <= PL_FRAGMENT_MAX && pl_flow_idle(f) && pl_lanes_clear(f->lanes);
 }
 
 // A call that fits the batch goes there at once, its head encoded in place.
-static bool write_call(pl_flow *f, const pl_msg_call *head, pl_bytes args) {
-  size_t room = pl_msg_call_room(head) + args.len;
-  if (args.len > PL_COPY_MAX || !direct(f, room)) return false;
+static bool write_call(pl_flow *f, const pl_msg_call *head, const pl_parts *args) {
+  size_t n = pl_parts_len(args);
+  size_t room = pl_msg_call_room(head) + n;
+  if (n > PL_COPY_MAX || !direct(f, room)) return false;
   pl_session *s = f->lanes->session;
   uint8_t *start = pl_session_begin(s, room);
   uint8_t *p = pl_msg_call_put(start, head);
-  if (args.len > 0) memcpy(p, args.data, args.len);
-  size_t len = (size_t)(p - start) + args.len;
+  if (n > 0) memcpy(p, args->head.data, n);
+  size_t len = (size_t)(p - start) + n;
   pl_session_finish(s, PL_FRAME_CALL, f->flags, 0, f->label, start, len);
   f->began = true;
   return true;
 }
 
-bool pl_flow_call(pl_flow *f, pl_msg_call *head, pl_bytes args) {
+bool pl_flow_call(pl_flow *f, pl_msg_call *head, const pl_parts *args) {
   head->body_len = 0;
   if (write_call(f, head, args)) return true;
 
   pl_buf *map = &f->lanes->scratch;
+  size_t n = pl_parts_len(args);
   pl_buf_clear(map);
   if (pl_msg_call_encode(map, head) != PL_OK) goto no_memory;
-  if (pl_buf_len(map) + args.len > CALL_MAX) {
+  if (pl_buf_len(map) + n > CALL_MAX) {
     pl_buf_clear(map);
-    head->body_len = args.len;
+    head->body_len = n;
     if (pl_msg_call_encode(map, head) != PL_OK) goto no_memory;
   }
+  pl_bytes bytes = args->head;
+  if (args->tail.len > 0) {
+    if (!pl_buf_append(map, args->head.data, args->head.len)) goto no_memory;
+    bytes = args->tail;
+  }
   pl_bytes map_bytes = pl_bytes_of(pl_buf_data(map), pl_buf_len(map));
-  if (head->body_len > 0 || !direct(f, map_bytes.len + args.len)) {
-    enqueue(f, &(body){.type = PL_FRAME_CALL}, map_bytes, args);
+  if (head->body_len > 0 || !direct(f, map_bytes.len + bytes.len)) {
+    enqueue(f, body_new(PL_FRAME_CALL), map_bytes, bytes);
     return false;
   }
   f->began = true;
-  pl_session_send_parts(f->lanes->session, PL_FRAME_CALL, f->flags, 0, f->label, map_bytes, args);
+  pl_session_send_parts(f->lanes->session, PL_FRAME_CALL, f->flags, 0, f->label, map_bytes, bytes);
   return true;
 
 no_memory:
@@ -245,18 +275,22 @@ no_memory:
   return false;
 }
 
-bool pl_flow_item(pl_flow *f, pl_bytes item) {
-  body proto = {.type = PL_FRAME_DATA, .metered = true, .is_item = true};
-  proto.head_len = (uint8_t)pl_item_put_len(proto.head, (uint32_t)item.len);
-  size_t n = proto.head_len + item.len;
+bool pl_flow_item(pl_flow *f, const pl_parts *item) {
+  uint8_t length[LENGTH_MAX];
+  size_t len = pl_parts_len(item);
+  size_t length_len = pl_item_put_len(length, (uint32_t)len);
+  size_t n = length_len + len;
   if (direct(f, n) && f->credit_items > 0 && f->credit_bytes >= n) {
-    write_item(f, item, proto.head, proto.head_len);
+    assert(item->tail.len == 0);
+    write_item(f, item->head, length, length_len);
     return true;
   }
   // As much as one turn writes: who yields small items would not have his part of the link else.
   bool may_follow = f->queued + n < PL_LANE_QUANTUM && f->queued + n <= f->credit_bytes &&
                     f->queued_items < f->credit_items;
-  return enqueue(f, &proto, (pl_bytes){0}, item) && may_follow;
+  body *b = body_new(PL_FRAME_DATA);
+  b->metered = b->is_item = true;
+  return enqueue_parts(f, b, length, length_len, item) && may_follow;
 }
 
 // A body that needs no credit, where it can go out now.
@@ -273,17 +307,15 @@ static bool write_whole(pl_flow *f, uint8_t type, const pl_bytes *bytes) {
   return true;
 }
 
-bool pl_flow_result(pl_flow *f, pl_bytes result) {
-  body proto = {.type = PL_FRAME_RESULT};
-  if (result.len > PL_FRAGMENT_MAX) {
-    uint32_t total = (uint32_t)result.len;
-    for (int i = 0; i < 4; i++)
-      proto.head[i] = (uint8_t)(total >> (24 - 8 * i));
-    proto.head_len = 4;
-  } else if (write_whole(f, PL_FRAME_RESULT, &result)) {
+bool pl_flow_result(pl_flow *f, const pl_parts *result) {
+  uint8_t length[LENGTH_MAX];
+  size_t n = 0, len = pl_parts_len(result);
+  if (len > PL_FRAGMENT_MAX) {
+    n = (size_t)(pl_put_be32(length, (uint32_t)len) - length);
+  } else if (write_whole(f, PL_FRAME_RESULT, &result->head)) {
     return true;
   }
-  enqueue(f, &proto, (pl_bytes){0}, result);
+  enqueue_parts(f, body_new(PL_FRAME_RESULT), length, n, result);
   return false;
 }
 
@@ -296,7 +328,7 @@ bool pl_flow_error(pl_flow *f, const pl_failure *failure) {
   }
   pl_bytes bytes = pl_bytes_of(pl_buf_data(out), pl_buf_len(out));
   if (write_whole(f, PL_FRAME_ERROR, &bytes)) return true;
-  enqueue(f, &(body){.type = PL_FRAME_ERROR}, (pl_bytes){0}, bytes);
+  enqueue(f, body_new(PL_FRAME_ERROR), (pl_bytes){0}, bytes);
   return false;
 }
 

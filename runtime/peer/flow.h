@@ -34,10 +34,11 @@ void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes body);
 
 // Each sends one body after all earlier ones. True: written; of an item also: it waits for nothing
 // but its turn, and another may follow. False: it waits (kept, or copied); on_empty will tell. A
-// body whose memory cannot be had closes the session.
-bool pl_flow_call(pl_flow *f, pl_msg_call *head, pl_bytes args);  // sets head->body_len
-bool pl_flow_item(pl_flow *f, pl_bytes item);
-bool pl_flow_result(pl_flow *f, pl_bytes result);
+// body whose memory cannot be had closes the session. What has a tail is longer than a fragment,
+// and its head at most PL_PREFIX_MAX.
+bool pl_flow_call(pl_flow *f, pl_msg_call *head, const pl_parts *args);  // sets head->body_len
+bool pl_flow_item(pl_flow *f, const pl_parts *item);
+bool pl_flow_result(pl_flow *f, const pl_parts *result);
 bool pl_flow_error(pl_flow *f, const pl_failure *failure);
 
 // The other end grants more. PL_PROTOCOL when that is past PL_CREDIT_MAX.

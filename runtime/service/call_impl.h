@@ -8,7 +8,7 @@
 typedef struct pl_order {
   pl_bytes action, meta;
   pl_bytes ancestors;  // see ancestry.h; empty: it is made for no request
-  pl_bytes args;       // kept; without an owner they are in `room` of the call
+  pl_parts args;       // kept; without an owner the head is in `room` of the call
   const pl_policy *policy;
   uint64_t deadline_us;
   bool bound;  // to `only`

@@ -27,7 +27,7 @@ static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool s
                     pl_failure *why) {
   if (ch == NULL) return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, NULL, o->action);
   size_t max = routed ? 0 : pl_session_message_max(ch->session);
-  if (max > 0 && o->args.len > max) {
+  if (max > 0 && pl_parts_len(&o->args) > max) {
     return refuse(why, PL_TOO_LARGE, PL_NOT_SENT, "the arguments are larger than max_message",
                   o->action);
   }
@@ -124,7 +124,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   };
   m.attempt = pl_call_attempt(c, &m.first_call_id);
   if (c->routed) set_out(&m, c, room);
-  pl_flow_call(&c->flow, &m, order->args);
+  pl_flow_call(&c->flow, &m, &order->args);
 }
 
 static bool is_left_open(const pl_call *c, const pl_order *order) {
@@ -150,12 +150,13 @@ static void prepare_repeat(pl_call *c, const pl_offer *offer, const pl_order *or
   c->idempotent = offer->idempotent;
   if (retries == 0 || (offer->entry->count < 2 && !offer->idempotent)) return;
   c->order = *order;
-  if (order->args.owner == NULL && order->args.len <= PL_ORDER_ROOM) {
-    if (order->args.len > 0) memcpy(c->room, order->args.data, order->args.len);
-    c->order.args.data = c->room;
+  const pl_parts *args = &order->args;
+  if (args->head.owner == NULL && pl_parts_len(args) <= PL_ORDER_ROOM) {
+    pl_parts_copy(args, c->room, PL_ORDER_ROOM);
+    c->order.args.head.data = c->room;
     c->repeatable = true;
   } else {
-    c->repeatable = pl_bytes_keep(&c->order.args, order->args);
+    c->repeatable = pl_parts_keep(&c->order.args, args);
   }
   if (c->repeatable && order->ancestors.len > 0)
     pl_bytes_keep(&c->order.ancestors, order->ancestors);
@@ -167,11 +168,11 @@ static pl_err refuse_descendant(pl_failure *why, pl_err code, pl_bytes action) {
   return refuse(why, code, PL_NOT_SENT, message, action);
 }
 
-static void fill_order(pl_order *order, const pl_call_options *o, pl_bytes args) {
+static void fill_order(pl_order *order, const pl_call_options *o, const pl_parts *args) {
   order->action = o->action;
   order->meta = o->meta;
   order->ancestors = (pl_bytes){0};
-  order->args = args;
+  order->args = *args;
   order->policy = o->policy;
   order->deadline_us = o->deadline_us;
   order->bound = o->node != NULL;
@@ -196,8 +197,8 @@ static void opened(pl_call *c, uint64_t deadline_us) {
   loop->metrics.calls_now++;
 }
 
-pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
-                       const pl_call_ops *ops, void *user, pl_failure *why) {
+pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
+                       const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
   pl_order order;
   fill_order(&order, o, args);
   pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order.ancestors) : PL_OK;
@@ -231,7 +232,7 @@ pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_
   pl_channel *ch = pl_service_path(sv, node, NULL);
   const pl_order order = {
       .action = pl_bytes_of(action, sizeof action - 1),
-      .args = pl_bytes_of("\x90", 1),
+      .args = pl_parts_of(pl_bytes_of("\x90", 1)),
       .deadline_us = deadline_us,
   };
   pl_err err = admit(ch, true, &order, false, why);
@@ -249,8 +250,8 @@ pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_
   return PL_OK;
 }
 
-void pl_service_explain(pl_service *sv, const pl_call_options *o, pl_bytes args,
+void pl_service_explain(pl_service *sv, const pl_call_options *o, const pl_parts *args,
                         pl_explanation *out, pl_standing_fn *fn, void *user) {
-  pl_query q = {.action = o->action, .only = o->node, .policy = o->policy, .args = args};
+  pl_query q = {.action = o->action, .only = o->node, .policy = o->policy, .args = *args};
   pl_choose_explain(sv, &q, out, fn, user);
 }

@@ -357,7 +357,7 @@ void pl_call_free(pl_call *c, pl_err why) {
   pl_free(c->failure);
   pl_call_forget_tries(c);
   if (c->repeatable) {
-    pl_bytes_drop(&c->order.args);
+    pl_parts_drop(&c->order.args);
     pl_bytes_drop(&c->order.ancestors);
   }
   call_recycle(sv, c);

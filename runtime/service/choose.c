@@ -105,7 +105,10 @@ static pl_strategy strategy_of(const pl_service *sv, pl_entry *e, const pl_polic
 }
 
 static uint64_t hash_of(const pl_query *q, const pl_policy *p) {
-  pl_bytes key = p->keyed ? p->key : q->args;
+  uint8_t room[KEY_MAX];
+  pl_bytes key = p->keyed ? p->key : q->args.head;
+  if (!p->keyed && q->args.tail.len > 0)
+    key = pl_bytes_of(room, pl_parts_copy(&q->args, room, sizeof room));
   if (key.len > KEY_MAX) key.len = KEY_MAX;
   return pl_balance_hash(key);
 }

@@ -9,7 +9,7 @@ typedef struct pl_query {
   pl_bytes action;
   const pl_id *only;        // NULL: any node
   const pl_policy *policy;  // NULL: nothing in particular
-  pl_bytes args;            // the key, if the strategy needs one and the policy has none
+  pl_parts args;            // the key, if the strategy needs one and the policy has none
   const pl_id *refused;     // that have refused the call
   size_t refused_count;
   const pl_id *tried;  // to which the path was lost

@@ -63,18 +63,22 @@ void pl_dedup_forget(pl_dedup *d, pl_dedup_entry *e) {
 }
 
 // What a view refers to may be a slab or a larger body: the answer is copied.
-static bool keep(pl_dedup_entry *e, pl_bytes result, const pl_failure *failure) {
+static bool keep(pl_dedup_entry *e, const pl_parts *result, const pl_failure *failure) {
   if (failure != NULL) {
     e->failure = pl_failure_keep(failure);
     e->failed = true;
     return true;
   }
-  return result.len <= PL_DEDUP_ANSWER_MAX &&
-         pl_bytes_keep(&e->result, pl_bytes_of(result.data, result.len));
+  size_t len = pl_parts_len(result);
+  pl_slice *copy = len <= PL_DEDUP_ANSWER_MAX ? pl_slice_new(len) : NULL;
+  if (copy == NULL) return false;
+  copy->len = pl_parts_copy(result, copy->data, len);
+  e->result = (pl_bytes){copy->data, len, copy};
+  return true;
 }
 
-void pl_dedup_finish(pl_dedup *d, pl_dedup_entry *e, pl_bytes result, const pl_failure *failure,
-                     uint64_t now_us) {
+void pl_dedup_finish(pl_dedup *d, pl_dedup_entry *e, const pl_parts *result,
+                     const pl_failure *failure, uint64_t now_us) {
   e->owner = NULL;
   if (!keep(e, result, failure)) {
     pl_dedup_forget(d, e);

@@ -58,7 +58,7 @@ bool pl_relay_choose(pl_channel *ch, const pl_msg_call *m, pl_bytes args, pl_rel
     *why = (pl_relay_refusal){PL_INVALID, bad_list};
     return false;
   }
-  pl_query q = {.action = m->action, .args = args, .refused = refused};
+  pl_query q = {.action = m->action, .args = pl_parts_of(args), .refused = refused};
   q.refused_count = (size_t)excluded;
   const pl_id *from = pl_session_peer_id(ch->session);
   refused[q.refused_count++] = *from;  // it would have asked itself

@@ -52,7 +52,8 @@ bool pl_repeat_admit(pl_request *r) {
   }
   sv->loop->metrics.requests_repeated++;
   if (e->owner == NULL) {
-    pl_request_answer(r, e->result, e->failed ? &e->failure : NULL);
+    const pl_parts result = pl_parts_of(e->result);
+    pl_request_answer(r, &result, e->failed ? &e->failure : NULL);
     return true;
   }
   pl_repeat_join(r, e);
@@ -65,7 +66,7 @@ static bool is_answer(const pl_failure *failure) {
   return failure == NULL || failure->outcome == PL_EXECUTED;
 }
 
-void pl_repeat_settle(pl_request *r, pl_bytes result, const pl_failure *failure) {
+void pl_repeat_settle(pl_request *r, const pl_parts *result, const pl_failure *failure) {
   pl_service *sv = r->service;
   pl_dedup_entry *e = r->entry;
   assert(e->owner == r);

@@ -113,7 +113,7 @@ static bool is_too_large(const pl_request *r, size_t len) {
 }
 
 // Sends the last frame of the circuit; the request lives until it is written.
-void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure) {
+void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *failure) {
   if (r->entry != NULL) pl_repeat_settle(r, result, failure);
   r->state = PL_REQUEST_SENDING;
   pl_request_unwatch(r);
@@ -122,13 +122,14 @@ void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure
     return;
   }
   pl_failure too_large;
-  if (failure == NULL && is_too_large(r, result.len)) {
+  if (failure == NULL && is_too_large(r, pl_parts_len(result))) {
     too_large =
         pl_failure_of(PL_TOO_LARGE, PL_EXECUTED, "the result is larger than the caller takes");
     too_large.node = r->service->config.identity->id;
     failure = &too_large;
   }
-  bool needs_credit = !pl_flow_idle(&r->flow) || (failure == NULL && result.len > PL_FRAGMENT_MAX);
+  bool needs_credit =
+      !pl_flow_idle(&r->flow) || (failure == NULL && pl_parts_len(result) > PL_FRAGMENT_MAX);
   bool written = r->given_up && needs_credit ? send_unwanted(r, failure)
                  : failure != NULL           ? pl_flow_error(&r->flow, failure)
                                              : pl_flow_result(&r->flow, result);
@@ -142,7 +143,7 @@ void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t
   if (r->action != NULL) f.action = pl_bytes_of(r->action->name, r->action->name_len);
   if (code == PL_BUSY) r->service->loop->metrics.requests_busy++;
   if (code == PL_TIMEOUT) r->service->loop->metrics.requests_expired++;
-  pl_request_answer(r, (pl_bytes){0}, &f);
+  pl_request_answer(r, NULL, &f);
 }
 
 // Breaking off.
@@ -158,7 +159,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       pl_outcome outcome = pl_repeat_leave(r, why) ? PL_NOT_EXECUTED : PL_UNKNOWN;
       pl_failure f = pl_failure_of(why->code, outcome, NULL);
       f.node = r->service->config.identity->id;
-      pl_request_answer(r, (pl_bytes){0}, &f);
+      pl_request_answer(r, NULL, &f);
       return;
     }
     case PL_REQUEST_RUNNING:
@@ -173,7 +174,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       if (r->channel == NULL) {
         request_free(r);
       } else if (r->given_up && r->started_us > 0) {  // its answer may wait for credit
-        pl_request_answer(r, (pl_bytes){0}, why);
+        pl_request_answer(r, NULL, why);
       }
       return;
   }
@@ -211,7 +212,8 @@ static void admit(pl_request *r, const pl_bytes *name) {
   bool hidden = outside && name->len > 0 && name->data[0] == '_';
   pl_action *a = hidden ? NULL : pl_action_find(sv, *name);
   if (a == NULL && pl_request_is_ping(r, name)) {
-    pl_request_answer(r, pl_bytes_of("\x90", 1), NULL);
+    const pl_parts nothing = pl_parts_of(pl_bytes_of("\x90", 1));
+    pl_request_answer(r, &nothing, NULL);
     return;
   }
   if (a == NULL) {
@@ -395,12 +397,12 @@ pl_err pl_request_frame(pl_channel *ch, const pl_frame *f) {
 
 // For the handler.
 
-pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
+pl_err pl_request_chunk(pl_request *r, const pl_parts *item) {
   assert(r->state == PL_REQUEST_RUNNING);
   if (r->cancelled) return PL_CLOSED;
   if (!r->stream) return PL_STREAM_EXPECTED;
   if (r->channel == NULL) return PL_CLOSED;
-  if (is_too_large(r, item.len)) return PL_TOO_LARGE;
+  if (is_too_large(r, pl_parts_len(item))) return PL_TOO_LARGE;
   pl_request_unwatch(r);  // the deadline of a stream bounds its start
   r->service->loop->metrics.chunks_sent++;
   if (pl_flow_item(&r->flow, item)) return PL_OK;
@@ -409,7 +411,7 @@ pl_err pl_request_chunk(pl_request *r, pl_bytes item) {
   return PL_BUSY;
 }
 
-void pl_request_end(pl_request *r, pl_bytes result, const pl_failure *failure) {
+void pl_request_end(pl_request *r, const pl_parts *result, const pl_failure *failure) {
   assert(r->state == PL_REQUEST_RUNNING);
   pl_service *sv = r->service;
   pl_admission_release(r);

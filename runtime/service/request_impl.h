@@ -63,8 +63,9 @@ struct pl_request {
 
 // request.c: its fields up to `node` are zeroed.
 pl_request *pl_request_new(pl_service *sv);
-// Its last frame. A refusal says that it was not executed.
-void pl_request_answer(pl_request *r, pl_bytes result, const pl_failure *failure);
+// Its last frame; `result` may be NULL where there is a failure. A refusal says that it was not
+// executed.
+void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *failure);
 void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms);
 // request_watch.c: from now on its deadline is watched; from the end of the turn on;
 void pl_request_watch(pl_request *r);
@@ -79,7 +80,7 @@ void pl_request_on_deadline(pl_timer *t);
 // True when `r` is a repeat of one that is known: it waits for that one's answer, or has it.
 bool pl_repeat_admit(pl_request *r);
 // The answer of `r`, which has an entry: for those who wait, and to be kept.
-void pl_repeat_settle(pl_request *r, pl_bytes result, const pl_failure *failure);
+void pl_repeat_settle(pl_request *r, const pl_parts *result, const pl_failure *failure);
 // `r` waits for the answer of the owner of `e`.
 void pl_repeat_join(pl_request *r, pl_dedup_entry *e);
 // A JOINED request does not wait any more. If it was the last, what runs is cancelled, or lingers

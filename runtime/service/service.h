@@ -79,12 +79,12 @@ void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user);
 int pl_service_codec(pl_service *sv, pl_bytes action);
 
 // As pl_node_call.
-pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_bytes args,
-                       const pl_call_ops *ops, void *user, pl_failure *why);
+pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
+                       const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why);
 // Opens a call to which that node answers at once, whatever it provides: with no results, or when
 // it takes no calls with an error of its own. Errors as of pl_service_call.
 pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_t deadline_us,
                        const pl_call_ops *ops, void *user, pl_failure *why);
 // As pl_node_explain.
-void pl_service_explain(pl_service *sv, const pl_call_options *o, pl_bytes args,
+void pl_service_explain(pl_service *sv, const pl_call_options *o, const pl_parts *args,
                         pl_explanation *out, pl_standing_fn *fn, void *user);

@@ -5,10 +5,11 @@
 #include "base/limits.h"
 
 enum {
-  SPLIT_MAX = 5,     // credit that a producer may leave: the length of an item is never split
-  PAUSE_PARTS = 8,   // of a round trip: what is shorter is no pause,
-  PAUSE_TIMES = 4,   // nor is what is not longer than usual
-  BUDGET_PARTS = 4,  // of what is left: the most that one window takes
+  SPLIT_MAX = PL_PREFIX_MAX + 5,  // credit that a producer may leave: a length is never split, nor
+                                  // what stands before a tail
+  PAUSE_PARTS = 8,                // of a round trip: what is shorter is no pause,
+  PAUSE_TIMES = 4,                // nor is what is not longer than usual
+  BUDGET_PARTS = 4,               // of what is left: the most that one window takes
   FIRST_PARTS = 256,
 };
 

@@ -51,7 +51,8 @@ static void finish(handler *h, const pl_failure *failure) {
   pl_bytes bytes = pl_buf_take(&result);
   pl_timer_stop(&h->timer);
   pl_list_remove(&h->node);
-  pl_request_end(h->request, bytes, failure);
+  const pl_parts parts = pl_parts_of(bytes);
+  pl_request_end(h->request, &parts, failure);
   pl_bytes_drop(&bytes);
   pl_free(h);
 }
@@ -75,7 +76,8 @@ static void emit(handler *h) {
   pl_buf item = {0};
   put_item(&item, h->key, h->sent, h->size);
   pl_bytes bytes = pl_buf_take(&item);
-  pl_err err = pl_request_chunk(h->request, bytes);
+  const pl_parts parts = pl_parts_of(bytes);
+  pl_err err = pl_request_chunk(h->request, &parts);
   pl_bytes_drop(&bytes);
   if (err != PL_OK && err != PL_BUSY) {  // CLOSED: on_cancel comes, or came
     h->waits = true;

@@ -166,11 +166,10 @@ void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
   };
   if (stream) c->deadline_us = PL_NEVER;  // bounds its first chunk only
   uint8_t args[8 * PL_MP_TOKEN_MAX];
-  size_t len = put_args(args, c->key, o);
+  const pl_parts parts = pl_parts_of(pl_bytes_of(args, put_args(args, c->key, o)));
   pl_list_push(&n->calls, &c->node);
   pl_failure why;
-  pl_err err =
-      pl_node_call(&c->call, n->node, &options, pl_bytes_of(args, len), &call_ops, c, &why);
+  pl_err err = pl_node_call(&c->call, n->node, &options, &parts, &call_ops, c, &why);
   if (err != PL_OK) {
     if (o->probe)
       pl_sim_violated(s, "all is well, but n%u cannot call '%s': %s", n->number, name,

@@ -277,8 +277,9 @@ static int dedup_finish(lua_State *L) {
   size_t len;
   const char *result = luaL_optlstring(L, 5, "", &len);
   pl_failure f = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, luaL_optstring(L, 6, ""));
-  pl_dedup_finish(check_dedup(L), find_entry(L), pl_bytes_of(result, len),
-                  lua_isnil(L, 5) ? &f : NULL, (uint64_t)luaL_checkinteger(L, 7));
+  const pl_parts parts = pl_parts_of(pl_bytes_of(result, len));
+  pl_dedup_finish(check_dedup(L), find_entry(L), &parts, lua_isnil(L, 5) ? &f : NULL,
+                  (uint64_t)luaL_checkinteger(L, 7));
   return 0;
 }
 

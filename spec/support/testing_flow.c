@@ -206,21 +206,34 @@ static pl_bytes check_bytes(lua_State *L, int arg) {
   return pl_bytes_of(text, len);
 }
 
-// flow:call(action, args) -> written at once; likewise item(bytes), result(bytes), error(message),
-// finish()
+// Bytes at `arg`, and behind them a tail that lies elsewhere, if there is one.
+static pl_parts check_parts(lua_State *L, int arg) {
+  pl_parts parts = pl_parts_of(check_bytes(L, arg));
+  if (!lua_isnoneornil(L, arg + 1)) pl_bytes_copy(&parts.tail, check_bytes(L, arg + 1));
+  return parts;
+}
+
+// flow:call(action, args [, tail]) -> written at once; likewise item(bytes [, tail]), result(bytes
+// [, tail]), error(message), finish()
 static int flow_call(lua_State *L) {
   pl_msg_call m = {.call_id = 1, .action = check_bytes(L, 2)};
-  lua_pushboolean(L, pl_flow_call(check_flow(L), &m, check_bytes(L, 3)));
+  pl_parts parts = check_parts(L, 3);
+  lua_pushboolean(L, pl_flow_call(check_flow(L), &m, &parts));
+  pl_parts_drop(&parts);
   return 1;
 }
 
 static int flow_item(lua_State *L) {
-  lua_pushboolean(L, pl_flow_item(check_flow(L), check_bytes(L, 2)));
+  pl_parts parts = check_parts(L, 2);
+  lua_pushboolean(L, pl_flow_item(check_flow(L), &parts));
+  pl_parts_drop(&parts);
   return 1;
 }
 
 static int flow_result(lua_State *L) {
-  lua_pushboolean(L, pl_flow_result(check_flow(L), check_bytes(L, 2)));
+  pl_parts parts = check_parts(L, 2);
+  lua_pushboolean(L, pl_flow_result(check_flow(L), &parts));
+  pl_parts_drop(&parts);
   return 1;
 }
 

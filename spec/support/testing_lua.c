@@ -74,6 +74,32 @@ static int spec_encode(lua_State *L) {
   return 1;
 }
 
+// What a task packed last; may outlive its VM.
+static pl_parts packed;
+
+// pack(codec, max, ...)
+static int spec_pack(lua_State *L) {
+  pl_parts parts;
+  pl_codec codec = check_codec(L, 1);
+  size_t max = (size_t)luaL_checkinteger(L, 2);
+  pl_values_pack(L, codec, 3, lua_gettop(L) - 2, "args", max, &parts);
+  pl_parts kept;
+  bool ok = pl_parts_keep(&kept, &parts);
+  pl_parts_drop(&parts);
+  pl_parts_drop(&packed);
+  if (!ok) return luaL_error(L, "no memory");
+  packed = kept;
+  return 0;
+}
+
+// packed() -> head, tail; which are given up
+static int take_packed(lua_State *L) {
+  lua_pushlstring(L, (const char *)packed.head.data, packed.head.len);
+  lua_pushlstring(L, (const char *)packed.tail.data, packed.tail.len);
+  pl_parts_drop(&packed);
+  return 2;
+}
+
 static int spec_decode(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 2, &len);
@@ -145,6 +171,7 @@ static int spec_cpu(lua_State *L) {
 static int open_spec(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"encode", spec_encode},
+      {"pack", spec_pack},
       {"decode", spec_decode},
       {"decode_one", spec_decode_one},
       {"failure", spec_failure},
@@ -455,6 +482,7 @@ static const luaL_Reg run_methods[] = {
 void testing_open_lua(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"vm", vm_new},
+      {"packed", take_packed},
       {NULL, NULL},
   };
   testing_new_class(L, VM, vm_methods, vm_gc);

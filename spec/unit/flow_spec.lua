@@ -68,6 +68,28 @@ describe('a flow', function()
     f:close()
   end)
 
+  it('sends a tail that lies elsewhere as if it followed its head', function()
+    local head, tail = 'head', ('0123456789'):rep(10000)
+    for _, kind in ipairs { 'call', 'item', 'result' } do
+      local sent = {}
+      for i, parts in ipairs { { head .. tail }, { head, tail } } do
+        local f = world:flow(i)
+        f:grant(1, 20000)
+        if kind == 'call' then table.insert(parts, 1, 'name') end
+        assert.is_false(f[kind](f, table.unpack(parts)))
+        sent[i] = payload(arrived(), i)
+        f:grant(0, 1 << 20)
+        local frames = arrived()
+        sent[i] = sent[i] .. payload(frames, i)
+        assert.equal(0, frames[#frames].flags & MORE)
+        assert.same({ 1, true }, { f:info().empties, f:info().idle })
+        f:close()
+      end
+      assert.is_true(sent[1] == sent[2], kind)
+      assert.equal(tail, sent[2]:sub(-#tail))
+    end
+  end)
+
   it('stops at the end of its credit, and goes on with more', function()
     local f = world:flow(1)
     f:call('big', ('x'):rep(100000))
