@@ -80,6 +80,8 @@ enum {
   PL_RECORD_CHECK_US = 30 * 1000 * 1000,  // between two comparisons with a neighbour
   PL_RECORD_PACE_US = 10 * 1000,          // between two versions of the own record
   PL_RECORD_ASK_US = 200 * 1000,          // between two requests for one record
+  PL_LINK_AWAY_US = 50 * 1000,            // until others are told that a link has broken
+  PL_AROUND_MAX = 8,                      // neighbours whose own paths are computed for a detour
   PL_PATHS_SHARE_US = 20,                 // time to the next computation of paths, for each node
 
   // balancing

@@ -42,6 +42,10 @@ static void on_drained(pl_peer *p, pl_session *s, void *user) {
   pl_service_drained(((pl_node *)user)->service, s);
 }
 
+static void on_away(pl_peer *p, pl_session *s, bool away, void *user) {
+  pl_service_away(((pl_node *)user)->service, p, s, away);
+}
+
 static void on_unkept(pl_peer *p, pl_session *s, void *user) {
   pl_service_unkept(((pl_node *)user)->service, p, s);
 }
@@ -84,6 +88,7 @@ static const pl_peers_ops peers_ops = {
     .on_session = on_session,
     .on_frame = on_frame,
     .on_drained = on_drained,
+    .on_away = on_away,
     .on_unkept = on_unkept,
     .on_session_down = on_session_down,
     .on_state = on_state,

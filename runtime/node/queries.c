@@ -205,8 +205,9 @@ pl_err pl_node_ping(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping_fn
   }
   pl_peer *p = pl_peers_find(n->peers, id);
   pl_session *s = p == NULL ? NULL : pl_peer_session(p);
-  return s == NULL ? ping_far(n, id, timeout_us, done, user)
-                   : pl_session_ping(s, timeout_us, done, user);
+  bool near = s != NULL && pl_session_status(s) == PL_SESSION_UP;
+  return near ? pl_session_ping(s, timeout_us, done, user)
+              : ping_far(n, id, timeout_us, done, user);
 }
 
 // Connect.

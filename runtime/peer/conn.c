@@ -242,9 +242,21 @@ static void on_drained(pl_session *s, void *user) {
   if (c->peer != NULL) c->peers->ops->on_drained(c->peer, s, c->peers->user);
 }
 
+static void tell_away(pl_conn *c, bool away) {
+  pl_peers *ps = c->peers;
+  if (c->peer != NULL && ps->ops->on_away != NULL)
+    ps->ops->on_away(c->peer, c->session, away, ps->user);
+}
+
+static void on_suspended(pl_session *s, void *user) {
+  (void)s;
+  tell_away(user, true);
+}
+
 static void on_resumed(pl_session *s, void *user) {
   pl_conn *c = user;
   if (c->peer == NULL) return;
+  tell_away(c, false);
   c->peers->ops->on_drained(c->peer, s, c->peers->user);
   if (pl_session_status(s) == PL_SESSION_UP) pl_conn_went_on(c);
 }
@@ -310,6 +322,7 @@ static const pl_session_ops session_ops = {
     .on_up = on_up,
     .on_frame = on_frame,
     .on_drained = on_drained,
+    .on_suspended = on_suspended,
     .on_resumed = on_resumed,
     .on_down = on_down,
 };

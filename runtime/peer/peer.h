@@ -39,6 +39,9 @@ typedef struct pl_peers_ops {
   // may have preferred it for a moment.
   pl_err (*on_frame)(pl_peer *p, pl_session *s, const pl_frame *f, void *user);
   void (*on_drained)(pl_peer *p, pl_session *s, void *user);
+  // The link of `s` is lost and may come back, or has come back: who can go another way does. May
+  // be NULL.
+  void (*on_away)(pl_peer *p, pl_session *s, bool away, void *user);
   // Nobody keeps `s` any more, and none takes its place: no new circuits on it. What runs there may
   // end; then `s` is told as down.
   void (*on_unkept)(pl_peer *p, pl_session *s, void *user);

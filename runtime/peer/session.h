@@ -64,6 +64,8 @@ typedef struct pl_session_ops {
   pl_err (*on_frame)(pl_session *s, const pl_frame *f, void *user);
   // There is room again after pl_session_is_full.
   void (*on_drained)(pl_session *s, void *user);
+  // The link is lost and may come back: it is SUSPENDED. May be NULL.
+  void (*on_suspended)(pl_session *s, void *user);
   // It was SUSPENDED and goes on; there is room again.
   void (*on_resumed)(pl_session *s, void *user);
   // The last one, exactly once, also for a session that never came up. `why`: PL_OK (closed on

@@ -208,7 +208,9 @@ static bool suspend(pl_session *s, const char *detail, bool another) {
 }
 
 bool pl_session_suspend(pl_session *s, const char *detail) {
-  return suspend(s, detail, is_another_loss(s));
+  if (!suspend(s, detail, is_another_loss(s))) return false;
+  if (s->ops->on_suspended != NULL) s->ops->on_suspended(s, s->user);
+  return true;
 }
 
 bool pl_session_resume(pl_session *s, pl_session *old, const pl_msg_hello *hello) {

@@ -157,12 +157,10 @@ static bool attribute(pl_bytes attributes, const char *key, pl_mp_token *out) {
   return false;
 }
 
-enum { COST_MAX = 60 * 1000 * 1000 };  // a minute; more is as good as no link
-
 static uint32_t cost_of(pl_bytes attributes) {
   pl_mp_token t;
   if (!attribute(attributes, "cost", &t) || t.kind != PL_MP_INT || t.v.integer < 1) return 1;
-  return t.v.integer < COST_MAX ? (uint32_t)t.v.integer : COST_MAX;
+  return t.v.integer < PL_LINK_COST_MAX ? (uint32_t)t.v.integer : PL_LINK_COST_MAX;
 }
 
 static bool relays(const pl_mesh_node *n) {

@@ -8,6 +8,8 @@
 #include "route/items.h"
 #include "route/router.h"
 
+enum { PL_LINK_COST_MAX = 60 * 1000 * 1000 };  // a minute; more is as good as no link
+
 // A link as its node claims it.
 typedef struct pl_claim {
   pl_id id;

@@ -166,7 +166,7 @@ void pl_own_claim(pl_router *r, pl_router_link *l) {
   uint8_t attributes[32], *p = attributes;
   p = pl_mp_put_map(p, 1);
   p = pl_mp_put_str(p, "cost", 4);
-  p = pl_mp_put_int(p, l->cost);
+  p = pl_mp_put_int(p, l->shunned ? PL_LINK_COST_MAX : l->cost);
   l->claimed =
       pl_router_set(r, kind, name, pl_bytes_of(attributes, (size_t)(p - attributes))) == PL_OK;
 }

@@ -118,6 +118,7 @@ static void forget_around(pl_router *r) {
     pl_free(l->around);
     l->around = NULL;
   }
+  r->arounds = 0;
 }
 
 static void on_age(pl_timer *t);
@@ -164,10 +165,13 @@ void pl_paths_compute(pl_router *r) {
   }
 }
 
-// Cost of the way to `n` through a neighbour from which no path leads back here; PL_NO_PATH: none.
+// Cost of the way to `n` through a neighbour from which no path leads back here; PL_NO_PATH: none
+// is known. A neighbour with one link leads nowhere else.
 static uint64_t cost_around(pl_router *r, pl_router_link *l, const pl_mesh_node *n) {
-  if (l->to != n && !l->to->relays) return PL_NO_PATH;
+  if (l->away || (l->to != n && (!l->to->relays || l->to->claim_count < 2))) return PL_NO_PATH;
   if (l->around == NULL) {
+    if (r->arounds >= PL_AROUND_MAX) return PL_NO_PATH;
+    r->arounds++;
     l->around = pl_alloc(r->graph.nodes * sizeof *l->around);
     pl_graph_paths(&r->graph, l->to->place, l->around, &r->heap);
   }

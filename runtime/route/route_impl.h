@@ -5,6 +5,7 @@
 //   records.c   records that arrive: which are taken, and passed on
 //   rivals.c    several starts that claim one id
 //   exchange.c  comparing what two neighbours know
+//   away.c      links that have broken and may come back
 //   paths.c     when paths are computed, who is told, what is forgotten
 #pragma once
 
@@ -47,8 +48,11 @@ struct pl_router_link {
   bool synced;       // it has sent what was lacking here,
   bool known;        // and the layer above knows the paths to that
   bool synced_due;
-  bool claimed;  // in the own record
-  pl_buf due;    // of pl_id: records to be sent when there is room
+  bool claimed;  // in the own record,
+  bool shunned;  // at the greatest cost
+  bool away;     // broken, and may come back
+  pl_timer still_away;
+  pl_buf due;  // of pl_id: records to be sent when there is room
   pl_arriving in;
   pl_path *around;      // paths from the node there, while they are known
   uint64_t compare_us;  // when the databases are compared next
@@ -96,9 +100,10 @@ struct pl_router {
   pl_path *paths;
   pl_graph_heap heap;
   uint64_t computed_us;
-  uint64_t hash;  // of the records of connected nodes
-  bool dirty;     // something that matters for paths has changed
-  bool changed;   // something that the layer above is told of
+  uint64_t hash;     // of the records of connected nodes
+  unsigned arounds;  // neighbours whose own paths have been computed since
+  bool dirty;        // something that matters for paths has changed
+  bool changed;      // something that the layer above is told of
   pl_work settle;
   pl_timer hold;
   pl_timer age;

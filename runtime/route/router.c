@@ -7,8 +7,7 @@
 #include "route/route_impl.h"
 
 enum {
-  COST_MIN = 1000,  // below it the number of hops decides
-  COST_MAX = 60 * 1000000,
+  COST_MIN = 1000,            // below it the number of hops decides
   BEAT_US = 2 * 1000 * 1000,  // between two looks at the costs
 };
 
@@ -18,15 +17,16 @@ static uint32_t cost_of(uint64_t rtt_us, uint32_t now) {
   if (now != 0 && rtt_us * 3 <= (uint64_t)now * 5 && rtt_us * 5 >= (uint64_t)now * 3) return now;
   if (now == COST_MIN && rtt_us < COST_MIN) return now;
   uint64_t cost = COST_MIN;
-  while (cost < COST_MAX && cost * 5 < rtt_us * 4)
+  while (cost < PL_LINK_COST_MAX && cost * 5 < rtt_us * 4)
     cost += cost / 2;
-  return (uint32_t)(cost < COST_MAX ? cost : COST_MAX);
+  return (uint32_t)(cost < PL_LINK_COST_MAX ? cost : PL_LINK_COST_MAX);
 }
 
 bool pl_link_measure(pl_router *r, pl_router_link *l) {
   uint64_t configured = r->config.link_cost;
-  uint32_t cost = configured != 0 ? (uint32_t)(configured < COST_MAX ? configured : COST_MAX)
-                                  : cost_of(r->ops->rtt_us(l, r->user), l->cost);
+  uint32_t cost = configured != 0
+                      ? (uint32_t)(configured < PL_LINK_COST_MAX ? configured : PL_LINK_COST_MAX)
+                      : cost_of(r->ops->rtt_us(l, r->user), l->cost);
   if (cost == l->cost) return false;
   l->cost = cost;
   if (l->claimed) pl_own_claim(r, l);
@@ -127,6 +127,7 @@ pl_router_link *pl_router_link_up(pl_router *r, const pl_id *id, uint64_t epoch,
   if (to->version > 0 && to->epoch != epoch) forget_record(r, to);
   l->epoch = epoch;
   l->rival = 0;
+  pl_router_link_away(r, l, false);
   if (l->to->version == 0) l->to->epoch = epoch;
   l->full = full || (l->to->version > 0 && !l->to->gone);
   pl_arriving_drop(r, l);
@@ -151,6 +152,7 @@ static void unlearn_link(pl_router *r, const pl_router_link *l) {
 
 void pl_router_link_down(pl_router *r, pl_router_link *l) {
   l->full = false;
+  pl_timer_stop(&l->still_away);
   pl_own_claim(r, l);
   pl_flood_forget(r, l);
   unlearn_link(r, l);
@@ -202,27 +204,34 @@ bool pl_router_find(const pl_router *r, const pl_id *node, pl_route *out) {
   return true;
 }
 
-static size_t up_now(const pl_mesh_node *n, const pl_id *not_via,
-                     const pl_id *out[PL_NEXT_HOPS_MAX]) {
+static size_t best_now(const pl_mesh_node *n, bool away, const pl_id *not_via,
+                       const pl_id *out[PL_NEXT_HOPS_MAX]) {
   size_t count = 0;
   for (unsigned i = 0; i < n->next_count; i++) {
     const pl_id *id = &n->next[i]->to->id;
-    if (not_via == NULL || !pl_id_equal(id, not_via)) out[count++] = id;
+    bool may = not_via == NULL || !pl_id_equal(id, not_via);
+    if (may && n->next[i]->away == away) out[count++] = id;
   }
   return count;
+}
+
+static size_t up_now(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
+                     const pl_id *out[PL_NEXT_HOPS_MAX]) {
+  size_t count = best_now(n, false, not_via, out);
+  return count > 0 ? count : pl_paths_around(r, n, not_via, out);
 }
 
 size_t pl_router_next_hops(pl_router *r, const pl_id *node, const pl_id *not_via,
                            const pl_id *out[PL_NEXT_HOPS_MAX]) {
   const pl_mesh_node *n = pl_lsdb_find(r->db, node);
   if (n == NULL || n == r->self) return 0;
-  size_t count = up_now(n, not_via, out);
-  if (count == 0) count = pl_paths_around(r, n, not_via, out);
-  if (count > 0 || !r->dirty) return count;
-  pl_paths_compute(r);  // what is known of it is told to the layer above later
-  pl_paths_news(r);
-  count = up_now(n, not_via, out);
-  return count > 0 ? count : pl_paths_around(r, n, not_via, out);
+  size_t count = up_now(r, n, not_via, out);
+  if (count == 0 && r->dirty) {
+    pl_paths_compute(r);  // what is known of it is told to the layer above later
+    pl_paths_news(r);
+    count = up_now(r, n, not_via, out);
+  }
+  return count > 0 ? count : best_now(n, true, not_via, out);
 }
 
 pl_mesh_node *pl_router_node(const pl_router *r, const pl_id *id) {

@@ -88,6 +88,9 @@ void pl_router_leave(pl_router *r);
 pl_router_link *pl_router_link_up(pl_router *r, const pl_id *id, uint64_t epoch, bool full,
                                   void *user);
 void pl_router_link_down(pl_router *r, pl_router_link *link);
+// The link has broken and may come back, or is back: meanwhile it is the last choice for what is
+// new. Another link that came into use is none that is away.
+void pl_router_link_away(pl_router *r, pl_router_link *link, bool away);
 // ADVERT or ROUTE, of any link to that neighbour. PL_PROTOCOL.
 pl_err pl_router_frame(pl_router *r, pl_router_link *link, const pl_frame *f);
 // The link takes more again.
@@ -102,7 +105,8 @@ bool pl_router_link_synced(const pl_router_link *link);
 // hops.
 bool pl_router_find(const pl_router *r, const pl_id *node, pl_route *out);
 // Neighbours through which it is reached without a loop, best first, only those whose link is up
-// now and is not that to `not_via` (NULL: any). The number of them; 0: no path.
+// now and is not that to `not_via` (NULL: any). Those whose link is away only when there are no
+// others. The number of them; 0: no path.
 size_t pl_router_next_hops(pl_router *r, const pl_id *node, const pl_id *not_via,
                            const pl_id *out[PL_NEXT_HOPS_MAX]);
 

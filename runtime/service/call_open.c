@@ -17,11 +17,6 @@ static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const cha
   return code;
 }
 
-// NULL: there is no path to it now.
-static pl_channel *channel_to(pl_service *sv, const pl_provider *p) {
-  return p->channel != NULL ? p->channel : pl_service_path(sv, &p->id, NULL);
-}
-
 // How large a value a node takes is known of neighbours only.
 static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool stream,
                     pl_failure *why) {
@@ -58,7 +53,8 @@ pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_
     pl_offer *offer = pl_choose(sv, &q, failed ? &other : why);
     if (offer == NULL) return NULL;
     const pl_provider *to = offer->provider;
-    pl_err err = admit(channel_to(sv, to), to->channel == NULL, order, stream, why);
+    const pl_channel *ch = pl_service_path_to(sv, to);
+    pl_err err = admit(ch, ch != to->channel, order, stream, why);
     if (err == PL_OK) return offer;
     if (err == PL_TOO_LARGE || room == 0) return NULL;
     failed = true;
@@ -135,8 +131,8 @@ static bool is_left_open(const pl_call *c, const pl_order *order) {
 
 void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
   const pl_provider *to = offer->provider;
-  pl_channel *ch = channel_to(c->service, to);
-  c->routed = to->channel == NULL;
+  pl_channel *ch = pl_service_path_to(c->service, to);
+  c->routed = ch != to->channel;
   c->left_open = c->routed && is_left_open(c, order);
   c->callee = c->left_open ? *pl_session_peer_id(ch->session) : to->id;
   dispatch(c, ch, order);

@@ -99,6 +99,10 @@ void pl_channel_ended(pl_channel *ch);
 static inline size_t pl_channel_circuits(const pl_channel *ch) {
   return ch->calls.count + ch->requests.count + ch->relayed_in.count + ch->relayed_out.count;
 }
+// Its link is away and may come back: what goes there waits.
+static inline bool pl_channel_is_away(const pl_channel *ch) {
+  return pl_session_status(ch->session) == PL_SESSION_SUSPENDED;
+}
 // Within the machine, or authenticated: tracebacks may travel.
 bool pl_channel_is_trusted(const pl_channel *ch);
 // For a circuit that is opened here.
@@ -113,8 +117,10 @@ bool pl_channel_may_relay(const pl_channel *ch);
 pl_bytes pl_channel_identity(const pl_channel *ch, const pl_msg_call *m);
 
 // path.c: the channel for a circuit to `node`, which must not leave on a link to `not_via` (NULL:
-// any); NULL: there is no path.
+// any); one that is away only if there is no other; NULL: there is no path.
 pl_channel *pl_service_path(pl_service *sv, const pl_id *node, const pl_id *not_via);
+// The same for a call to a provider: its own channel, unless that is away.
+pl_channel *pl_service_path_to(pl_service *sv, const pl_provider *p);
 
 // service.c: draining, and the last request has ended?
 void pl_service_check_drained(pl_service *sv);

@@ -31,13 +31,13 @@ static uint32_t load_of(const pl_service *sv, const pl_provider *p) {
   return sv->requests > t->outstanding ? (uint32_t)(sv->requests - t->outstanding) : 0;
 }
 
-// Its link is away and may come back: a call would wait.
-static bool is_away(const pl_provider *p) {
-  return p->channel != NULL && pl_session_status(p->channel->session) == PL_SESSION_SUSPENDED;
+// Its link is away and may come back, and there is no other way: a call would wait.
+static bool is_away(pl_service *sv, const pl_provider *p) {
+  return p->channel != NULL && pl_channel_is_away(p->channel) &&
+         pl_channel_is_away(pl_service_path_to(sv, p));
 }
 
-static pl_candidate candidate_of(const pl_service *sv, pl_entry *e, pl_offer *o,
-                                 const pl_query *q) {
+static pl_candidate candidate_of(pl_service *sv, pl_entry *e, pl_offer *o, const pl_query *q) {
   const pl_provider *p = o->provider;
   pl_candidate c = {
       .id = p->id,
@@ -50,7 +50,7 @@ static pl_candidate candidate_of(const pl_service *sv, pl_entry *e, pl_offer *o,
       .load = load_of(sv, p),
       .weight = o->weight,
       .hops = p->hops,
-      .resting = is_away(p),
+      .resting = is_away(sv, p),
       .draining = p->draining,
       .unreachable = !p->reachable,
       .refused = is_among(&p->id, q->refused, q->refused_count),

@@ -9,3 +9,9 @@ pl_channel *pl_service_path(pl_service *sv, const pl_id *node, const pl_id *not_
   const pl_router_link *l = pl_mesh_node_link(pl_router_node(sv->router, hops[0]));
   return ((pl_neighbour *)pl_router_link_user(l))->channel;
 }
+
+pl_channel *pl_service_path_to(pl_service *sv, const pl_provider *p) {
+  if (p->channel != NULL && !pl_channel_is_away(p->channel)) return p->channel;
+  pl_channel *other = pl_service_path(sv, &p->id, NULL);
+  return other != NULL ? other : p->channel;
+}

@@ -185,6 +185,7 @@ void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s) {
   n->channel = ch;
   n->link = pl_router_link_up(sv->router, pl_peer_id(p), pl_peer_epoch(p),
                               pl_peer_role(p) == PL_ROLE_NODE, n);
+  pl_router_link_away(sv->router, n->link, pl_channel_is_away(ch));
   n->provider = pl_adverts_provider(pl_router_link_node(n->link));
   n->provider->channel = ch;  // until the paths say better
   n->provider->reachable = true;
@@ -210,6 +211,12 @@ void pl_service_drained(pl_service *sv, pl_session *s) {
   if (ch == NULL) return;
   pl_lanes_drained(&ch->lanes);
   if (ch->neighbour != NULL) pl_router_drained(sv->router, ch->neighbour->link);
+}
+
+void pl_service_away(pl_service *sv, pl_peer *p, pl_session *s, bool away) {
+  const pl_neighbour *n = pl_peer_data(p);
+  if (n == NULL || n->channel == NULL || n->channel->session != s) return;
+  pl_router_link_away(sv->router, n->link, away);
 }
 
 // The node has no link for new circuits any more.

@@ -40,6 +40,7 @@ bool pl_service_ready(const pl_service *sv);  // calls to the node itself work
 void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s);
 pl_err pl_service_frame(pl_service *sv, pl_peer *p, pl_session *s, const pl_frame *f);
 void pl_service_drained(pl_service *sv, pl_session *s);
+void pl_service_away(pl_service *sv, pl_peer *p, pl_session *s, bool away);
 void pl_service_unkept(pl_service *sv, pl_peer *p, pl_session *s);
 void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err why,
                              const char *detail);

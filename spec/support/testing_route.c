@@ -40,6 +40,7 @@ static void deliver(wire *w, message *m) {
 static void on_due(pl_timer *t) {
   wire *w = pl_container(t, wire, timer);
   pl_clock *clock = &w->from->world->loop->clock;
+  if (w->held) return;
   while (!pl_list_empty(&w->queue)) {
     message *m = pl_container(w->queue.next, message, node);
     if (m->due_us > clock->now_us) {
@@ -330,6 +331,21 @@ static int world_mute(lua_State *L) {
   return 0;
 }
 
+static void hold(wire *w, bool away) {
+  w->held = away;
+  pl_router_link_away(w->from->router, w->back->arrive, away);
+  if (!away) pl_timer_start(&w->from->world->loop->clock, &w->timer, 0, on_due);
+}
+
+// away(a, b, on): the link has broken and may come back, or is back: then comes what was sent.
+static int world_away(lua_State *L) {
+  world *w = testing_route_world(L);
+  wire *x = find_wire(w, testing_route_node(L, w, 2), testing_route_node(L, w, 3));
+  hold(x, lua_toboolean(L, 4));
+  hold(x->back, lua_toboolean(L, 4));
+  return 0;
+}
+
 // delay(a, b, microseconds): both ways, from now on.
 static int world_delay(lua_State *L) {
   world *w = testing_route_world(L);
@@ -401,7 +417,8 @@ void testing_open_route(lua_State *L) {
       {"link", world_link},   {"unlink", world_unlink}, {"stop", world_stop},
       {"mute", world_mute},   {"delay", world_delay},   {"inject", world_inject},
       {"set", world_set},     {"unset", world_unset},   {"advance", world_advance},
-      {"tape", world_tape},   {"free", world_free},     {NULL, NULL},
+      {"tape", world_tape},   {"free", world_free},     {"away", world_away},
+      {NULL, NULL},
   };
   static const luaL_Reg functions[] = {{"world", new_world}, {NULL, NULL}};
   testing_new_class(L, WORLD, methods, world_free);

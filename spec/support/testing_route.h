@@ -36,6 +36,7 @@ typedef struct wire {
   pl_timer timer;
   uint64_t delay_us;
   bool mute;  // loses what is sent
+  bool held;  // keeps it
 } wire;
 
 struct world {
