@@ -117,7 +117,8 @@ static void push_context(lua_State *L, void *user) {
   const handling *h = user;
   pl_request_info info;
   pl_request_info_get(h->request, &info);
-  lua_createtable(L, 0, 6);
+  static const char *const priorities[] = {"", "high", "normal", "low"};
+  lua_createtable(L, 0, 7);
   lua_pushlstring(L, (const char *)info.action.data, info.action.len);
   lua_setfield(L, -2, "action");
   lua_createtable(L, 0, 3);
@@ -141,6 +142,7 @@ static void push_context(lua_State *L, void *user) {
   lua_setfield(L, -2, "meta");
   lua_pushboolean(L, pl_request_is_stream(h->request));
   lua_setfield(L, -2, "stream");
+  set_text(L, "priority", priorities[pl_request_priority(h->request)]);
   set_id(L, "trace_id", &pl_request_trace(h->request)->id);
 }
 
@@ -253,6 +255,7 @@ static void on_start(pl_request *r, void *user) {
   *h = (handling){.request = r, .action = a, .task = t, .codec = pl_request_codec(r)};
   pl_list_init(&h->streams);
   pl_request_set_user(r, h);
+  pl_task_set_priority(t, pl_request_priority(r));
   if (!pl_request_is_stream(r)) pl_task_set_deadline(t, pl_request_deadline(r));
   if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(t, a->cpu_limit_us);
 }

@@ -28,6 +28,12 @@ uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults
   return inherited < own ? inherited : own;
 }
 
+pl_priority pl_call_priority(lua_State *L, const pl_call_defaults *d) {
+  if (d->priority != 0) return d->priority;
+  const pl_task *t = pl_task_current(L);
+  return t == NULL ? PL_PRIORITY_NORMAL : (pl_priority)pl_task_priority(t);
+}
+
 void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id *id) {
   const pl_call_defaults *d = lua_touserdata(L, index);
   if (d->has_node) {
@@ -162,6 +168,7 @@ static int call_now(lua_State *L) {
   pl_op_check(L, &call_type);
   if (d->special) pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
   o.deadline_us = pl_call_deadline(L, n, d);
+  o.priority = pl_call_priority(L, d);
   o.codec = pl_node_codec(n, o.action);
   o.outer = pl_call_outer(L);
   o.within = pl_handler_request(L);
@@ -212,24 +219,26 @@ static int l_explain(lua_State *L) {
 // The defaults at the top from the arguments of l_caller.
 static void read_policy(lua_State *L, pl_call_defaults *d) {
   int defaults = lua_gettop(L);
-  if (!lua_isnil(L, 5)) {
-    d->policy = pl_policy_new(L, 5);
+  if (!lua_isnil(L, 6)) {
+    d->policy = pl_policy_new(L, 6);
     lua_setiuservalue(L, defaults, PL_DEFAULTS_POLICY);
   }
-  if (!lua_isnil(L, 6)) {
+  if (!lua_isnil(L, 7)) {
     d->chooses = true;
-    lua_pushvalue(L, 6);
+    lua_pushvalue(L, 7);
     lua_setiuservalue(L, defaults, PL_DEFAULTS_CHOOSER);
   }
 }
 
-// caller(timeout | nil, node | nil, meta | nil, idle, policy | nil, chooser | nil) -> call, stream,
-// explain. The Lua side has checked the types, and leaves the policy alone.
+// caller(timeout | nil, node | nil, meta | nil, idle, priority | nil, policy | nil, chooser | nil)
+// -> call, stream, explain. The Lua side has checked the types, and leaves the policy alone.
 static int l_caller(lua_State *L) {
-  lua_settop(L, 6);
+  static const char *const priorities[] = {"", "high", "normal", "low", NULL};
+  lua_settop(L, 7);
   pl_call_defaults *d = lua_newuserdatauv(L, sizeof *d, PL_DEFAULTS_VALUES);
   *d = (pl_call_defaults){.timeout = luaL_optnumber(L, 1, NAN), .idle = luaL_checknumber(L, 4)};
   luaL_setmetatable(L, DEFAULTS);
+  d->priority = (pl_priority)luaL_checkoption(L, 5, "", priorities);
   if (!lua_isnil(L, 2)) {
     const char *node = luaL_checklstring(L, 2, &d->node_len);
     luaL_argcheck(L, d->node_len <= PL_NAME_MAX, 2, "longer than 255 bytes");
@@ -240,14 +249,14 @@ static int l_caller(lua_State *L) {
     pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
     pl_value_encode(L, PL_CODEC_MSGPACK, 3, "meta", PL_META_MAX, scratch);
     lua_pushlstring(L, (const char *)pl_buf_data(scratch), pl_buf_len(scratch));
-    lua_setiuservalue(L, 7, PL_DEFAULTS_META);
+    lua_setiuservalue(L, 8, PL_DEFAULTS_META);
     d->has_meta = true;
   }
   read_policy(L, d);
   d->special = d->has_node || d->has_meta || d->policy != NULL || d->chooses;
   static const lua_CFunction functions[] = {l_call, pl_stream_new, l_explain};
   for (int i = 0; i < 3; i++) {
-    lua_pushvalue(L, 7);
+    lua_pushvalue(L, 8);
     lua_pushcclosure(L, functions[i], 1);
   }
   return 3;

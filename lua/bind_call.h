@@ -7,10 +7,11 @@
 // What mesh.with fixed for its calls. A userdata; user values as below.
 enum { PL_DEFAULTS_META = 1, PL_DEFAULTS_POLICY, PL_DEFAULTS_CHOOSER, PL_DEFAULTS_VALUES = 3 };
 typedef struct pl_call_defaults {
-  pl_call *ended;  // whose result is being decoded, which may raise; else NULL
-  double timeout;  // seconds; NAN: the node's request_timeout; 0: never
-  double idle;     // seconds; 0: live
-  bool special;    // anything but times is set
+  pl_call *ended;        // whose result is being decoded, which may raise; else NULL
+  double timeout;        // seconds; NAN: the node's request_timeout; 0: never
+  double idle;           // seconds; 0: live
+  pl_priority priority;  // 0: that of the running task
+  bool special;          // anything but times and priority is set
   bool has_node;
   bool has_meta;
   bool chooses;             // a function of the script says who takes a call
@@ -23,6 +24,8 @@ typedef struct pl_call_defaults {
 const pl_trace *pl_call_outer(lua_State *L);
 // When a call with these defaults must be over, in clock microseconds.
 uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d);
+// How urgent a call with these defaults is.
+pl_priority pl_call_priority(lua_State *L, const pl_call_defaults *d);
 // Sets node, metadata and policy in `o`, which has its action, from the defaults at `index`. Raises
 // when the node is not known, and what a function that chooses raises. What it pushes must stay
 // alive with the call. [-0, +1]

@@ -76,6 +76,7 @@ static void open_call(lua_State *L, stream *s) {
       .stream = true,
       .deadline_us = s->deadline_us,
       .idle_us = (uint64_t)(d->idle * 1e6),
+      .priority = pl_call_priority(L, d),
       .codec = s->codec,
       .outer = pl_call_outer(L),
       .within = pl_handler_request(L),

@@ -102,6 +102,7 @@ static int spawn(lua_State *L, bool child) {
   if (current != NULL) {
     const pl_trace *trace = pl_task_trace(current);
     if (trace != NULL) pl_task_set_trace(t, trace);
+    t->priority = current->priority;
     pl_task_push_context(L, current);
     if (!lua_isnil(L, -1)) pl_task_set_context(L, t);
   }

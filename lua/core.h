@@ -61,6 +61,7 @@ struct pl_task {
   bool has_context;
   bool traced;
   bool trace_live;  // the error that `trace` tells of is still travelling
+  uint8_t priority;
   pl_interrupt cancel;
 
   // Set for each task, or left at its end as they began: lists empty, `cancel.grace` stopped.

@@ -158,6 +158,14 @@ void pl_task_set_cpu_limit(pl_task *t, uint64_t us) {
   t->cpu_limit_us = us;
 }
 
+void pl_task_set_priority(pl_task *t, unsigned priority) {
+  t->priority = (uint8_t)priority;
+}
+
+unsigned pl_task_priority(const pl_task *t) {
+  return t->priority;
+}
+
 // Contexts.
 
 // Pushes the table of the registry under `key`, which it makes at first use. [-0, +1]

@@ -142,6 +142,11 @@ uint64_t pl_task_deadline(const pl_task *t);
 // Replaces the VM's limit of CPU time between two waits for this task; 0 = none.
 void pl_task_set_cpu_limit(pl_task *t, uint64_t us);
 
+// How urgent what the task works for is: calls it makes, and tasks it spawns, are as urgent. 0 at
+// first, which nobody chose.
+void pl_task_set_priority(pl_task *t, unsigned priority);
+unsigned pl_task_priority(const pl_task *t);
+
 // Context that spawned tasks inherit (the request a handler serves, metadata): a registry-like slot
 // of the task's own, kept alive with it. [-1, +0] / [-0, +1]
 void pl_task_set_context(lua_State *L, pl_task *t);

@@ -259,6 +259,13 @@ typedef enum pl_strategy {
 pl_strategy pl_strategy_find(const char *name, size_t len);
 const char *pl_strategy_name(pl_strategy strategy);
 
+// How urgent a call is. The numbers are those of the wire; 0 stands for normal.
+typedef enum pl_priority {
+  PL_PRIORITY_HIGH = 1,
+  PL_PRIORITY_NORMAL = 2,
+  PL_PRIORITY_LOW = 3,
+} pl_priority;
+
 // What a caller wants. Zeroed: nothing in particular.
 typedef struct pl_policy {
   pl_strategy strategy;
@@ -311,6 +318,7 @@ typedef struct pl_call_options {
   uint64_t idle_us;         // longest gap of a stream, 0 = none
   bool stream;              // chunks are welcome
   int codec;                // that `args` is in; see pl_node_codec
+  pl_priority priority;     // 0: normal
   const pl_trace *outer;    // of the request for which it is made; NULL: it begins a trace
   const pl_policy *policy;  // NULL: nothing in particular
   // The request that waits for it, which has not ended; NULL: none, as far as is known.
@@ -361,7 +369,7 @@ typedef struct pl_request pl_request;
 
 typedef struct pl_action_options {
   int64_t concurrency;  // 0 = none of its own
-  int64_t queue;        // waiting requests; -1: the node's max_queue
+  int64_t queue;        // holds so many until their deadlines; -1: they wait in the node's queue
   uint64_t timeout_us;  // longest run, 0 = none
   int codec;            // 0 MessagePack, 1 JSON
   bool idempotent;      // a repeat of a call gets the answer of the first
@@ -395,6 +403,7 @@ pl_bytes pl_request_args(const pl_request *r);  // borrowed until it ends, or th
 int pl_request_codec(const pl_request *r);
 bool pl_request_is_stream(const pl_request *r);
 uint64_t pl_request_deadline(const pl_request *r);  // PL_NEVER
+pl_priority pl_request_priority(const pl_request *r);
 
 // and what few ask. Borrowed until it ends.
 typedef struct pl_request_info {

@@ -65,6 +65,12 @@ enum {
   PL_BODY_WINDOW = 64 * 1024,             // bytes of one body before the receiver grants more
   PL_CREDIT_MAX = 1 << 30,                // credit that a peer may hold; more is a protocol error
 
+  // admission
+  PL_QUEUE_INTERVAL_US = 10 * 1000,  // how long a queue is watched before it is judged,
+  PL_QUEUE_TURNS = 4,                // and how many are served from it meanwhile
+  PL_QUEUE_TARGET_US = 5 * 1000,     // shorter waits are no sign of overload
+  PL_QUEUE_SHORT = 8,                // so many may always wait
+
   // directory
   PL_ACTIONS_PER_NODE = 10000,
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert

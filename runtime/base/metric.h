@@ -48,11 +48,14 @@
   X(requests_received, "calls and streams that arrived here")            \
   X(requests_started, "of these, handed to a handler")                   \
   X(requests_busy, "of these, refused by a bound")                       \
+  X(requests_shed, "of these, after too long in an overloaded queue")    \
+  X(requests_displaced, "of these, for a call of higher priority")       \
   X(requests_expired, "of these, expired before a handler started")      \
   X(requests_repeated, "of these, repeats of one whose answer they get") \
   X(requests_shared, "of these, equal to another whose answer they get") \
   X(requests_now, "of these, not ended yet")                             \
   X(requests_queued_now, "of these, waiting for a free slot")            \
+  X(overloads, "times that a queue of requests became overloaded")       \
   X(relays_opened, "calls and streams of others passed on")              \
   X(relays_chosen, "of these, to a provider that this node chose")       \
   X(relays_refused, "of others, not passed on: no path, or a bound")     \

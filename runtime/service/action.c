@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "service/admission.h"
 
 static void tell_gone(pl_work *w) {
   pl_action *a = pl_container(w, pl_action, gone);
@@ -23,20 +24,6 @@ void pl_action_free(pl_action *a) {
 
 pl_action *pl_action_find(pl_service *sv, pl_bytes name) {
   return pl_map_find_bytes(&sv->actions, name.data, name.len);
-}
-
-bool pl_action_has_slot(const pl_action *a) {
-  const pl_service *sv = a->service;
-  int64_t node_max = sv->config.max_concurrency;
-  if (node_max > 0 && sv->running >= (size_t)node_max) return false;
-  return a->options.concurrency == 0 || a->running < (size_t)a->options.concurrency;
-}
-
-bool pl_action_has_room(const pl_action *a) {
-  const pl_service *sv = a->service;
-  int64_t node_max = sv->config.max_queue;
-  if (node_max > 0 && sv->waiting >= (size_t)node_max) return false;
-  return a->options.queue < 0 || a->waiting_count < (size_t)a->options.queue;
 }
 
 static bool name_is_valid(pl_bytes name) {
@@ -71,8 +58,7 @@ pl_err pl_service_add_action(pl_service *sv, pl_bytes name, const pl_action_opti
   a->refs = 1;
   a->name_len = name.len;
   memcpy(a->name, name.data, name.len);
-  pl_list_init(&a->in_busy);
-  pl_list_init(&a->waiting);
+  pl_gate_init(&a->gate, a->options.queue >= 0);
 
   pl_action *old = pl_map_put_bytes(&sv->actions, name.data, name.len, a);
   if (old != NULL) pl_action_drop(old);

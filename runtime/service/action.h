@@ -1,18 +1,15 @@
-// An action of this node, and the requests that wait for a free slot of it.
+// An action of this node.
 #pragma once
 
 #include "service/channel.h"
 
 typedef struct pl_action {
-  pl_list in_busy;  // in pl_service.busy_actions while requests wait
   pl_service *service;
   pl_action_options options;  // without attributes: those are in the directory
   const pl_action_ops *ops;
   void *user;
-  pl_list waiting;  // of pl_request, oldest first
-  size_t waiting_count;
-  size_t running;
-  size_t awaited;  // of these, such as others that wait for it were made in
+  pl_gate gate;
+  size_t awaited;  // of those that run, such as others that wait for it were made in
   size_t refs;     // requests, and one while it is published
   pl_work gone;    // on_gone, once
   size_t name_len;
@@ -29,7 +26,3 @@ void pl_action_drop(pl_action *a);
 void pl_action_free(pl_action *a);
 
 pl_action *pl_action_find(pl_service *sv, pl_bytes name);
-// A handler may start now.
-bool pl_action_has_slot(const pl_action *a);
-// Another request may wait.
-bool pl_action_has_room(const pl_action *a);

@@ -1,31 +1,130 @@
 #include "service/admission.h"
 
+#include <assert.h>
+
 #include "base/limits.h"
 #include "base/mem.h"
-#include "service/action.h"
 #include "service/ancestry.h"
+
+enum {
+  SHED_AT_ONCE = 2,  // for one that comes or goes, so that no turn of the loop is long
+  RETRY_MIN_MS = 10,
+  RETRY_MAX_MS = 5000,
+};
+
+void pl_gates_init(pl_gates *g) {
+  for (unsigned rank = 0; rank < PL_RANKS; rank++) {
+    pl_list_init(&g->rings[rank]);
+    pl_list_init(&g->queue[rank]);
+  }
+  pl_list_init(&g->busy);
+}
+
+void pl_gate_init(pl_gate *g, bool promised) {
+  for (unsigned rank = 0; rank < PL_RANKS; rank++) {
+    pl_line_init(&g->lines[rank], promised);
+    pl_list_init(&g->in_ring[rank]);
+  }
+  pl_list_init(&g->in_busy);
+}
+
+static pl_request *of_waiter(pl_waiter *w) {
+  return pl_container(w, pl_request, wait);
+}
+
+static pl_request *of_queue(pl_list *node) {
+  return pl_container(node, pl_request, in_queue);
+}
+
+static pl_action *of_ring(pl_list *node, unsigned rank) {
+  return pl_container(node - rank, pl_action, gate.in_ring);
+}
+
+// Slots.
+
+static bool node_has_slot(const pl_service *sv) {
+  int64_t max = sv->config.max_concurrency;
+  return max <= 0 || sv->gates.running < (size_t)max;
+}
+
+static bool has_own_slot(const pl_action *a) {
+  return a->options.concurrency == 0 || a->gate.running < (size_t)a->options.concurrency;
+}
+
+// Keeps the rings right when a slot of the action or one of its lines has changed.
+static void place(pl_action *a) {
+  bool open = has_own_slot(a);
+  for (unsigned rank = 0; rank < PL_RANKS; rank++) {
+    pl_list *node = &a->gate.in_ring[rank];
+    bool wanted = open && a->gate.lines[rank].count > 0;
+    if (wanted != pl_list_empty(node)) continue;
+    if (wanted) {
+      pl_list_push(&a->service->gates.rings[rank], node);
+    } else {
+      pl_list_remove(node);
+    }
+  }
+}
 
 static void start(pl_request *r) {
   pl_service *sv = r->service;
   pl_action *a = r->action;
   r->state = PL_REQUEST_RUNNING;
   r->started_us = pl_now_us(sv->loop);
-  a->running++;
-  sv->running++;
+  sv->gates.running++;
+  a->gate.running++;
+  if (a->gate.waiting > 0) place(a);
   sv->loop->metrics.requests_started++;
   a->ops->on_start(r, a->user);
 }
 
+void pl_admission_release(pl_request *r) {
+  pl_service *sv = r->service;
+  pl_action *a = r->action;
+  uint64_t now_us = pl_now_us(sv->loop);
+  uint64_t took_us = now_us - r->started_us;
+  pl_ancestry_end(r);
+  sv->gates.running--;
+  a->gate.running--;
+  if (a->gate.waiting > 0) place(a);
+  pl_pace_ended(&sv->gates.pace, now_us, took_us, sv->gates.waiting);
+  pl_pace_ended(&a->gate.pace, now_us, took_us, a->gate.waiting);
+}
+
+uint32_t pl_admission_retry_after_ms(const pl_service *sv, const pl_action *a) {
+  const pl_gates *all = &sv->gates;
+  uint64_t us = a == NULL ? pl_pace_wait_us(&all->pace, all->running, all->waiting)
+                          : pl_pace_wait_us(&a->gate.pace, a->gate.running, a->gate.waiting);
+  uint64_t ms = us / 1000;
+  return (uint32_t)(ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms > RETRY_MAX_MS ? RETRY_MAX_MS : ms);
+}
+
+static void refuse(pl_request *r, const char *message) {
+  pl_request_refuse(r, PL_BUSY, message, pl_admission_retry_after_ms(r->service, r->action));
+}
+
 // Waiting.
 
-void pl_admission_withdraw(pl_request *r) {
-  pl_action *a = r->action;
-  pl_list_remove(&r->in_wait);
-  a->waiting_count--;
-  r->service->waiting--;
+static bool is_promised(const pl_request *r) {
+  return r->action->options.queue >= 0;
+}
+
+// It is in its line no more.
+static void left_line(pl_request *r) {
+  pl_gates *all = &r->service->gates;
+  pl_gate *g = &r->action->gate;
+  pl_list_remove(&r->in_queue);
+  if (!is_promised(r)) all->queued--;
+  all->waiting--;
+  if (--g->waiting == 0) pl_list_remove(&g->in_busy);
   r->service->loop->metrics.requests_queued_now--;
   pl_ancestry_waited(r);
-  if (pl_list_empty(&a->waiting)) pl_list_remove(&a->in_busy);
+  place(r->action);
+}
+
+void pl_admission_withdraw(pl_request *r) {
+  pl_line_remove(&r->action->gate.lines[r->rank], &r->wait);
+  left_line(r);
 }
 
 // The bytes of a request that waits must not pin the read slab they came in.
@@ -37,92 +136,167 @@ static bool own(pl_bytes *b) {
   return true;
 }
 
+// Those who have waited for longer than a handler takes, in a line that is overloaded, learn it: so
+// whoever is served then has his answer within twice that time.
+static void shed(pl_service *sv, pl_action *a, unsigned rank) {
+  uint64_t patience_us = a->gate.pace.run_us;
+  if (patience_us < PL_QUEUE_TARGET_US) patience_us = PL_QUEUE_TARGET_US;
+  for (int n = 0; n < SHED_AT_ONCE; n++) {
+    pl_waiter *w = pl_line_overdue(&a->gate.lines[rank], pl_now_us(sv->loop), patience_us);
+    if (w == NULL) return;
+    pl_admission_withdraw(of_waiter(w));
+    sv->loop->metrics.requests_shed++;
+    refuse(of_waiter(w), "the call has waited too long, more come than can be served");
+  }
+}
+
+static void join(pl_request *r) {
+  pl_gates *all = &r->service->gates;
+  pl_gate *g = &r->action->gate;
+  pl_line_push(&g->lines[r->rank], &r->wait, pl_now_us(r->service->loop));
+  if (!is_promised(r)) all->queued++;
+  if (!is_promised(r) && !r->wait.awaited) pl_list_push(&all->queue[r->rank], &r->in_queue);
+  all->waiting++;
+  if (g->waiting++ == 0) pl_list_push(&all->busy, &g->in_busy);
+  r->service->loop->metrics.requests_queued_now++;
+  place(r->action);
+}
+
 static void enter_queue(pl_request *r) {
+  pl_service *sv = r->service;
   if (r->args.len <= PL_COPY_MAX && !own(&r->args)) {
     pl_request_refuse(r, PL_NO_MEMORY, NULL, 0);
     return;
   }
   pl_action *a = r->action;
+  pl_line *line = &a->gate.lines[r->rank];
+  bool overloaded = line->surge.over;
   r->state = PL_REQUEST_WAITING;
-  if (pl_list_empty(&a->waiting)) pl_list_push(&r->service->busy_actions, &a->in_busy);
-  pl_list_push(&a->waiting, &r->in_wait);
-  a->waiting_count++;
-  r->service->waiting++;
-  r->service->loop->metrics.requests_queued_now++;
   pl_ancestry_waits(r);
+  join(r);
+  if (!line->surge.over) return;
+  if (!overloaded) sv->loop->metrics.overloads++;
+  shed(sv, a, r->rank);
+}
+
+// The one that is worth least of those with a lower priority than `rank`; NULL: none.
+static pl_request *weakest(pl_service *sv, unsigned rank) {
+  for (unsigned low = PL_RANK_LOW; low > rank; low--) {
+    pl_list *queue = &sv->gates.queue[low];
+    if (pl_list_empty(queue)) continue;
+    pl_request *youngest = of_queue(queue->prev);
+    return of_waiter(pl_line_last(&youngest->action->gate.lines[low]));
+  }
+  return NULL;
+}
+
+// Room in the node's queue, if need be at the expense of a lower priority.
+static bool make_room(pl_service *sv, unsigned rank) {
+  int64_t max = sv->config.max_queue;
+  if (max <= 0 || sv->gates.queued < (size_t)max) return true;
+  pl_request *r = weakest(sv, rank);
+  if (r == NULL) return false;
+  pl_admission_withdraw(r);
+  sv->loop->metrics.requests_displaced++;
+  refuse(r, "the call gave way to one of higher priority");
+  return true;
+}
+
+// Anyone who waits for that action, which somebody does.
+static pl_request *anyone(pl_action *a) {
+  pl_line *line = a->gate.lines;
+  while (line->count == 0)
+    line++;
+  return of_waiter(pl_line_last(line));
 }
 
 void pl_requests_refuse_waiting(pl_service *sv) {
-  while (!pl_list_empty(&sv->busy_actions)) {
-    pl_action *a = pl_container(sv->busy_actions.next, pl_action, in_busy);
-    pl_request *r = pl_container(a->waiting.next, pl_request, in_wait);
+  while (!pl_list_empty(&sv->gates.busy)) {
+    pl_request *r = anyone(pl_container(sv->gates.busy.next, pl_action, gate.in_busy));
     pl_admission_withdraw(r);
     pl_request_refuse(r, PL_DRAINING, NULL, 0);
   }
 }
 
-// Slots.
+// Turns.
 
-static pl_action *next_startable(pl_service *sv) {
-  for (pl_list *n = sv->busy_actions.next; n != &sv->busy_actions; n = n->next) {
-    pl_action *a = pl_container(n, pl_action, in_busy);
-    if (pl_action_has_slot(a)) return a;
-  }
-  return NULL;
+// The ranks of which some action has both a call and a slot.
+static unsigned ready_ranks(const pl_gates *g) {
+  unsigned present = 0;
+  for (unsigned rank = 0; rank < PL_RANKS; rank++)
+    present |= (unsigned)!pl_list_empty(&g->rings[rank]) << rank;
+  return present;
 }
 
-// Over the bound: what has the slots only waits for those that wait.
-static void start_stuck(pl_service *sv) {
-  for (pl_request *r; (r = pl_ancestry_stuck(sv)) != NULL;) {
-    pl_admission_withdraw(r);
+static unsigned waiting_ranks(const pl_gate *g) {
+  unsigned present = 0;
+  for (unsigned rank = 0; rank < PL_RANKS; rank++)
+    present |= (unsigned)(g->lines[rank].count > 0) << rank;
+  return present;
+}
+
+// Who is next, taken out of its line; NULL: nobody can start. The ranks have their turns, and
+// within a rank the actions. An action that is served for a high rank again and again owes its low
+// ones a turn, too, since it may be its own slots that they wait for.
+static pl_request *next(pl_service *sv) {
+  pl_gates *all = &sv->gates;
+  unsigned ready = ready_ranks(all);
+  if (ready == 0) return NULL;
+  unsigned rank = pl_turns_next(&all->turns, ready);
+  pl_action *a = of_ring(all->rings[rank].next, rank);
+  unsigned waiting = waiting_ranks(&a->gate);
+  unsigned owed = pl_turns_overdue(&a->gate.turns, waiting);
+  if (owed < PL_RANKS) rank = owed;
+  pl_turns_took(&all->turns, ready, rank);
+  pl_turns_took(&a->gate.turns, waiting, rank);
+
+  pl_line *line = &a->gate.lines[rank];
+  pl_request *r = of_waiter(pl_line_take(line, pl_now_us(sv->loop)));
+  pl_list_remove(&a->gate.in_ring[rank]);  // behind the others
+  left_line(r);
+  if (line->surge.over) shed(sv, a, rank);
+  return r;
+}
+
+static void start_in_time(pl_request *r) {
+  if (r->deadline_us <= pl_now_us(r->service->loop)) {
+    pl_request_refuse(r, PL_TIMEOUT, NULL, 0);
+  } else {
     start(r);
   }
 }
 
 void pl_admission_go_on(pl_service *sv) {
-  if (sv->waiting == 0) return;
-  // Actions with waiting requests take turns.
-  for (pl_action *a; (a = next_startable(sv)) != NULL;) {
-    pl_list_remove(&a->in_busy);
-    pl_list_push(&sv->busy_actions, &a->in_busy);
-    pl_request *r = pl_container(a->waiting.next, pl_request, in_wait);
+  if (sv->gates.waiting == 0 || sv->gates.going_on) return;
+  sv->gates.going_on = true;
+  for (pl_request *r; node_has_slot(sv) && (r = next(sv)) != NULL;)
+    start_in_time(r);
+  // Over the bound: what has the slots only waits for those that wait.
+  for (pl_request *r; (r = pl_ancestry_stuck(sv)) != NULL;) {
     pl_admission_withdraw(r);
-    start(r);
+    start_in_time(r);
   }
-  start_stuck(sv);
-}
-
-void pl_admission_release(pl_request *r) {
-  pl_service *sv = r->service;
-  pl_ancestry_end(r);
-  r->action->running--;
-  sv->running--;
-  uint64_t took = pl_now_us(sv->loop) - r->started_us;
-  sv->run_us += (took > sv->run_us ? took - sv->run_us : 0) / 8;
-  sv->run_us -= (took < sv->run_us ? sv->run_us - took : 0) / 8;
+  sv->gates.going_on = false;
 }
 
 // Asking.
 
-// From how long handlers took lately.
-uint32_t pl_admission_retry_after_ms(const pl_service *sv) {
-  uint64_t slots = sv->running > 0 ? sv->running : 1;
-  uint64_t us = sv->run_us * (sv->waiting + 1) / slots;
-  uint64_t ms = us / 1000;
-  return (uint32_t)(ms < 10 ? 10 : ms > 5000 ? 5000 : ms);
+static bool has_room(const pl_request *r) {
+  const pl_action *a = r->action;
+  if (is_promised(r)) return a->gate.waiting < (size_t)a->options.queue;
+  return make_room(r->service, r->rank);
 }
 
 void pl_admission_ask(pl_request *r) {
   char why[PL_ERROR_TEXT_MAX / 4];
-  if (pl_action_has_slot(r->action)) {
+  if (has_own_slot(r->action) && node_has_slot(r->service)) {
     start(r);
   } else if (pl_ancestry_hangs(r, why, sizeof why)) {
     pl_request_refuse(r, PL_BUSY, why, 0);
-  } else if (pl_action_has_room(r->action)) {
+  } else if (has_room(r)) {
     enter_queue(r);
-    start_stuck(r->service);
+    pl_admission_go_on(r->service);
   } else {
-    pl_request_refuse(r, PL_BUSY, "too many calls run and wait",
-                      pl_admission_retry_after_ms(r->service));
+    refuse(r, "too many calls run and wait");
   }
 }

@@ -1,8 +1,16 @@
 // Who may start when: the slots of this node and of its actions, and the requests that wait for
 // one.
+//
+// An action with a `queue` of its own promises to hold so many calls until their deadlines. All
+// other calls wait in the node's queue, which is bounded, gives way to higher priorities when it is
+// full, and sheds load when it is overloaded.
 #pragma once
 
+#include "service/action.h"
 #include "service/request_impl.h"
+
+void pl_gates_init(pl_gates *g);
+void pl_gate_init(pl_gate *g, bool promised);
 
 // Its arguments are whole and it has its action: it starts, waits, or is refused, before this
 // returns.
@@ -13,5 +21,5 @@ void pl_admission_withdraw(pl_request *r);
 void pl_admission_release(pl_request *r);
 // this: as many of those that wait as there are slots.
 void pl_admission_go_on(pl_service *sv);
-// When a slot may be free again.
-uint32_t pl_admission_retry_after_ms(const pl_service *sv);
+// When it is worth while to ask again: for a slot of that action, or (NULL) of the node.
+uint32_t pl_admission_retry_after_ms(const pl_service *sv, const pl_action *a);

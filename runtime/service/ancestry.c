@@ -77,11 +77,11 @@ static bool is_full(const place *p) {
 }
 
 static place place_in(const pl_action *a) {
-  return (place){(size_t)a->options.concurrency, a->running, a->awaited};
+  return (place){(size_t)a->options.concurrency, a->gate.running, a->awaited};
 }
 
 static place place_on(const pl_service *sv) {
-  return (place){(size_t)sv->config.max_concurrency, sv->running, sv->awaited};
+  return (place){(size_t)sv->config.max_concurrency, sv->gates.running, sv->awaited};
 }
 
 static void append(char *text, size_t size, const char *what, size_t len) {
@@ -140,14 +140,14 @@ void pl_ancestry_waits(pl_request *r) {
   for (pl_request *of; (of = next_here(r, &at, &elsewhere)) != NULL;) {
     r->service->awaited += of->awaited++ == 0;
     if (of->action == r->action) r->action->awaited += of->awaited_there++ == 0;
-    r->descends = true;
+    r->wait.awaited = true;
   }
-  r->service->descending += r->descends;
+  r->service->descending += r->wait.awaited;
 }
 
 void pl_ancestry_waited(pl_request *r) {
-  if (!r->descends) return;
-  r->descends = false;
+  if (!r->wait.awaited) return;
+  r->wait.awaited = false;
   r->service->descending--;
   size_t at = 0;
   unsigned elsewhere;
@@ -167,13 +167,13 @@ pl_request *pl_ancestry_stuck(const pl_service *sv) {
   if (sv->descending == 0) return NULL;
   place node = place_on(sv);
   if (is_full(&node) && !is_stuck(&node)) return NULL;
-  for (const pl_list *n = sv->busy_actions.next; n != &sv->busy_actions; n = n->next) {
-    const pl_action *a = pl_container(n, pl_action, in_busy);
+  for (pl_list *n = sv->gates.busy.next; n != &sv->gates.busy; n = n->next) {
+    const pl_action *a = pl_container(n, pl_action, gate.in_busy);
     place action = place_in(a);
     if (is_full(&action) && !is_stuck(&action)) continue;
-    for (const pl_list *w = a->waiting.next; w != &a->waiting; w = w->next) {
-      pl_request *r = pl_container(w, pl_request, in_wait);
-      if (r->descends) return r;
+    for (unsigned rank = 0; rank < PL_RANKS; rank++) {
+      const pl_list *awaited = &a->gate.lines[rank].awaited;
+      if (!pl_list_empty(awaited)) return pl_container(awaited->next, pl_request, wait.in_line);
     }
   }
   return NULL;

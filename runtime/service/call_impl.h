@@ -11,6 +11,7 @@ typedef struct pl_order {
   pl_parts args;       // kept; without an owner the head is in `room` of the call
   const pl_policy *policy;
   uint64_t deadline_us;
+  pl_priority priority;
   bool bound;  // to `only`
   pl_id only;
   bool traced;  // within `outer`

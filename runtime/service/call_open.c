@@ -113,6 +113,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
       .window_items = c->stream ? PL_WINDOW_ITEMS : 0,
       .window_bytes = window_bytes,
       .trace = pl_bytes_of(&order->outer, order->traced ? PL_TRACE_BYTES : 0),
+      .priority = order->priority == PL_PRIORITY_NORMAL ? 0 : (uint64_t)order->priority,
       .meta = order->meta,
       .ancestors = order->ancestors,
       .codec = (uint64_t)c->codec,
@@ -171,6 +172,7 @@ static void fill_order(pl_order *order, const pl_call_options *o, const pl_parts
   order->args = *args;
   order->policy = o->policy;
   order->deadline_us = o->deadline_us;
+  order->priority = o->priority;
   order->bound = o->node != NULL;
   order->traced = o->outer != NULL;
   if (o->node != NULL) order->only = *o->node;

@@ -8,6 +8,7 @@
 #include "service/budget.h"
 #include "service/dedup.h"
 #include "service/directory.h"
+#include "service/gate.h"
 #include "service/intake.h"
 #include "service/service.h"
 
@@ -46,14 +47,14 @@ struct pl_service {
   pl_service_config config;
   pl_loop *loop;
   pl_directory directory;
-  pl_map actions;        // name -> pl_action, of this node
-  pl_list busy_actions;  // with requests waiting, in turn
-  pl_list untimed;       // of pl_request: came in this turn, their deadlines not watched yet
-  pl_work watch_work;    // watches them
-  pl_list orphans;       // of pl_request: idempotent ones whose path was lost, see repeat.c
-  pl_dedup dedup;        // of calls to idempotent actions
-  pl_dedup shared;       // of runs that answer equal calls, while they run
-  pl_timer expiry;       // of what `dedup` keeps
+  pl_map actions;      // name -> pl_action, of this node
+  pl_gates gates;      // who runs, and who waits
+  pl_list untimed;     // of pl_request: came in this turn, their deadlines not watched yet
+  pl_work watch_work;  // watches them
+  pl_list orphans;     // of pl_request: idempotent ones whose path was lost, see repeat.c
+  pl_dedup dedup;      // of calls to idempotent actions
+  pl_dedup shared;     // of runs that answer equal calls, while they run
+  pl_timer expiry;     // of what `dedup` keeps
   pl_router *router;
   bool relays_none;               // of calls of others
   pl_list neighbours;             // of pl_neighbour
@@ -73,13 +74,10 @@ struct pl_service {
   pl_candidate *candidates;  // scratch of a choice
   size_t candidate_cap;
   uint64_t choices;
-  size_t running;     // requests in handlers
-  size_t awaited;     // of these, such as others that wait for slots were made in
+  size_t awaited;     // of the requests that run, such as others that wait were made in
   size_t descending;  // of those that wait, such as were made in others
   pl_map marked;      // mark -> pl_request, see ancestry.h
-  size_t waiting;
-  size_t requests;                  // all that have not ended
-  uint64_t run_us;                  // smoothed time of a handler, for retry_after
+  size_t requests;    // all that have not ended
   char why_text[PL_NAME_MAX + 64];  // of the last refusal: borrowed by its failure
   bool draining;
   pl_windows windows;

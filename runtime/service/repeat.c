@@ -23,7 +23,7 @@ static void on_expire(pl_timer *t) {
 }
 
 static pl_request *follower(const pl_dedup_entry *e) {
-  return pl_container(e->followers.next, pl_request, in_wait);
+  return pl_container(e->followers.next, pl_request, wait.in_line);
 }
 
 void pl_repeat_run_until(pl_request *r, uint64_t deadline_us) {
@@ -38,7 +38,7 @@ void pl_repeat_join(pl_request *r, pl_dedup_entry *e) {
   r->entry = e;
   r->state = PL_REQUEST_JOINED;
   pl_bytes_drop(&r->args);
-  pl_list_push(&e->followers, &r->in_wait);
+  pl_list_push(&e->followers, &r->wait.in_line);
 }
 
 bool pl_repeat_admit(pl_request *r) {
@@ -73,7 +73,7 @@ void pl_repeat_settle(pl_request *r, const pl_parts *result, const pl_failure *f
   r->entry = NULL;
   while (!pl_list_empty(&e->followers)) {
     pl_request *f = follower(e);
-    pl_list_remove(&f->in_wait);
+    pl_list_remove(&f->wait.in_line);
     f->entry = NULL;
     pl_request_answer(f, result, failure);
   }
@@ -99,7 +99,7 @@ bool pl_repeat_leave(pl_request *r, const pl_failure *why) {
   pl_dedup_entry *e = r->entry;
   pl_request *runner = e->owner;
   r->entry = NULL;
-  pl_list_remove(&r->in_wait);
+  pl_list_remove(&r->wait.in_line);
   if (!pl_repeat_is_orphan(runner) || runner->cancelled) return false;
   if (why->code == PL_PEER_LOST && r->action->options.idempotent && !r->service->draining) {
     linger(runner);

@@ -241,13 +241,15 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->first_call_id = r->repeated ? m->first_call_id : m->call_id;
   r->stream = m->stream;
   r->codec = m->codec == 1 ? 1 : 0;
+  r->rank = (uint8_t)pl_rank_of(m->priority);
   r->caller = *pl_session_peer_id(ch->session);
   r->relayed = m->source.len > 0 && pl_channel_may_relay(ch);
   if (r->relayed) memcpy(r->caller.bytes, m->source.data, sizeof r->caller.bytes);
   r->has_outer = m->trace.len > 0;
   if (r->has_outer) memcpy(&r->trace, m->trace.data, sizeof r->trace);
   r->deadline_us = m->timeout_ms == 0 ? PL_NEVER : pl_now_us(sv->loop) + m->timeout_ms * 1000;
-  pl_list_init(&r->in_wait);
+  pl_list_init(&r->wait.in_line);
+  pl_list_init(&r->in_queue);
   pl_flow_init(&r->flow, &ch->lanes, f->label, PL_FLAG_CALLEE | PL_LANE_NORMAL);
   r->flow.on_empty = on_sent;
   r->flow.credit_items = m->window_items;
@@ -279,10 +281,10 @@ static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
     pl_request_refuse(r, PL_DRAINING, NULL, 0);
   } else if (ch->requests.count > PL_CALLS_PER_LINK) {
     pl_request_refuse(r, PL_BUSY, "too many calls in flight on the link",
-                      pl_admission_retry_after_ms(sv));
+                      pl_admission_retry_after_ms(sv, NULL));
   } else if (r->stream && ch->streams_in > PL_STREAMS_PER_PEER) {
     pl_request_refuse(r, PL_BUSY, "too many streams open from the node",
-                      pl_admission_retry_after_ms(sv));
+                      pl_admission_retry_after_ms(sv, NULL));
   } else {
     return false;
   }

@@ -23,7 +23,6 @@ struct pl_request {
   bool cancelled;
   bool given_up;           // the caller wants no answer, and grants no more credit
   bool credit_due;         // the producer waits for on_credit
-  bool descends;           // WAITING: counted in `awaited` of those that led to it
   unsigned awaited;        // requests that wait for slots and were made in its handler, or below
   unsigned awaited_there;  // of these, of the same action
   uint64_t mark;           // see ancestry.h
@@ -35,9 +34,10 @@ struct pl_request {
                 // if it has_outer
 
   // Set when it is opened, or left as they began.
-  pl_list node;     // in the channel's requests, the service's orphans, or the free list
-  pl_list in_wait;  // in the action's waiting, or while JOINED among the followers of another
-  pl_list untimed;  // in the service's
+  pl_list node;      // in the channel's requests, the service's orphans, or the free list
+  pl_waiter wait;    // in a line of the action, or while JOINED among the followers of another
+  pl_list in_queue;  // while WAITING where it may have to give way
+  pl_list untimed;   // in the service's
   pl_service *service;
   pl_channel *channel;  // NULL once the path is lost
   uint64_t call_id;
@@ -47,6 +47,7 @@ struct pl_request {
   uint64_t last_us;  // if shared: the latest deadline it may get
   pl_id caller;
   int codec;
+  uint8_t rank;  // of its priority
   bool stream;
   bool relayed;   // the neighbour passed it on for the caller
   bool repeated;  // not the first attempt

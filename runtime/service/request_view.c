@@ -69,6 +69,10 @@ uint64_t pl_request_deadline(const pl_request *r) {
   return r->deadline_us;
 }
 
+pl_priority pl_request_priority(const pl_request *r) {
+  return (pl_priority)(PL_PRIORITY_HIGH + r->rank);
+}
+
 void pl_request_forget_args(pl_request *r) {
   if (!r->shared) pl_bytes_drop(&r->args);  // others are compared with them
 }

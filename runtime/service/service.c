@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "service/action.h"
+#include "service/admission.h"
 #include "service/relay.h"
 
 // Calls to the node itself.
@@ -111,7 +112,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   sv->router = pl_router_new(&router, &pl_adverts_ops, sv);
   pl_list_init(&sv->neighbours);
   pl_list_init(&sv->channels);
-  pl_list_init(&sv->busy_actions);
+  pl_gates_init(&sv->gates);
   pl_list_init(&sv->untimed);
   pl_list_init(&sv->orphans);
   pl_dedup_init(&sv->dedup);

@@ -22,7 +22,7 @@ static bool same(pl_bytes a, pl_bytes b) {
 
 // Whatever the handler could tell apart, who calls above all; but neither trace nor deadline.
 static bool is_equal(const pl_request *run, const pl_request *r) {
-  return run->action == r->action && run->codec == r->codec &&
+  return run->action == r->action && run->codec == r->codec && run->rank == r->rank &&
          pl_id_equal(&run->caller, &r->caller) && run->relayed == r->relayed &&
          run->trusted == pl_channel_is_trusted(r->channel) && same(run->args, r->args) &&
          same(run->meta, r->meta) && same(run->identity, r->identity);
@@ -49,6 +49,7 @@ static pl_request *open_run(pl_request *r) {
   run->repeated = r->repeated;
   run->stream = false;
   run->codec = r->codec;
+  run->rank = r->rank;
   run->caller = r->caller;
   run->relayed = r->relayed;
   run->has_outer = r->has_outer;
@@ -61,7 +62,8 @@ static pl_request *open_run(pl_request *r) {
   move(&run->ancestors, &r->ancestors);
   uint64_t longest = r->action->options.timeout_us;
   run->last_us = longest > 0 ? pl_now_us(sv->loop) + longest : PL_NEVER;
-  pl_list_init(&run->in_wait);
+  pl_list_init(&run->wait.in_line);
+  pl_list_init(&run->in_queue);
   pl_list_push(&sv->orphans, &run->node);
   sv->requests++;
   sv->loop->metrics.requests_now++;

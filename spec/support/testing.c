@@ -6,6 +6,7 @@
 // which testing_open_buf in testing_buf.c pushes.
 // clang-format off
 #define TESTING_AREAS(X) \
+  X(admission) \
   X(balance) \
   X(base) \
   X(cluster) \

@@ -101,6 +101,7 @@ function mesh.metrics() end
 ---@field action string
 ---@field caller { id: string, name: string, identity: any }
 ---@field meta table
+---@field priority 'high'|'normal'|'low'
 ---@field deadline number? On the clock of `mesh.now()`.
 ---@field stream boolean Whether the caller wants chunks.
 ---@field trace_id string 32 hexadecimal digits, the same in all calls that one first call led to.

@@ -15,6 +15,7 @@ local IDLE = 60 -- seconds: the longest gap of a stream unless told otherwise
 local OPTIONS = {
   timeout = 'seconds',
   idle = 'seconds',
+  priority = 'priority',
   node = 'bytes',
   meta = 'table',
   wait = 'seconds',
@@ -99,7 +100,7 @@ local function make(options, level)
   local routes = choice.routes(options.providers, level + 1)
   local function caller(providers)
     local call, stream, explain = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE,
-      choice.policy(options, providers, level + 2))
+      options.priority, choice.policy(options, providers, level + 2))
     return { call = call, stream = stream, explain = explain }
   end
   local listed = routes[1] and not routes[1].pattern
@@ -121,6 +122,7 @@ end
 ---@field idle number? Seconds of the longest gap of a stream.
 ---@field node string? Id or name of the one node to call.
 ---@field meta table? Travels with the call.
+---@field priority 'high'|'normal'|'low'|nil Of those that wait for a slot; else that of the handler that calls.
 ---@field wait number? Seconds to wait for a provider when there is none.
 ---@field strategy string|function|nil Who of several providers takes a call.
 ---@field key string|number|nil Of the strategy `hash`.

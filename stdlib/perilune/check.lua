@@ -9,11 +9,13 @@ local kinds = {
   bytes = function(value) return type(value) == 'string' end,
   any = function(value) return value ~= nil end,
   seconds = function(value) return type(value) == 'number' and value >= 0 and value < math.huge end,
+  priority = function(value) return value == 'high' or value == 'normal' or value == 'low' end,
   count = function(value) return math.type(value) == 'integer' and value >= 0 end,
 }
 
 local shown = { path = 'string without NUL', text = 'string without NUL', bytes = 'string', any = 'value',
-  seconds = 'number of seconds from 0 on', count = 'whole number from 0 on' }
+  seconds = 'number of seconds from 0 on', count = 'whole number from 0 on',
+  priority = "'high', 'normal' or 'low'" }
 
 --- Whether `value` is of `kind`: a type of Lua or one of the above, `?` before it allows nil.
 local function is(value, kind)

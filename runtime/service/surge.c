@@ -1,0 +1,36 @@
+#include "service/surge.h"
+
+#include "base/limits.h"
+
+void pl_surge_begin(pl_surge *s, uint64_t now_us) {
+  *s = (pl_surge){.since_us = now_us, .first = true};
+}
+
+// Who calls again as soon as he is answered keeps a queue where it is; chance makes it a bit less.
+static bool does_not_shrink(const pl_surge *s) {
+  return s->came * 4 >= s->went * 3;
+}
+
+static bool judge(const pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
+  if (s->over) return waiting >= PL_QUEUE_SHORT / 2;
+  return !s->first && waiting >= PL_QUEUE_SHORT && now_us - oldest_us >= PL_QUEUE_TARGET_US &&
+         does_not_shrink(s);
+}
+
+static void look(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
+  if (now_us - s->since_us < PL_QUEUE_INTERVAL_US || s->went < PL_QUEUE_TURNS) return;
+  s->over = judge(s, now_us, waiting, oldest_us);
+  s->first = false;
+  s->since_us = now_us;
+  s->came = s->went = 0;
+}
+
+void pl_surge_came(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
+  s->came++;
+  look(s, now_us, waiting, oldest_us);
+}
+
+void pl_surge_went(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
+  s->went++;
+  look(s, now_us, waiting, oldest_us);
+}
