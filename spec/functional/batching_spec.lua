@@ -24,6 +24,29 @@ describe('many calls in one turn', function()
     net:finish()
     assert.is_true(writes <= 20, writes .. ' writes')
   end)
+
+  it('are passed on and answered in few writes, too', function()
+    local net = cluster.new 'tcp'
+    local b = net:node('b', {}, function() mesh.action('echo', function(x) return x end) end)
+    local r = net:node('r', { peers = { b } })
+    local a = net:node('a', { peers = { r } })
+    a:eval(function() mesh.wait 'echo' end)
+    net:settle()
+    local before = net:metrics()
+    assert.equal(1000, a:eval(function()
+      local tasks, right = {}, 0
+      for i = 1, 1000 do
+        tasks[i] = mesh.spawn(function()
+          if mesh.call('echo', i) == i then right = right + 1 end
+        end)
+      end
+      mesh.all(tasks)
+      return right
+    end))
+    local writes = net:metrics().writes - before.writes
+    net:finish()
+    assert.is_true(writes <= 4 * 20, writes .. ' writes') -- two links, both ways
+  end)
 end)
 
 describe('a stream of small chunks', function()
@@ -66,5 +89,20 @@ describe('a single call', function()
       return mesh.now() - started
     end))
     net:finish()
+  end)
+
+  it('leaves in one write, and so does its answer', function()
+    local net = cluster.new 'tcp'
+    local b = net:node('b', {}, function() mesh.action('echo', function(x) return x end) end)
+    local a = net:node('a', { peers = { b } })
+    a:eval(function() mesh.wait 'echo' end)
+    net:advance(0.2) -- what is told of the start has been told
+    local before = net:metrics().writes
+    a:eval(function()
+      for i = 1, 100 do mesh.call('echo', i) end
+    end)
+    local writes = net:metrics().writes - before
+    net:finish()
+    assert.is_true(writes >= 200 and writes <= 210, writes .. ' writes')
   end)
 end)
