@@ -23,8 +23,8 @@ local PRODUCER = [[
   mesh.action('count', function() return alive, closed end)
 ]]
 
---- Opens so many streams, so many of them at once, and leaves each in the midst of its loop. One of twenty comes as fast
---- as it can, so that a whole window of it is on the way.
+--- Opens so many streams, so many of them at once, and leaves each in the midst of its loop. One of twenty comes as
+--- fast as it can, so that a whole window of it is on the way.
 local ABANDON = [[
   local count, width, text = ...
   local left, waiting, tasks = 0, count, {}
