@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEEPALIVE_MAX = 32767, TIMEOUT_MAX = 86400, BACKLOG_MAX = 65535 };
+enum {
+  KEEPALIVE_MAX = 32767,
+  TIMEOUT_MAX = 86400,
+  BACKLOG_MAX = 65535,
+  COST_MAX_S = 60,
+  SECOND_US = 1000000,
+};
 
 // A piece of the text; texts are not cut into C strings while they are looked at.
 typedef struct span {
@@ -80,12 +86,25 @@ static bool set_bind(pl_url *u, span v) {
   return copy_span(u->bind, sizeof u->bind, v) && is_numeric(u->bind);
 }
 
+// Seconds, with up to six digits behind a point.
+static bool set_cost(pl_url *u, span v) {
+  uint32_t whole, part = 0;
+  span head = cut(&v, '.');
+  if (!parse_number(&whole, head, 10, COST_MAX_S) || v.len > 6) return false;
+  if (v.len > 0 && !parse_number(&part, v, 10, SECOND_US - 1)) return false;
+  for (size_t digits = v.len; part > 0 && digits < 6; digits++)
+    part *= 10;
+  u->cost_us = whole * SECOND_US + part;
+  return u->cost_us > 0 && u->cost_us <= COST_MAX_S * SECOND_US;
+}
+
 static const struct option {
   const char *name;
   const char *scheme;  // NULL: every one
   bool (*set)(pl_url *u, span value);
   const char *why;  // when it refuses
 } options[] = {
+    {"cost", NULL, set_cost, "cost is a number of seconds, above 0 and up to 60"},
     {"nodelay", "tcp", set_nodelay, "nodelay is 0 or 1"},
     {"keepalive", "tcp", set_keepalive, "keepalive is a number of seconds up to 32767"},
     {"user_timeout", "tcp", set_user_timeout, "user_timeout is a number of seconds up to 86400"},

@@ -12,7 +12,7 @@ typedef struct pl_url {
   char host[256];  // tcp: name or address, IPv6 without brackets; unix: path; mem: name
   uint16_t port;   // tcp
   // Options after '?':
-  // ?nodelay=0&keepalive=30&backlog=64&reuseport=1&mode=0660&bind=127.0.0.1&user_timeout=20
+  // ?cost=0.005&nodelay=0&keepalive=30&backlog=64&reuseport=1&mode=0660&bind=127.0.0.1&user_timeout=20
   bool nodelay;             // tcp, default true
   uint32_t keepalive_s;     // tcp, 0 = off (default)
   uint32_t user_timeout_s;  // tcp, 0 = the system's
@@ -20,6 +20,7 @@ typedef struct pl_url {
   bool reuseport;           // tcp listener
   uint32_t mode;            // unix listener, default 0600
   char bind[64];            // tcp dial: local address, "" = any
+  uint32_t cost_us;         // of a link from or to there, as in ?cost=0.005; 0 = not given
 } pl_url;
 
 // PL_INVALID with *why set to a static text that says what is wrong.

@@ -214,8 +214,9 @@ static void on_up(pl_session *s, void *user) {
     return;
   }
   c->peer = pl_peer_hold(find_peer(c));
+  if (c->dialer != NULL) pl_dialer_attach(c->dialer, c->peer);
   pl_peer_joined(c->peer, c);
-  pl_dialer *d = c->dialer;
+  pl_dialer *d = c->dialer;  // unless it was ended by a callback
   if (d == NULL) return;
   c->dialer = NULL;
   pl_dialer_up(d, c->peer);
@@ -344,7 +345,7 @@ static char *address_of(pl_link *link) {
   return from;
 }
 
-void pl_conn_accept(pl_peers *ps, pl_link *link) {
+void pl_conn_accept(pl_peers *ps, pl_link *link, uint32_t cost_us) {
   if (ps->stopping || ps->greeting >= PL_GREETING_MAX) {
     ps->loop->metrics.links_refused++;
     pl_link_abort(link, PL_BUSY, "");
@@ -353,6 +354,7 @@ void pl_conn_accept(pl_peers *ps, pl_link *link) {
   pl_conn *c = new_conn(ps, false);
   pl_list_push(&ps->conns, &c->node);
   ps->greeting++;
+  c->cost_us = cost_us;
   c->from = address_of(link);
   c->session = pl_session_open(ps->loop, ps->config.identity, link, false, &session_ops, c);
 }

@@ -28,7 +28,7 @@ static void detach(pl_dialer *d) {
   pl_peer_drop(p);
 }
 
-static void attach(pl_dialer *d, pl_peer *p) {
+void pl_dialer_attach(pl_dialer *d, pl_peer *p) {
   if (d->peer == p) return;
   detach(d);
   d->peer = pl_peer_hold(p);
@@ -135,7 +135,7 @@ static void tell_cancelled_later(pl_dial *dial) {
 
 void pl_dialer_up(pl_dialer *d, pl_peer *p) {
   d->attempt = NULL;
-  attach(d, p);
+  pl_dialer_attach(d, p);
   rest(d);
   tell(d, PL_OK, "", p);
 }
@@ -286,7 +286,7 @@ static pl_err start(pl_dialer *d) {
       break;
     case PL_DIALER_ENDED:
       err = attempt(d);
-      if (err == PL_OK) attach(d, pl_peer_new(d->peers));
+      if (err == PL_OK) pl_dialer_attach(d, pl_peer_new(d->peers));
       break;
   }
   return err;
@@ -309,6 +309,7 @@ pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl
   pl_url_format(&parsed, text);
   pl_dialer *d = find_dialer(ps, text);
   if (d == NULL) d = new_dialer(ps, &parsed);
+  if (parsed.cost_us > 0) d->url.cost_us = parsed.cost_us;
   err = start(d);
   if (err != PL_OK) {
     if (pl_list_empty(&d->dials)) free_dialer(d);

@@ -287,6 +287,16 @@ pl_session *pl_peer_session(const pl_peer *p) {
   return p->active != NULL && pl_conn_is_up(p->active) ? p->active->session : NULL;
 }
 
+uint32_t pl_peer_cost_us(const pl_peer *p) {
+  bool accepted = p->active != NULL && !p->active->dialled;
+  uint32_t cost = accepted ? p->active->cost_us : 0;
+  for (const pl_list *n = p->dialers.next; n != &p->dialers; n = n->next) {
+    const pl_dialer *d = pl_container(n, pl_dialer, of_peer);
+    if (d->url.cost_us > cost) cost = d->url.cost_us;
+  }
+  return cost;
+}
+
 void pl_peer_update(pl_peer *p, const char *name, pl_role role) {
   char *copy = pl_strdup(name);
   pl_free(p->told.name);

@@ -78,7 +78,7 @@ void pl_peers_unlisten_all(pl_peers *ps);
 typedef void pl_dial_fn(pl_dial *d, pl_err err, const char *detail, pl_peer *p, void *user);
 // PL_INVALID, PL_UNSUPPORTED, PL_DRAINING with `detail` (PL_URL_MAX bytes) set. `done` may be NULL.
 // Dialling an address that is already kept shares the attempts, and begins one at once when that
-// was waiting, or had been told not to come back.
+// was waiting, or had been told not to come back. What the newer one says of the cost counts.
 pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl_dial_fn *done,
                      void *user, char *detail);
 // Ends the dial; its `done` is called with CANCELLED from the loop if it was still due. Links stay
@@ -109,6 +109,9 @@ uint64_t pl_peer_epoch(const pl_peer *p);
 pl_bytes pl_peer_addresses(const pl_peer *p);  // raw MessagePack array of its hello
 pl_peer_state pl_peer_status(const pl_peer *p);
 pl_session *pl_peer_session(const pl_peer *p);  // NULL unless up
+// What its link costs by the addresses at which it was accepted, or at which the peer is dialled:
+// the greatest of it, microseconds; 0: they say nothing.
+uint32_t pl_peer_cost_us(const pl_peer *p);
 pl_peer *pl_peer_hold(pl_peer *p);
 void pl_peer_drop(pl_peer *p);
 void pl_peer_set_data(pl_peer *p, void *data);

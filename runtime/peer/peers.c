@@ -8,6 +8,7 @@ typedef struct listener {
   pl_list node;  // in pl_peers.listeners
   pl_peers *peers;
   pl_listener *listener;
+  uint32_t cost_us;  // of the links that come in here; 0: not given
 } listener;
 
 pl_peers *pl_peers_new(pl_loop *loop, const pl_peers_config *config, const pl_peers_ops *ops,
@@ -43,7 +44,7 @@ void pl_peers_free(pl_peers *ps) {
 static void on_accept(pl_listener *s, pl_link *l, void *user) {
   (void)s;
   listener *li = user;
-  pl_conn_accept(li->peers, l);
+  pl_conn_accept(li->peers, l, li->cost_us);
 }
 
 static void on_accept_error(pl_listener *s, pl_err why, const char *detail, void *user) {
@@ -74,6 +75,7 @@ pl_err pl_peers_listen(pl_peers *ps, const char *url, char *bound, char *detail)
   }
   listener *li = pl_new(listener);
   li->peers = ps;
+  li->cost_us = parsed.cost_us;
   err = pl_listener_open(&li->listener, ps->loop, &parsed, &listener_ops, li, detail);
   if (err != PL_OK) {
     pl_free(li);

@@ -52,6 +52,7 @@ struct pl_conn {
   pl_dialer *dialer;    // whose attempt this is, while GREETING
   pl_probe *probe;      // whose answer this conn waits for
   uint64_t silent_us;   // it did not answer, and that is when it was heard last; 0: it did
+  uint32_t cost_us;     // as the address says at which it was accepted; 0: nothing
   char *from;           // owned: the address of who dialled, without a port; NULL when dialled
   pl_told told;
 };
@@ -133,7 +134,7 @@ void pl_peers_wake(pl_peers *ps);
 
 // conn.c
 extern const char pl_id_taken[];  // why a second claim of an id is refused
-void pl_conn_accept(pl_peers *ps, pl_link *link);
+void pl_conn_accept(pl_peers *ps, pl_link *link, uint32_t cost_us);
 // Errors as of pl_link_dial.
 pl_err pl_conn_dial(pl_conn **out, pl_dialer *d);
 // Asks `asked` for a sign of life, on which the fate of `c` depends. False when that is not
@@ -172,6 +173,7 @@ bool pl_conn_beats(const pl_conn *a, const pl_conn *b);
 void pl_told_fini(pl_told *t);
 
 // dial.c
+void pl_dialer_attach(pl_dialer *d, pl_peer *p);  // that is whom it dials
 void pl_dialer_up(pl_dialer *d, pl_peer *p);
 void pl_dialer_failed(pl_dialer *d, pl_err why, const char *detail, const pl_msg_goodbye *goodbye);
 // Their peer came up; was lost; is no longer wanted.

@@ -23,7 +23,8 @@ static uint32_t cost_of(uint64_t rtt_us, uint32_t now) {
 }
 
 bool pl_link_measure(pl_router *r, pl_router_link *l) {
-  uint64_t configured = r->config.link_cost;
+  uint64_t said = r->ops->cost_us != NULL ? r->ops->cost_us(l, r->user) : 0;
+  uint64_t configured = said != 0 ? said : r->config.link_cost;
   uint32_t cost = configured != 0
                       ? (uint32_t)(configured < PL_LINK_COST_MAX ? configured : PL_LINK_COST_MAX)
                       : cost_of(r->ops->rtt_us(l, r->user), l->cost);

@@ -34,6 +34,8 @@ typedef struct pl_router_ops {
   bool (*writable)(pl_router_link *link, void *user);
   // Smoothed round trip of the link, microseconds, 0 when not known yet.
   uint64_t (*rtt_us)(pl_router_link *link, void *user);
+  // What is said of the cost of the link, microseconds; 0: nothing. May be NULL.
+  uint64_t (*cost_us)(pl_router_link *link, void *user);
   // An item of a node's record was added, changed, or withdrawn. All but those of kind "link".
   void (*on_item)(pl_mesh_node *n, const pl_msg_advert_item *item, void *user);
   // A node can be reached, by another path than before or for the first time; NULL: no longer.
@@ -58,7 +60,7 @@ typedef struct pl_router_config {
   pl_loop *loop;
   const pl_id *id;     // outlives the router
   uint64_t epoch;      // with which it was started
-  uint64_t link_cost;  // of each link; 0: measured
+  uint64_t link_cost;  // of each link of which nothing else is said; 0: measured
 } pl_router_config;
 
 pl_router *pl_router_new(const pl_router_config *config, const pl_router_ops *ops, void *user);

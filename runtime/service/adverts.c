@@ -185,10 +185,17 @@ static uint64_t rtt_us(pl_router_link *link, void *user) {
   return pl_session_rtt_us(session_of(link));
 }
 
+static uint64_t cost_us(pl_router_link *link, void *user) {
+  (void)user;
+  const pl_neighbour *n = pl_router_link_user(link);
+  return pl_peer_cost_us(n->peer);
+}
+
 const pl_router_ops pl_adverts_ops = {
     .send = send_frame,
     .writable = writable,
     .rtt_us = rtt_us,
+    .cost_us = cost_us,
     .on_item = on_item,
     .on_route = on_route,
     .on_forgotten = on_forgotten,

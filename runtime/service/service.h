@@ -18,7 +18,7 @@ typedef struct pl_service_config {
   size_t message_max;
   pl_strategy strategy;  // of calls and actions that name none
   const char *region;    // outlives the service; NULL: none
-  uint64_t link_cost;    // of each link; 0: its round trip
+  uint64_t link_cost;    // of each link that has none of its own; 0: its round trip
   // The directory or a neighbour's part in it changed.
   void (*on_change)(void *user);
   // The last circuit of a session ended.

@@ -87,6 +87,33 @@ cluster.describe('the way', { 'mem' }, function(over)
     assert.equal('b', (a:eval(function() return mesh.call 'of b' end)))
   end)
 
+  it('costs what the address of a link says, at either end', function()
+    local function cost(node, name)
+      return node:eval(function(of)
+        for _, r in ipairs(mesh.routes()) do
+          if r.name == of then return r.cost end
+        end
+      end, name)
+    end
+    local hub = over.net:node('hub', { relay = true, listen = { 'mem://cheap', 'mem://dear?cost=2.5' } })
+    local a = over.net:node('a', { peers = { 'mem://cheap?cost=0.5' } }, member)
+    local b = over.net:node('b', { peers = { 'mem://dear?cost=0.25' }, link_cost = 1 }, member)
+    local c = over.net:node('c', { peers = { 'mem://cheap' }, link_cost = 0.125 }, member)
+    over.net:advance(0.1)
+    assert.same({ 0.5, 2.5, 0.125 }, { cost(hub, 'a'), cost(hub, 'b'), cost(hub, 'c') })
+    assert.same({ 0.5, 2.5, 0.125 }, { cost(a, 'hub'), cost(b, 'hub'), cost(c, 'hub') })
+    assert.same({ 3.0, 0.625 }, { cost(a, 'b'), cost(a, 'c') })
+    a:eval(function()
+      mesh.connect('mem://cheap', { cost = 4 }) -- the same address
+      mesh.connect('mem://cheap')
+    end)
+    over.net:advance(3)
+    assert.same({ 4.0, 4.125 }, { cost(hub, 'a'), cost(c, 'a') })
+    hub:eval(function(url) mesh.connect(url, { cost = 5 }) end, a:url()) -- the link is not the one that it dials
+    over.net:advance(3)
+    assert.same({ 5.0, 5.125 }, { cost(hub, 'a'), cost(c, 'a') })
+  end)
+
   it('may have several first steps that are equally good', function()
     local a = over.net:node('a', {}, member)
     local left = over.net:node('left', { peers = { a }, relay = true })

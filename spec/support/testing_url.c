@@ -29,6 +29,7 @@ int testing_parse_url(lua_State *L) {
                  {"keepalive", url.keepalive_s},
                  {"user_timeout", url.user_timeout_s},
                  {"backlog", url.backlog},
+                 {"cost", url.cost_us},
                  {"mode", url.mode}};
   lua_newtable(L);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

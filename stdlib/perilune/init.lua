@@ -143,12 +143,18 @@ function M.ping(node, timeout)
   return core.ping(node, timeout or 10)
 end
 
---- Connects to an address and keeps it connected. What the node there provides is known then.
+local CONNECT = { cost = 'seconds' }
+
+--- Connects to an address and keeps it connected. What the node there provides is known then. With `cost`, in
+--- seconds, that is what a path over the link costs, as if the address said it (`?cost=`).
 ---
 ---@param url string
+---@param options { cost: number? }?
 ---@return string # the id of the node there
-function M.connect(url)
+function M.connect(url, options)
   check.arg(url, 'bytes', 1, 'mesh.connect')
+  options = check.options(options, CONNECT, 2, 'mesh.connect')
+  if options.cost then url = ('%s%scost=%.6f'):format(url, url:find('?', 1, true) and '&' or '?', options.cost) end
   core.start()
   local id = core.connect(url)
   while not core.knows(id) do
