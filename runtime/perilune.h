@@ -316,7 +316,9 @@ typedef struct pl_call_options {
   const pl_id *node;        // NULL: any provider
   uint64_t deadline_us;     // clock of the loop; PL_NEVER. Of a stream: of its first chunk
   uint64_t idle_us;         // longest gap of a stream, 0 = none
+  bool whole;               // of a stream, too: it ends with `deadline_us`, not with a gap
   bool stream;              // chunks are welcome
+  bool input;               // the caller sends chunks
   int codec;                // that `args` is in; see pl_node_codec
   pl_priority priority;     // 0: normal
   const pl_trace *outer;    // of the request for which it is made; NULL: it begins a trace
@@ -328,6 +330,8 @@ typedef struct pl_call_options {
 typedef struct pl_call_ops {
   // Items wait where none did. Not called again before pl_call_next has returned 0.
   void (*on_items)(pl_call *c, void *user);
+  // The owner may go on after pl_call_send said PL_BUSY; or the callee takes no more.
+  void (*on_credit)(pl_call *c, void *user);
   // Settled: result or failure is there. Exactly once, unless freed before.
   void (*on_end)(pl_call *c, void *user);
 } pl_call_ops;
@@ -359,6 +363,16 @@ bool pl_call_ended(const pl_call *c);                 // settled; items may stil
 const pl_failure *pl_call_failure(const pl_call *c);  // NULL: it has a result (or has not ended)
 pl_bytes pl_call_result(const pl_call *c);            // one encoded array, borrowed
 int pl_call_codec(const pl_call *c);
+// Of a call with input: sends one item (one encoded array). PL_OK: go on. PL_BUSY: taken, but much
+// waits: wait for on_credit or the end before the next. CLOSED: the callee takes no more, which is
+// no failure of the call; or it has ended. TOO_LARGE. NO_MEMORY.
+pl_err pl_call_send(pl_call *c, const pl_parts *item);
+// No more items follow: half-close. Idempotent.
+void pl_call_finish(pl_call *c);
+// Whether little waits here; if not, on_credit follows, or the end.
+bool pl_call_drained(pl_call *c);
+bool pl_call_takes_items(const pl_call *c);  // else pl_call_send would say CLOSED
+size_t pl_call_unsent(const pl_call *c);     // bytes of items that wait here, and of their keeping
 // Ends this end: an unsettled call is cancelled at the callee. No callback follows.
 void pl_call_free(pl_call *c, pl_err why);
 
@@ -387,6 +401,8 @@ typedef struct pl_action_ops {
   void (*on_credit)(pl_request *r);
   // Optional. pl_request_deadline is another one.
   void (*on_deadline)(pl_request *r);
+  // Optional. Input waits, or its end, where pl_request_expect found none.
+  void (*on_items)(pl_request *r);
   // The action was removed or replaced and no request of it is left.
   void (*on_gone)(void *user);
 } pl_action_ops;
@@ -428,6 +444,16 @@ void *pl_request_user(const pl_request *r);
 // next. STREAM_EXPECTED: the caller takes none; it is told so. CLOSED: nobody listens any more.
 // NO_MEMORY.
 pl_err pl_request_chunk(pl_request *r, const pl_parts *item);
+// The caller's stream to the handler. Nothing of it comes before the handler asks.
+bool pl_request_has_input(const pl_request *r);
+// Its next item, one encoded array: 1 with *item borrowed until the next call about `r`; 0 none
+// there; -1 ended, or there is no input, or it was stopped. Of a cancelled request 0: it has not
+// ended. Taking an item is what grants the caller more.
+int pl_request_next(pl_request *r, pl_bytes *item);
+// pl_request_next has just said 0: on_items follows, unless the request is cancelled.
+void pl_request_expect(pl_request *r);
+// The handler reads no more: what waits is dropped, and the caller told. Idempotent.
+void pl_request_stop_input(pl_request *r);
 // The one end of a request: with a result, or with a failure (result ignored, NULL is fine). Frees
 // the slot; `r` is gone.
 void pl_request_end(pl_request *r, const pl_parts *result, const pl_failure *failure);

@@ -62,6 +62,9 @@ enum {
   PL_WINDOW_RTT_US = 500,                 // shorter round trips need no more than the first window
   PL_WINDOW_IDLE_US = 1000000,            // after which a window is halved
   PL_WINDOWS_BYTES = 64 * 1024 * 1024,    // that all windows of a node promise together
+  PL_SEND_HIGH = 64 * 1024,               // items that wait at the caller: from here on it waits,
+  PL_SEND_MAX = 1024 * 1024,              // where it does not, more is BUSY,
+  PL_SEND_LOW = 16 * 1024,                // until no more than this is left
   PL_BODY_WINDOW = 64 * 1024,             // bytes of one body before the receiver grants more
   PL_CREDIT_MAX = 1 << 30,                // credit that a peer may hold; more is a protocol error
 

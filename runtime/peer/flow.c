@@ -94,6 +94,22 @@ static void write_item(pl_flow *f, pl_bytes item, const uint8_t *head, size_t he
 
 // Turns.
 
+static body *first_of(const pl_flow *f) {
+  return pl_container(f->bodies.next, body, node);
+}
+
+// What is left of it is not queued any more.
+static void take_out(pl_flow *f, body *b) {
+  f->queued -= b->bytes.len - b->at + (b->started ? 0 : b->head_len);
+  f->queued_items -= b->is_item ? 1 : 0;
+  pl_list_remove(&b->node);
+}
+
+static void forget(pl_flow *f, body *b) {
+  take_out(f, b);
+  body_free(b);
+}
+
 // Writes one frame of `b`; true when it was the last.
 static bool write_fragment(pl_flow *f, body *b) {
   bool metered = b->started || b->metered;
@@ -124,34 +140,40 @@ static bool is_short_item(const pl_flow *f, const body *b) {
   return b->is_item && !b->started && n <= PL_COPY_MAX && n <= f->credit_bytes;
 }
 
-// Of the first body; true when that is done.
-static bool write_next(pl_flow *f, body *b) {
+// A frame of the first body.
+static void write_first(pl_flow *f) {
+  body *b = first_of(f);
   size_t head = b->started ? 0 : b->head_len, before = b->at;
   bool last = true;
   if (is_short_item(f, b)) {
     write_item(f, b->bytes, b->head, b->head_len);
     b->at = b->bytes.len;
+    b->started = true;
     pl_turn_wrote(&f->turn, f->lanes, head + b->at);
   } else {
     last = write_fragment(f, b);
     pl_turn_wrote(&f->turn, f->lanes, PL_FRAME_HEADER + head + b->at - before);
   }
   f->queued -= head + b->at - before;
-  return last;
+  if (last) forget(f, b);
 }
 
 // Afterwards the flow has more to write, or waits for credit or bodies.
 static bool write_turn(pl_turn *t) {
   pl_flow *f = pl_container(t, pl_flow, turn);
-  body *b = pl_container(f->bodies.next, body, node);
-  if (!may_write(f, b)) return false;
-  if (write_next(f, b)) {
-    f->queued_items -= b->is_item ? 1 : 0;
-    pl_list_remove(&b->node);
-    body_free(b);
+  if (!may_write(f, first_of(f))) return false;
+  size_t waited = pl_flow_waiting(f);
+  write_first(f);
+  bool more = !pl_flow_idle(f) && may_write(f, first_of(f));
+  bool low = f->on_low != NULL && waited > f->low && pl_flow_waiting(f) <= f->low;
+  if (!low && !pl_flow_idle(f)) return more;
+  if (more) pl_turn_ask(t, f->lanes);
+  // Either may free the flow.
+  if (low) {
+    f->on_low(f);
+  } else if (f->on_empty != NULL) {
+    f->on_empty(f);
   }
-  if (!pl_list_empty(&f->bodies)) return may_write(f, pl_container(f->bodies.next, body, node));
-  if (f->on_empty != NULL) f->on_empty(f);  // may free the flow
   return false;
 }
 
@@ -175,10 +197,7 @@ bool pl_flow_withdraw(pl_flow *f) {
     before = n->prev;
     body *b = pl_container(n, body, node);
     if (b->started) break;
-    f->queued -= b->head_len + b->bytes.len;
-    f->queued_items -= b->is_item ? 1 : 0;
-    pl_list_remove(n);
-    body_free(b);
+    forget(f, b);
   }
   if (pl_flow_idle(f)) pl_turn_leave(&f->turn);
   return !f->began;
@@ -194,24 +213,16 @@ static body *body_new(uint8_t type) {
   return b;
 }
 
-// Takes `b`, whose payload is `bytes`, behind `map` if it is a CALL.
-static bool enqueue(pl_flow *f, body *b, pl_bytes map, pl_bytes bytes) {
-  if (!pl_bytes_keep(&b->bytes, bytes) || !pl_bytes_keep(&b->map, map)) {
-    body_free(b);
-    pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for a body to send");
-    return false;
-  }
-  pl_list_push(&f->bodies, &b->node);
-  f->queued += b->head_len + bytes.len;
-  f->queued_items += b->is_item ? 1 : 0;
-  if (may_write(f, pl_container(f->bodies.next, body, node))) pl_turn_ask(&f->turn, f->lanes);
-  return true;
+// Gives it its payload, behind `map` if it is a CALL. False: no memory, and the body is gone.
+static bool fill(body *b, pl_bytes map, pl_bytes bytes) {
+  if (pl_bytes_keep(&b->bytes, bytes) && pl_bytes_keep(&b->map, map)) return true;
+  body_free(b);
+  return false;
 }
 
 // The same of an item or a result behind the `n` bytes of its length. What stands before a tail
 // goes out with that.
-static bool enqueue_parts(pl_flow *f, body *b, const uint8_t *length, size_t n,
-                          const pl_parts *parts) {
+static bool fill_parts(body *b, const uint8_t *length, size_t n, const pl_parts *parts) {
   bool whole = parts->tail.len == 0;
   memcpy(b->head, length, n);
   if (!whole) {
@@ -220,7 +231,31 @@ static bool enqueue_parts(pl_flow *f, body *b, const uint8_t *length, size_t n,
     n += parts->head.len;
   }
   b->head_len = (uint8_t)n;
-  return enqueue(f, b, (pl_bytes){0}, whole ? parts->head : parts->tail);
+  return fill(b, (pl_bytes){0}, whole ? parts->head : parts->tail);
+}
+
+static bool fill_item(body *b, const pl_parts *item) {
+  uint8_t length[LENGTH_MAX];
+  size_t n = pl_item_put_len(length, (uint32_t)pl_parts_len(item));
+  b->metered = b->is_item = true;
+  return fill_parts(b, length, n, item);
+}
+
+static void push(pl_flow *f, body *b) {
+  pl_list_push(&f->bodies, &b->node);
+  f->queued += b->head_len + b->bytes.len;
+  f->queued_items += b->is_item ? 1 : 0;
+  if (may_write(f, first_of(f))) pl_turn_ask(&f->turn, f->lanes);
+}
+
+// `filled`: there was memory for it.
+static bool enqueue(pl_flow *f, body *b, bool filled) {
+  if (filled) {
+    push(f, b);
+  } else {
+    pl_session_abort(f->lanes->session, PL_NO_MEMORY, "no memory for a body to send");
+  }
+  return filled;
 }
 
 // Whether a body that needs no credit can go out now, in one frame.
@@ -263,7 +298,8 @@ bool pl_flow_call(pl_flow *f, pl_msg_call *head, const pl_parts *args) {
   }
   pl_bytes map_bytes = pl_bytes_of(pl_buf_data(map), pl_buf_len(map));
   if (head->body_len > 0 || !direct(f, map_bytes.len + bytes.len)) {
-    enqueue(f, body_new(PL_FRAME_CALL), map_bytes, bytes);
+    body *b = body_new(PL_FRAME_CALL);
+    enqueue(f, b, fill(b, map_bytes, bytes));
     return false;
   }
   f->began = true;
@@ -289,8 +325,7 @@ bool pl_flow_item(pl_flow *f, const pl_parts *item) {
   bool may_follow = f->queued + n < PL_LANE_QUANTUM && f->queued + n <= f->credit_bytes &&
                     f->queued_items < f->credit_items;
   body *b = body_new(PL_FRAME_DATA);
-  b->metered = b->is_item = true;
-  return enqueue_parts(f, b, length, length_len, item) && may_follow;
+  return enqueue(f, b, fill_item(b, item)) && may_follow;
 }
 
 // A body that needs no credit, where it can go out now.
@@ -315,7 +350,8 @@ bool pl_flow_result(pl_flow *f, const pl_parts *result) {
   } else if (write_whole(f, PL_FRAME_RESULT, &result->head)) {
     return true;
   }
-  enqueue_parts(f, body_new(PL_FRAME_RESULT), length, n, result);
+  body *b = body_new(PL_FRAME_RESULT);
+  enqueue(f, b, fill_parts(b, length, n, result));
   return false;
 }
 
@@ -328,8 +364,61 @@ bool pl_flow_error(pl_flow *f, const pl_failure *failure) {
   }
   pl_bytes bytes = pl_bytes_of(pl_buf_data(out), pl_buf_len(out));
   if (write_whole(f, PL_FRAME_ERROR, &bytes)) return true;
-  enqueue(f, body_new(PL_FRAME_ERROR), (pl_bytes){0}, bytes);
+  body *b = body_new(PL_FRAME_ERROR);
+  enqueue(f, b, fill(b, (pl_bytes){0}, bytes));
   return false;
+}
+
+bool pl_flow_end(pl_flow *f) {
+  const pl_bytes nothing = {0};
+  if (write_whole(f, PL_FRAME_END, &nothing)) return true;
+  push(f, body_new(PL_FRAME_END));
+  return false;
+}
+
+// Items that are not sent, or elsewhere.
+
+void pl_flow_drop_items(pl_flow *f) {
+  for (pl_list *n = f->bodies.next, *next; n != &f->bodies; n = next) {
+    next = n->next;
+    body *b = pl_container(n, body, node);
+    if (b->is_item || b->type == PL_FRAME_END) forget(f, b);
+  }
+  if (pl_flow_idle(f)) pl_turn_leave(&f->turn);
+}
+
+static void add(pl_unsent *u, body *b) {
+  pl_list_push(&u->bodies, &b->node);
+  u->waiting += b->head_len + b->bytes.len + PL_ITEM_COST;
+}
+
+void pl_unsent_fini(pl_unsent *u) {
+  for (pl_list *n; (n = pl_list_pop(&u->bodies)) != NULL;)
+    body_free(pl_container(n, body, node));
+  u->waiting = 0;
+}
+
+bool pl_unsent_add(pl_unsent *u, const pl_parts *item) {
+  body *b = body_new(PL_FRAME_DATA);
+  bool filled = fill_item(b, item);
+  if (filled) add(u, b);
+  return filled;
+}
+
+void pl_unsent_take(pl_unsent *u, pl_flow *f) {
+  for (pl_list *n = f->bodies.next, *next; n != &f->bodies; n = next) {
+    next = n->next;
+    body *b = pl_container(n, body, node);
+    if (!b->is_item || b->started) continue;
+    take_out(f, b);
+    add(u, b);
+  }
+}
+
+void pl_unsent_send(pl_unsent *u, pl_flow *f) {
+  for (pl_list *n; (n = pl_list_pop(&u->bodies)) != NULL;)
+    push(f, pl_container(n, body, node));
+  u->waiting = 0;
 }
 
 pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes) {
@@ -337,7 +426,6 @@ pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes) {
     return PL_PROTOCOL;
   f->credit_items += items;
   f->credit_bytes += bytes;
-  if (!pl_flow_idle(f) && may_write(f, pl_container(f->bodies.next, body, node)))
-    pl_turn_ask(&f->turn, f->lanes);
+  if (!pl_flow_idle(f) && may_write(f, first_of(f))) pl_turn_ask(&f->turn, f->lanes);
   return PL_OK;
 }

@@ -20,7 +20,15 @@ typedef struct pl_flow {
   size_t queued_items;
   bool began;                           // some frame of it was written
   void (*on_empty)(struct pl_flow *f);  // everything that waited is written; from the loop
+  size_t low;                           // what pl_flow_waiting falls to
+  void (*on_low)(struct pl_flow *f);    // when this is called; from the loop
 } pl_flow;
+
+// What waits costs memory, however short it is.
+enum { PL_ITEM_COST = 128 };
+static inline size_t pl_flow_waiting(const pl_flow *f) {
+  return f->queued + f->queued_items * PL_ITEM_COST;
+}
 
 void pl_flow_init(pl_flow *f, pl_lanes *lanes, uint32_t label, uint8_t flags);
 // Drops what waits.
@@ -40,9 +48,31 @@ bool pl_flow_call(pl_flow *f, pl_msg_call *head, const pl_parts *args);  // sets
 bool pl_flow_item(pl_flow *f, const pl_parts *item);
 bool pl_flow_result(pl_flow *f, const pl_parts *result);
 bool pl_flow_error(pl_flow *f, const pl_failure *failure);
+bool pl_flow_end(pl_flow *f);  // no more items
 
 // The other end grants more. PL_PROTOCOL when that is past PL_CREDIT_MAX.
 pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes);
+
+// Items and END, begun or not, are not wanted any more.
+void pl_flow_drop_items(pl_flow *f);
+
+// Items on their way from one flow to another: those that wait and have not begun, without END.
+typedef struct pl_unsent {
+  pl_list bodies;
+  size_t waiting;  // as pl_flow_waiting
+} pl_unsent;
+
+static inline void pl_unsent_init(pl_unsent *u) {
+  pl_list_init(&u->bodies);
+  u->waiting = 0;
+}
+void pl_unsent_fini(pl_unsent *u);
+// One more behind them; false: no memory.
+bool pl_unsent_add(pl_unsent *u, const pl_parts *item);
+// Takes those of a flow that will not send them.
+void pl_unsent_take(pl_unsent *u, pl_flow *f);
+// Sends them on another.
+void pl_unsent_send(pl_unsent *u, pl_flow *f);
 
 static inline bool pl_flow_idle(const pl_flow *f) {
   return pl_list_empty(&f->bodies);

@@ -35,6 +35,9 @@ struct pl_call {
   bool flowing;    // a first item came
   bool gap_waits;  // the gap counts from when the consumer has taken what is there
   bool timing_out;
+  bool finished;    // the owner sends no more items
+  bool stopped;     // the callee takes no more of them
+  bool credit_due;  // the owner waits for on_credit
   bool repeatable;  // `order` is there
   bool has_intake;
 
@@ -50,12 +53,15 @@ struct pl_call {
   pl_id callee;
   int codec;
   bool stream;
+  bool input;      // it sends items
+  bool whole;      // its deadline bounds it to its end, although it flows
   bool routed;     // to a node behind the neighbour
   bool left_open;  // and it is the neighbour, here the callee, that chooses which
   bool idempotent;
   bool traced;  // within another: `trace_id` is that one's
   pl_bytes result;
   pl_flow flow;
+  pl_unsent unsent;  // between two attempts
   pl_intake intake;  // of a stream, or of a result that came in pieces
   pl_id trace_id;
   pl_timer timer;  // the deadline, then the gaps of a stream
@@ -64,9 +70,17 @@ struct pl_call {
   uint8_t room[PL_ORDER_ROOM];
 };
 
+// It carries a stream, in one direction at least: its deadline bounds the start only, unless it is
+// for the whole.
+static inline bool pl_call_flows(const pl_call *c) {
+  return c->stream || c->input;
+}
+
 // calls.c
 pl_call *pl_call_new(pl_service *sv);  // its first fields are zeroed
 void pl_call_on_deadline(pl_timer *t);
+// Something of a stream came, or went: from now on the gaps count, not the deadline.
+void pl_call_progress(pl_call *c);
 // Takes it out of its channel: nothing arrives for it any more.
 void pl_call_detach(pl_call *c);
 // Ends it, or the attempt.
@@ -82,10 +96,16 @@ typedef struct pl_turn_down {  // who is left out of a choice, at most PL_RETRIE
 
 // Chooses for `order` and checks the way there; NULL with the reason. Who has no room is added to
 // `out`, and another is chosen, `room` times at most.
-pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_turn_down *out,
+pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_turn_down *out,
                          unsigned room, pl_failure *why);
 // Sends an attempt to the offer that was chosen.
-void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order);
+void pl_call_dispatch(pl_call *c, pl_offer *offer, const pl_order *order);
+
+// call_input.c: the flow that has been made for an attempt tells when it has room.
+void pl_call_watch_flow(pl_call *c);
+// CREDIT and STOP.
+pl_err pl_call_take_credit(pl_call *c, const pl_frame *f);
+pl_err pl_call_take_stop(pl_call *c);
 
 // call_repeat.c
 

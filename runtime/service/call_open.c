@@ -18,7 +18,7 @@ static pl_err refuse(pl_failure *why, pl_err code, pl_outcome outcome, const cha
 }
 
 // How large a value a node takes is known of neighbours only.
-static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool stream,
+static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool flows,
                     pl_failure *why) {
   if (ch == NULL) return refuse(why, PL_NO_ROUTE, PL_NOT_SENT, NULL, o->action);
   size_t max = routed ? 0 : pl_session_message_max(ch->session);
@@ -29,13 +29,13 @@ static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool s
   if (ch->calls_open >= PL_CALLS_PER_LINK) {
     return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many calls in flight on the link", o->action);
   }
-  if (stream && ch->streams_out >= PL_STREAMS_PER_PEER) {
+  if (flows && ch->streams_out >= PL_STREAMS_PER_PEER) {
     return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many streams open to the node", o->action);
   }
   return PL_OK;
 }
 
-pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_turn_down *out,
+pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_turn_down *out,
                          unsigned room, pl_failure *why) {
   pl_query q = {
       .action = order->action,
@@ -54,7 +54,7 @@ pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool stream, pl_
     if (offer == NULL) return NULL;
     const pl_provider *to = offer->provider;
     const pl_channel *ch = pl_service_path_to(sv, to);
-    pl_err err = admit(ch, ch != to->channel, order, stream, why);
+    pl_err err = admit(ch, ch != to->channel, order, flows, why);
     if (err == PL_OK) return offer;
     if (err == PL_TOO_LARGE || room == 0) return NULL;
     failed = true;
@@ -72,11 +72,12 @@ static uint64_t remaining_ms(const pl_loop *loop, uint64_t deadline_us) {
 static void attach(pl_call *c, pl_channel *ch) {
   c->channel = ch;
   pl_flow_init(&c->flow, &ch->lanes, pl_channel_next_label(ch), PL_LANE_NORMAL);
+  if (c->input) pl_call_watch_flow(c);
   c->flow.credit_bytes = c->routed ? PL_BODY_WINDOW : pl_session_body_window(ch->session);
   pl_labels_put(&ch->calls, c->flow.label, c);
   pl_list_push(&ch->call_list, &c->node);
   ch->calls_open++;
-  if (c->stream) ch->streams_out++;
+  if (pl_call_flows(c)) ch->streams_out++;
 }
 
 // The keys that a relay needs. `room` is for what they refer to.
@@ -118,10 +119,14 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
       .ancestors = order->ancestors,
       .codec = (uint64_t)c->codec,
       .idle_ms = c->idle_us / 1000,
+      .input = c->input,
   };
   m.attempt = pl_call_attempt(c, &m.first_call_id);
   if (c->routed) set_out(&m, c, room);
   pl_flow_call(&c->flow, &m, &order->args);
+  if (!c->input) return;
+  pl_unsent_send(&c->unsent, &c->flow);
+  if (c->finished) pl_flow_end(&c->flow);
 }
 
 static bool is_left_open(const pl_call *c, const pl_order *order) {
@@ -130,7 +135,7 @@ static bool is_left_open(const pl_call *c, const pl_order *order) {
   return pl_call_may_be_left_open(c) && pl_choose_is_left_open(c->service, &q);
 }
 
-void pl_call_send(pl_call *c, pl_offer *offer, const pl_order *order) {
+void pl_call_dispatch(pl_call *c, pl_offer *offer, const pl_order *order) {
   const pl_provider *to = offer->provider;
   pl_channel *ch = pl_service_path_to(c->service, to);
   c->routed = ch != to->channel;
@@ -184,6 +189,7 @@ static pl_call *new_call(pl_service *sv, const pl_call_ops *ops, void *user) {
   c->service = sv;
   c->ops = ops;
   c->user = user;
+  pl_unsent_init(&c->unsent);
   return c;
 }
 
@@ -203,7 +209,8 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
   if (err != PL_OK) return refuse_descendant(why, err, o->action);
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
-  pl_offer *offer = pl_call_choose(sv, &order, o->stream, &none, pl_order_retries(&order), why);
+  pl_offer *offer =
+      pl_call_choose(sv, &order, o->stream || o->input, &none, pl_order_retries(&order), why);
   if (offer == NULL) return why->code;
   if (o->deadline_us <= pl_now_us(sv->loop)) {
     return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call",
@@ -214,10 +221,12 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
   c->idle_us = o->idle_us;
   c->codec = o->codec;
   c->stream = o->stream;
+  c->input = o->input;
+  c->whole = o->whole;
   c->traced = o->outer != NULL;
   if (c->traced) c->trace_id = o->outer->id;
   prepare_repeat(c, offer, &order);
-  pl_call_send(c, offer, &order);
+  pl_call_dispatch(c, offer, &order);
   opened(c, o->deadline_us);
   pl_budget_earn(&sv->budget);
   *out = c;

@@ -139,16 +139,16 @@ static pl_offer *choose(pl_call *c, pl_outcome outcome) {
     pl_order same = c->order;
     same.bound = true;
     same.only = c->callee;
-    pl_offer *offer = pl_call_choose(c->service, &same, c->stream, &t->down, 0, &why);
+    pl_offer *offer = pl_call_choose(c->service, &same, pl_call_flows(c), &t->down, 0, &why);
     if (offer != NULL) return offer;
   }
-  return pl_call_choose(c->service, &c->order, c->stream, &t->down, 0, &why);
+  return pl_call_choose(c->service, &c->order, pl_call_flows(c), &t->down, 0, &why);
 }
 
 static void attempt(pl_call *c, pl_offer *offer) {
   c->tries->count++;
   c->service->loop->metrics.calls_repeated++;
-  pl_call_send(c, offer, &c->order);
+  pl_call_dispatch(c, offer, &c->order);
 }
 
 static void on_pause_over(pl_timer *timer) {
@@ -170,6 +170,7 @@ static void leave(pl_call *c, const pl_failure *f) {
   if (!c->left_open || !note_chosen(c, f)) turn_down(&t->down, &c->callee, f);
   uint64_t now_us = pl_now_us(c->service->loop);
   pl_errand_end(&c->errand, now_us, pl_verdict_of(f->code, f->outcome), false, f->retry_after_ms);
+  if (c->channel != NULL) pl_unsent_take(&c->unsent, &c->flow);
   pl_call_detach(c);
   if (c->has_intake) pl_intake_fini(&c->intake);
   c->has_intake = false;

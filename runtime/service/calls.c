@@ -57,7 +57,7 @@ void pl_call_detach(pl_call *c) {
   pl_labels_remove(&ch->calls, c->flow.label);
   pl_list_remove(&c->node);
   ch->calls_open--;
-  if (c->stream) ch->streams_out--;
+  if (pl_call_flows(c)) ch->streams_out--;
   pl_flow_fini(&c->flow);
   pl_channel_ended(ch);
 }
@@ -76,8 +76,9 @@ static void settle(pl_call *c) {
   pl_timer_stop(&c->timer);
   if (c->has_intake) pl_window_fini(&c->intake.window);  // nothing more can come
   pl_call_no_more_tries(c);
+  pl_unsent_fini(&c->unsent);
   pl_verdict verdict = f != NULL ? pl_verdict_of(f->code, f->outcome) : PL_VERDICT_GOOD;
-  pl_errand_end(&c->errand, pl_now_us(loop), verdict, !c->stream,
+  pl_errand_end(&c->errand, pl_now_us(loop), verdict, !pl_call_flows(c),
                 f != NULL ? f->retry_after_ms : 0);
   pl_call_detach(c);
   if (c->ops->on_end != NULL) c->ops->on_end(c, c->user);
@@ -152,7 +153,7 @@ void pl_call_on_deadline(pl_timer *t) {
 
 static void on_idle(pl_timer *t) {
   pl_call *c = pl_container(t, pl_call, timer);
-  if (c->intake.items > 0) {  // it is the consumer who makes it wait
+  if (c->has_intake && c->intake.items > 0) {  // it is the consumer who makes it wait
     c->gap_waits = true;
     return;
   }
@@ -161,10 +162,10 @@ static void on_idle(pl_timer *t) {
   fail_with(c, PL_TIMEOUT, PL_EXECUTED, "the stream was idle for too long");
 }
 
-// A chunk came: from now on the gaps count, not the deadline.
-static void on_progress(pl_call *c) {
+void pl_call_progress(pl_call *c) {
   c->flowing = true;
   c->gap_waits = false;
+  if (c->whole || c->timing_out) return;
   if (c->idle_us > 0) {
     pl_timer_start(&c->service->loop->clock, &c->timer, c->idle_us, on_idle);
   } else {
@@ -196,7 +197,7 @@ static void settle_slab(pl_work *w) {
 static void on_items(pl_call *c, unsigned items) {
   pl_loop *loop = c->service->loop;
   loop->metrics.chunks_received += items;
-  if (!c->timing_out) on_progress(c);
+  pl_call_progress(c);
   if (c->intake.borrows) pl_loop_flush_later(loop, &c->tidy, settle_slab);
   if (!c->expecting) return;
   c->expecting = false;
@@ -267,7 +268,7 @@ static pl_err on_body(pl_call *c, const pl_frame *f) {
   if (err != PL_OK) return err;
   switch (event) {
     case PL_INTAKE_NOTHING:
-      if (c->stream && !c->timing_out) on_progress(c);
+      if (pl_call_flows(c)) pl_call_progress(c);
       grant(c);
       break;
     case PL_INTAKE_ITEMS: on_items(c, f->aux); break;
@@ -283,11 +284,8 @@ static pl_err take_frame(pl_call *c, const pl_frame *f) {
     case PL_FRAME_RESULT: return on_body(c, f);
     case PL_FRAME_ERROR: return on_error(c, f);
     case PL_FRAME_PATH_LOST: return on_path_lost(c, f);
-    case PL_FRAME_CREDIT: {
-      pl_msg_credit m;
-      pl_err err = pl_msg_credit_decode(&m, f->body);
-      return err != PL_OK ? err : pl_flow_grant(&c->flow, m.items, m.bytes);
-    }
+    case PL_FRAME_CREDIT: return pl_call_take_credit(c, f);
+    case PL_FRAME_STOP: return pl_call_take_stop(c);
     default: return PL_PROTOCOL;
   }
 }
@@ -313,7 +311,7 @@ pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
 int pl_call_next(pl_call *c, pl_bytes *item) {
   if (c->has_intake && pl_intake_next(&c->intake, item)) {
     if (pl_intake_is_low(&c->intake)) grant(c);
-    if (c->gap_waits && c->intake.items == 0 && !c->settled) on_progress(c);
+    if (c->gap_waits && c->intake.items == 0 && !c->settled) pl_call_progress(c);
     return 1;
   }
   return c->settled ? -1 : 0;
@@ -356,6 +354,7 @@ void pl_call_free(pl_call *c, pl_err why) {
   if (c->failure != NULL) pl_failure_drop(c->failure);
   pl_free(c->failure);
   pl_call_forget_tries(c);
+  pl_unsent_fini(&c->unsent);
   if (c->repeatable) {
     pl_parts_drop(&c->order.args);
     pl_bytes_drop(&c->order.ancestors);

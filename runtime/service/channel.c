@@ -78,7 +78,7 @@ pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f) {
     ch->service->loop->metrics.frames_unknown++;
     return PL_OK;
   }
-  if (f->type > PL_FRAME_PATH_LOST) {  // of a newer minor version
+  if (f->type > PL_FRAME_CIRCUIT_LAST) {  // of a newer minor version
     ch->service->loop->metrics.frames_unknown++;
     return PL_OK;
   }

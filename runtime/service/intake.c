@@ -225,22 +225,48 @@ bool pl_intake_next(pl_intake *in, pl_bytes *item) {
   return true;
 }
 
-bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes) {
-  pl_window *w = &in->window;
+void pl_intake_widen(pl_intake *in, pl_windows *all, uint64_t now_us) {
+  pl_window_fini(&in->window);
+  pl_window_init(&in->window, all, PL_WINDOW_ITEMS, pl_windows_first(all), now_us);
+}
+
+// What has come and was not consumed, in bytes.
+static uint64_t held_by(const pl_intake *in) {
   uint64_t held = in->held_bytes;
   // What has come of an item counts only behind others: a long one that is next in turn could never
   // arrive otherwise.
   if (in->partial_type == PL_FRAME_DATA && in->items > 0) held += pl_buf_len(&in->partial);
+  return held;
+}
+
+// What the window has room for.
+static void measure(pl_intake *in, uint64_t *items, uint64_t *bytes) {
+  pl_window *w = &in->window;
   uint64_t used_items = in->open_items + in->items;
-  uint64_t used_bytes = in->open_bytes + held;
+  uint64_t used_bytes = in->open_bytes + held_by(in);
   pl_window_press(w);
   *items = used_items < w->items ? w->items - used_items : 0;
   *bytes = used_bytes < w->bytes ? w->bytes - used_bytes : 0;
+}
+
+static void open_more(pl_intake *in, uint64_t now_us, uint64_t items, uint64_t bytes) {
+  pl_window_granted(&in->window, in->open_items, in->open_bytes, now_us);
+  in->open_items += items;
+  in->open_bytes += bytes;
+  pl_window_settle(&in->window, in->open_bytes + held_by(in));
+}
+
+bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes) {
+  measure(in, items, bytes);
+  const pl_window *w = &in->window;
   bool due = (*items > 0 && *items * 2 >= w->items) || (*bytes > 0 && *bytes * 2 >= w->bytes);
-  if (!due) return false;
-  pl_window_granted(w, in->open_items, in->open_bytes, now_us);
-  in->open_items += *items;
-  in->open_bytes += *bytes;
-  pl_window_settle(w, in->open_bytes + held);
-  return true;
+  if (due) open_more(in, now_us, *items, *bytes);
+  return due;
+}
+
+bool pl_intake_grant_early(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes) {
+  measure(in, items, bytes);
+  bool any = *items > 0 || *bytes > 0;
+  if (any) open_more(in, now_us, *items, *bytes);
+  return any;
 }

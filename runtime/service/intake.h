@@ -47,9 +47,18 @@ bool pl_intake_settle(pl_intake *in);
 // The next item, borrowed until the next call: false when none waits.
 bool pl_intake_next(pl_intake *in, pl_bytes *item);
 
+// From now on it has a first window of a stream as it has one of all; pl_intake_grant announces it.
+void pl_intake_widen(pl_intake *in, pl_windows *all, uint64_t now_us);
+// Nothing more will come.
+static inline void pl_intake_ended(pl_intake *in) {
+  pl_window_fini(&in->window);
+}
+
 // Credit to grant now: what the window has room for, once that is half of it; the caller sends it.
 // Derived from what is open and what waits, so that no credit is ever lost or granted twice.
 bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes);
+// The same without waiting for half of it: a slow consumer shows that it goes on.
+bool pl_intake_grant_early(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes);
 // The sender has so little left that it is worth asking for that.
 static inline bool pl_intake_is_low(const pl_intake *in) {
   return in->open_items * 2 <= in->window.items || in->open_bytes * 2 <= in->window.bytes;

@@ -30,7 +30,7 @@ static pl_metrics *metrics(const pl_relay *r) {
 
 // Life.
 
-static void drop_waiting(pl_relay_end *e) {
+static void drop_frames(pl_relay_end *e) {
   pl_relay *r = relay_of(e);
   for (pl_list *n; (n = pl_list_pop(&e->frames)) != NULL;) {
     waiting *w = pl_container(n, waiting, node);
@@ -38,6 +38,10 @@ static void drop_waiting(pl_relay_end *e) {
     pl_bytes_drop(&w->body);
     pl_free(w);
   }
+}
+
+static void drop_waiting(pl_relay_end *e) {
+  drop_frames(e);
   e->grant_items = e->grant_bytes = 0;
   pl_turn_leave(&e->turn);
 }
@@ -55,7 +59,7 @@ static void detach(pl_relay_end *e) {
 
 // The callee has nothing to do with it any more.
 static void conclude(pl_relay *r, pl_verdict verdict, uint32_t retry_after_ms) {
-  pl_errand_end(&r->errand, pl_now_us(r->service->loop), verdict, !r->stream, retry_after_ms);
+  pl_errand_end(&r->errand, pl_now_us(r->service->loop), verdict, !r->flows, retry_after_ms);
 }
 
 // The last frame for the opener has come.
@@ -280,6 +284,7 @@ static pl_err check(pl_relay_end *out, const pl_frame *f) {
   if (more) out->body = f->type;
   if (f->type == PL_FRAME_DATA) return spend(out, f);
   bool last = f->type == (to_opener ? PL_FRAME_RESULT : PL_FRAME_END);
+  if (f->type == PL_FRAME_END && (more || f->body.len > 0)) return PL_PROTOCOL;
   out->finished = last && !more;
   return last ? PL_OK : PL_PROTOCOL;
 }
@@ -338,10 +343,10 @@ static void on_credit(pl_relay *r, pl_relay_side from, const pl_frame *f) {
   pl_turn_ask(&out->turn, &out->channel->lanes);
 }
 
-static void on_cancel(pl_relay *r, const pl_frame *f) {
+static void on_cancel(pl_relay *r, pl_relay_side from, const pl_frame *f) {
   pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
   pl_msg_cancel m;
-  if (pl_msg_cancel_decode(&m, f->body) != PL_OK) {
+  if (from == PL_RELAY_CALLEE || pl_msg_cancel_decode(&m, f->body) != PL_OK) {
     broken(r, PL_PROTOCOL);
     return;
   }
@@ -355,6 +360,18 @@ static void on_cancel(pl_relay *r, const pl_frame *f) {
   if (m.code == PL_TIMEOUT) conclude(r, PL_VERDICT_FAILURE, 0);
   drop_waiting(out);
   put(out, f->type, f->flags, 0, f->body);
+}
+
+// What the opener sends, and what of it waits here, is not wanted any more.
+static void on_stop(pl_relay *r, pl_relay_side from, const pl_frame *f) {
+  if (from == PL_RELAY_OPENER || !r->called) {
+    broken(r, PL_PROTOCOL);
+    return;
+  }
+  if (r->stopped) return;
+  r->stopped = true;
+  drop_frames(&r->ends[PL_RELAY_CALLEE]);
+  put(&r->ends[PL_RELAY_OPENER], f->type, f->flags, 0, (pl_bytes){0});
 }
 
 static void on_path_lost(pl_relay *r, pl_relay_side from, const pl_frame *f) {
@@ -380,16 +397,12 @@ void pl_relay_frame(pl_channel *ch, const pl_frame *f) {
   switch (f->type) {
     case PL_FRAME_CREDIT: on_credit(r, from, f); return;
     case PL_FRAME_PATH_LOST: on_path_lost(r, from, f); return;
-    case PL_FRAME_CANCEL:
-      if (from == PL_RELAY_OPENER) {
-        on_cancel(r, f);
-      } else {
-        broken(r, PL_PROTOCOL);
-      }
-      return;
+    case PL_FRAME_CANCEL: on_cancel(r, from, f); return;
+    case PL_FRAME_STOP: on_stop(r, from, f); return;
     default: break;
   }
-  bool unwanted = from == PL_RELAY_OPENER && (r->cancelled || r->ends[!from].channel == NULL);
+  bool unwanted =
+      from == PL_RELAY_OPENER && (r->cancelled || r->stopped || r->ends[!from].channel == NULL);
   if (unwanted) {
     metrics(r)->frames_stale++;
   } else {
@@ -416,8 +429,8 @@ static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way 
   pl_relay *r = n != NULL ? relay_of_node(n) : pl_new(pl_relay);
   r->service = sv;
   r->call_id = m->call_id;
-  r->called = r->cancelled = false;
-  r->stream = m->stream;
+  r->called = r->cancelled = r->stopped = false;
+  r->flows = m->stream || m->input;
   pl_list_push(&sv->relays, &r->node);
   attach(r, PL_RELAY_OPENER, from, label);
   attach(r, PL_RELAY_CALLEE, way->to, pl_channel_next_label(way->to));

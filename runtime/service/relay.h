@@ -37,7 +37,8 @@ typedef struct pl_relay {
   uint64_t call_id;
   bool called;     // the CALL was handed to the link of the callee
   bool cancelled;  // and CANCEL after it
-  bool stream;
+  bool stopped;    // the callee takes no more DATA
+  bool flows;      // it carries a stream
   pl_errand errand;
   pl_relay_end ends[2];
 } pl_relay;

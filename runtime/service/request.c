@@ -65,7 +65,7 @@ static void detach(pl_request *r) {
   r->channel = NULL;
   pl_labels_remove(&ch->requests, r->flow.label);
   pl_list_remove(&r->node);
-  if (r->stream) ch->streams_in--;
+  if (pl_request_flows(r)) ch->streams_in--;
   pl_flow_fini(&r->flow);
   pl_channel_ended(ch);
 }
@@ -75,7 +75,8 @@ static void request_free(pl_request *r) {
   detach(r);
   pl_list_remove(&r->node);
   pl_request_unwatch(r);
-  if (r->in_pieces) pl_intake_fini(&r->intake);
+  pl_work_cancel(&r->tidy);
+  if (r->has_intake) pl_intake_fini(&r->intake);
   pl_bytes_drop(&r->args);
   pl_bytes_drop(&r->meta);
   pl_bytes_drop(&r->identity);
@@ -133,7 +134,11 @@ void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *
   bool written = r->given_up && needs_credit ? send_unwanted(r, failure)
                  : failure != NULL           ? pl_flow_error(&r->flow, failure)
                                              : pl_flow_result(&r->flow, result);
-  if (written) request_free(r);
+  if (written) {
+    request_free(r);
+  } else {
+    pl_request_drop_input(r);  // the answer may be long in coming
+  }
 }
 
 void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms) {
@@ -168,6 +173,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       r->credit_due = false;
       pl_request_unwatch(r);
       if (r->channel != NULL) pl_flow_withdraw(&r->flow);
+      pl_request_drop_input(r);
       r->action->ops->on_cancel(r, why);
       return;
     case PL_REQUEST_SENDING:
@@ -180,7 +186,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
   }
 }
 
-static void cancel_with(pl_request *r, pl_err code, const char *message) {
+void pl_request_break(pl_request *r, pl_err code, const char *message) {
   pl_outcome outcome = r->started_us > 0 ? PL_EXECUTED : PL_NOT_EXECUTED;
   pl_failure why = pl_failure_of(code, outcome, message);
   pl_request_cancel(r, &why);
@@ -189,9 +195,9 @@ static void cancel_with(pl_request *r, pl_err code, const char *message) {
 void pl_request_on_deadline(pl_timer *t) {
   pl_request *r = pl_container(t, pl_request, timer);
   if (pl_repeat_is_orphan(r)) {
-    cancel_with(r, PL_PEER_LOST, "the caller was lost");
+    pl_request_break(r, PL_PEER_LOST, "the caller was lost");
   } else {
-    cancel_with(r, PL_TIMEOUT, NULL);
+    pl_request_break(r, PL_TIMEOUT, NULL);
   }
 }
 
@@ -199,8 +205,8 @@ void pl_request_lost(pl_request *r, pl_err why, const char *detail) {
   (void)why;
   detach(r);
   if (pl_repeat_linger(r)) return;
-  cancel_with(r, PL_PEER_LOST,
-              detail != NULL && detail[0] != '\0' ? detail : "the caller was lost");
+  pl_request_break(r, PL_PEER_LOST,
+                   detail != NULL && detail[0] != '\0' ? detail : "the caller was lost");
 }
 
 // Arriving.
@@ -223,10 +229,11 @@ static void admit(pl_request *r, const pl_bytes *name) {
   r->action = pl_action_hold(a);
   uint64_t longest = a->options.timeout_us;
   uint64_t now = pl_now_us(sv->loop);
-  if (longest > 0 && !r->stream && now + longest < r->deadline_us) r->deadline_us = now + longest;
+  bool flows = pl_request_flows(r);
+  if (longest > 0 && !flows && now + longest < r->deadline_us) r->deadline_us = now + longest;
   if (r->deadline_us != PL_NEVER) pl_request_watch_later(r);
-  if (a->options.share && !r->stream && (r = pl_share_admit(r)) == NULL) return;
-  if (a->options.idempotent && !r->stream && !r->shared && pl_repeat_admit(r)) return;
+  if (a->options.share && !flows && (r = pl_share_admit(r)) == NULL) return;
+  if (a->options.idempotent && !flows && !r->shared && pl_repeat_admit(r)) return;
   pl_admission_ask(r);
 }
 
@@ -240,6 +247,7 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->repeated = m->first_call_id != 0;
   r->first_call_id = r->repeated ? m->first_call_id : m->call_id;
   r->stream = m->stream;
+  r->input = m->input ? PL_INPUT_OPEN : PL_INPUT_NONE;
   r->codec = m->codec == 1 ? 1 : 0;
   r->rank = (uint8_t)pl_rank_of(m->priority);
   r->caller = *pl_session_peer_id(ch->session);
@@ -259,7 +267,7 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
                                    : pl_session_body_window(ch->session);
   pl_labels_put(&ch->requests, f->label, r);
   pl_list_push(&ch->request_list, &r->node);
-  if (r->stream) ch->streams_in++;
+  if (pl_request_flows(r)) ch->streams_in++;
   sv->requests++;
   pl_load_note(sv);
   sv->loop->metrics.requests_received++;
@@ -282,23 +290,13 @@ static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
   } else if (ch->requests.count > PL_CALLS_PER_LINK) {
     pl_request_refuse(r, PL_BUSY, "too many calls in flight on the link",
                       pl_admission_retry_after_ms(sv, NULL));
-  } else if (r->stream && ch->streams_in > PL_STREAMS_PER_PEER) {
+  } else if (pl_request_flows(r) && ch->streams_in > PL_STREAMS_PER_PEER) {
     pl_request_refuse(r, PL_BUSY, "too many streams open from the node",
                       pl_admission_retry_after_ms(sv, NULL));
   } else {
     return false;
   }
   return true;
-}
-
-static void grant(pl_request *r) {
-  uint64_t items, bytes;
-  if (!pl_intake_grant(&r->intake, pl_now_us(r->service->loop), &items, &bytes)) return;
-  pl_buf *out = &r->channel->lanes.scratch;
-  pl_buf_clear(out);
-  pl_msg_credit m = {.items = items, .bytes = bytes};
-  if (pl_msg_credit_encode(out, &m) != PL_OK) return;
-  pl_flow_control(&r->flow, PL_FRAME_CREDIT, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
 }
 
 static pl_err refuse_large(pl_request *r) {
@@ -322,10 +320,10 @@ static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
   if (err == PL_TOO_LARGE) return refuse_large(r);
   if (err != PL_OK) return err;
   if (event == PL_INTAKE_BODY) {
-    pl_window_fini(&r->intake.window);
+    pl_intake_ended(&r->intake);
     admit(r, &r->name);
   } else {
-    grant(r);
+    pl_request_grant(r);
   }
   return PL_OK;
 }
@@ -335,7 +333,7 @@ static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
 static pl_err judge(pl_request *r, pl_err err) {
   if (err == PL_OK || !r->relayed) return err;
   r->given_up = true;
-  cancel_with(r, err, "a frame of the call broke the protocol");
+  pl_request_break(r, err, "a frame of the call broke the protocol");
   return PL_OK;
 }
 
@@ -354,22 +352,24 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
   if (!pl_request_stamp(r, &m) || !pl_ancestry_take(r, &m)) return PL_NO_MEMORY;
+  r->has_intake = !whole || m.input;
+  if (r->has_intake) {
+    pl_service *sv = r->service;
+    pl_intake_init(&r->intake, whole ? NULL : &sv->windows, 0, PL_BODY_WINDOW,
+                   sv->config.message_max, pl_now_us(sv->loop));
+  }
   if (whole) return judge(r, take_whole(r, &m.action, args));
   pl_frame rest = *f;
   rest.body = args;
-  r->in_pieces = true;
-  pl_intake_init(&r->intake, &r->service->windows, 0, PL_BODY_WINDOW,
-                 r->service->config.message_max, pl_now_us(r->service->loop));
   return judge(r, take_piece(r, &rest, m.body_len));
 }
 
 static pl_err take_frame(pl_request *r, const pl_frame *f) {
   switch (f->type) {
     case PL_FRAME_BODY:
-      if (r->state == PL_REQUEST_ARRIVING) return take_piece(r, f, 0);
-      if (r->state != PL_REQUEST_SENDING) return PL_PROTOCOL;
-      r->service->loop->metrics.frames_stale++;  // it was refused, and does not know yet
-      return PL_OK;
+      return r->state == PL_REQUEST_ARRIVING ? take_piece(r, f, 0) : pl_request_take_input(r, f);
+    case PL_FRAME_DATA:
+    case PL_FRAME_END: return pl_request_take_input(r, f);
     case PL_FRAME_CREDIT: {
       pl_msg_credit m;
       pl_err err = pl_msg_credit_decode(&m, f->body);
@@ -380,12 +380,10 @@ static pl_err take_frame(pl_request *r, const pl_frame *f) {
       pl_err err = pl_msg_cancel_decode(&m, f->body);
       if (err != PL_OK) return err;
       r->given_up = true;
-      cancel_with(r, m.code == PL_TIMEOUT ? PL_TIMEOUT : PL_CANCELLED, NULL);
+      pl_request_break(r, m.code == PL_TIMEOUT ? PL_TIMEOUT : PL_CANCELLED, NULL);
       return PL_OK;
     }
     case PL_FRAME_PATH_LOST: pl_request_lost(r, PL_PEER_LOST, NULL); return PL_OK;
-    case PL_FRAME_END:
-    case PL_FRAME_DATA: r->service->loop->metrics.frames_unknown++; return PL_OK;
     default: return PL_PROTOCOL;
   }
 }

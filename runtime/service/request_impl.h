@@ -13,13 +13,28 @@ typedef enum pl_request_state {
   PL_REQUEST_SENDING
 } pl_request_state;
 
+// The caller's stream to the handler.
+//
+//   NONE     OPEN ---> ENDED     END came; what waits may still be read
+//              |         |
+//              +---------+--> STOPPED    nobody reads on: what comes is dropped
+typedef enum pl_input_state {
+  PL_INPUT_NONE,
+  PL_INPUT_OPEN,
+  PL_INPUT_ENDED,
+  PL_INPUT_STOPPED,
+} pl_input_state;
+
 struct pl_request {
   // Zeroed when it is recycled.
   pl_action *action;      // held from admission on
   pl_dedup_entry *entry;  // idempotent or shared: its own, or while JOINED that of the other
   void *user;
   pl_request_state state;
-  bool in_pieces;  // the arguments came in more than one frame
+  pl_input_state input;
+  bool has_intake;  // the arguments came in more than one frame, or the caller sends a stream
+  bool reading;     // the handler has asked for input,
+  bool expecting;   // and waits for it
   bool cancelled;
   bool given_up;           // the caller wants no answer, and grants no more credit
   bool credit_due;         // the producer waits for on_credit
@@ -55,12 +70,19 @@ struct pl_request {
   pl_bytes args;
   pl_bytes meta;
   pl_bytes identity;  // of the caller; empty: nobody authenticated it
-  pl_bytes name;      // when in_pieces
+  pl_bytes name;      // when the arguments came in pieces
   pl_flow flow;
-  pl_intake intake;  // when in_pieces
+  pl_intake intake;  // if has_intake
+  uint64_t granted_us;
   pl_trace trace;
   pl_timer timer;
+  pl_work tidy;  // copies unread items out of the read slab at the end of the turn
 };
+
+// It carries a stream, in one direction at least: its deadline bounds the start only.
+static inline bool pl_request_flows(const pl_request *r) {
+  return r->stream || r->input != PL_INPUT_NONE;
+}
 
 // request.c: its fields up to `node` are zeroed.
 pl_request *pl_request_new(pl_service *sv);
@@ -68,6 +90,14 @@ pl_request *pl_request_new(pl_service *sv);
 // executed.
 void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *failure);
 void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms);
+// Cancels it, saying whether it has begun. `message` NULL: the text of the code.
+void pl_request_break(pl_request *r, pl_err code, const char *message);
+// request_input.c: DATA, END, or BODY of an item.
+pl_err pl_request_take_input(pl_request *r, const pl_frame *f);
+// What comes is not wanted any more, and what waits either. The caller is told if it still sends.
+void pl_request_drop_input(pl_request *r);
+// Credit for what has been consumed, when it is time for that.
+void pl_request_grant(pl_request *r);
 // request_watch.c: from now on its deadline is watched; from the end of the turn on;
 void pl_request_watch(pl_request *r);
 void pl_request_watch_later(pl_request *r);

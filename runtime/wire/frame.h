@@ -35,12 +35,14 @@ typedef enum pl_frame_type {
   PL_FRAME_CALL = 32,
   PL_FRAME_BODY = 33,  // continues the last frame of this label that had MORE
   PL_FRAME_DATA = 34,  // stream items
-  PL_FRAME_END = 35,   // the caller's half-close
+  PL_FRAME_END = 35,   // the caller sends no more DATA
   PL_FRAME_RESULT = 36,
   PL_FRAME_ERROR = 37,
   PL_FRAME_CREDIT = 38,
   PL_FRAME_CANCEL = 39,
   PL_FRAME_PATH_LOST = 40,
+  PL_FRAME_STOP = 41,  // the callee takes no more DATA
+  PL_FRAME_CIRCUIT_LAST = PL_FRAME_STOP,
 } pl_frame_type;
 
 enum {
