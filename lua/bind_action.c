@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "lua/bind_call.h"
+#include "lua/bind_input.h"
 #include "lua/bind_task.h"
 #include "lua/error.h"
 #include "lua/script.h"
@@ -26,11 +27,12 @@ typedef struct handling {
   pl_request *request;
   action *action;
   pl_task *task;
-  pl_op credit;  // the handler waits until it may emit more
-  bool waiting;
+  pl_op credit;     // the handler waits until it may emit more
   pl_list streams;  // that the handler opened
   pl_parts result;  // between the return and the end
+  pl_input *input;  // NULL until it asks for it
   int codec;
+  bool waiting;
   bool returned;
 } handling;
 _Static_assert(sizeof(handling) <= PL_TASK_OWN, "a handling lives in its task");
@@ -54,6 +56,11 @@ static void on_credit(pl_request *r) {
   if (!h->waiting) return;
   h->waiting = false;
   pl_op_wake(&h->credit);
+}
+
+static void on_items(pl_request *r) {
+  const handling *h = pl_request_user(r);
+  if (h->input != NULL) pl_input_wake(h->input);
 }
 
 // The handler's task.
@@ -196,6 +203,7 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
   (void)n;
   handling *h = user;
   pl_request_set_user(h->request, NULL);
+  if (h->input != NULL) pl_input_leave(h->input);
   if (state == PL_TASK_DONE && h->returned) {
     pl_request_end(h->request, &h->result, NULL);
   } else {
@@ -256,7 +264,8 @@ static void on_start(pl_request *r, void *user) {
   pl_list_init(&h->streams);
   pl_request_set_user(r, h);
   pl_task_set_priority(t, pl_request_priority(r));
-  if (!pl_request_is_stream(r)) pl_task_set_deadline(t, pl_request_deadline(r));
+  if (!pl_request_is_stream(r) && !pl_request_has_input(r))
+    pl_task_set_deadline(t, pl_request_deadline(r));
   if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(t, a->cpu_limit_us);
 }
 
@@ -282,6 +291,7 @@ static const pl_action_ops action_ops = {
     .on_cancel = on_cancel,
     .on_credit = on_credit,
     .on_deadline = on_deadline,
+    .on_items = on_items,
     .on_gone = on_gone,
 };
 
@@ -300,6 +310,13 @@ pl_request *pl_handler_request(lua_State *L) {
 pl_list *pl_handler_streams(lua_State *L) {
   handling *h = current_handling(L);
   return h == NULL ? NULL : &h->streams;
+}
+
+pl_input *pl_handler_input(lua_State *L) {
+  handling *h = current_handling(L);
+  if (h == NULL) return NULL;
+  if (h->input == NULL) h->input = pl_input_new(h->request);
+  return h->input;
 }
 
 // Registering.
@@ -400,8 +417,11 @@ int pl_open_action(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &list_key);
+  pl_input_register(L);
   static const luaL_Reg functions[] = {
-      {"action", l_action}, {"remove", l_remove}, {"context", l_context}, {NULL, NULL}};
+      {"action", l_action},     {"remove", l_remove}, {"context", l_context},
+      {"input", pl_input_open}, {NULL, NULL},
+  };
   luaL_newlib(L, functions);
   return 1;
 }

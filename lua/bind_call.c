@@ -231,7 +231,8 @@ static void read_policy(lua_State *L, pl_call_defaults *d) {
 }
 
 // caller(timeout | nil, node | nil, meta | nil, idle, priority | nil, policy | nil, chooser | nil)
-// -> call, stream, explain. The Lua side has checked the types, and leaves the policy alone.
+// -> call, stream, explain, upload. The Lua side has checked the types, and leaves the policy
+// alone.
 static int l_caller(lua_State *L) {
   static const char *const priorities[] = {"", "high", "normal", "low", NULL};
   lua_settop(L, 7);
@@ -254,12 +255,12 @@ static int l_caller(lua_State *L) {
   }
   read_policy(L, d);
   d->special = d->has_node || d->has_meta || d->policy != NULL || d->chooses;
-  static const lua_CFunction functions[] = {l_call, pl_stream_new, l_explain};
-  for (int i = 0; i < 3; i++) {
+  static const lua_CFunction functions[] = {l_call, pl_stream_new, l_explain, pl_upload_new};
+  for (int i = 0; i < 4; i++) {
     lua_pushvalue(L, 8);
     lua_pushcclosure(L, functions[i], 1);
   }
-  return 3;
+  return 4;
 }
 
 int pl_open_call(lua_State *L) {

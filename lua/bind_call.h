@@ -39,6 +39,10 @@ int pl_wait_joined(lua_State *L, lua_CFunction then);
 
 // mesh.stream, with the defaults in upvalue 1.
 int pl_stream_new(lua_State *L);
+// The same for an action of which only the result is wanted.
+int pl_upload_new(lua_State *L);
+// The values of a chunk; the first one is mesh.null when there is none, or nil. [-0, +n]
+int pl_chunk_decode(lua_State *L, int codec, pl_bytes item);
 void pl_stream_register(lua_State *L);
 // Closes the streams that a handler opened and has not passed on.
 void pl_streams_close(pl_list *streams);

@@ -4,76 +4,85 @@
 // for what the mesh answers. A consumer that finds items takes them without leaving its coroutine.
 
 #include <lauxlib.h>
+#include <math.h>
 
 #include "base/mem.h"
-#include "lua/bind_call.h"
 #include "lua/error.h"
-#include "lua/task.h"
+#include "lua/stream.h"
 #include "lua/value.h"
 
-#define STREAM "perilune.Stream"
-
-enum { NAME = 1, DEFAULTS, CHOICE, VALUES = 3 };  // user values; CHOICE keeps the policy
-
-typedef struct stream {
-  pl_call *call;     // NULL before it is opened, and once it is closed
-  pl_op op;          // the consumer's wait
-  pl_list in_scope;  // of the handler that opened it
-  pl_parts args;     // kept until it is opened
-  uint64_t deadline_us;
-  int codec;
-  pl_failure refusal;  // owned, while `refused`
-  bool opened, closed, waiting;
-  bool refused;  // it could not be opened: every question gets this answer
-} stream;
-
-static stream *check_stream(lua_State *L) {
-  return luaL_checkudata(L, 1, STREAM);
+static void wake(pl_op *op, bool *waiting) {
+  if (!*waiting) return;
+  *waiting = false;
+  pl_op_wake(op);
 }
 
-static void release(stream *s) {
-  pl_list_remove(&s->in_scope);
+static void drop_call(pl_stream *s) {
   pl_parts_drop(&s->args);
   if (s->call != NULL) pl_call_free(s->call, PL_CANCELLED);
   s->call = NULL;
   if (s->refused) pl_failure_drop(&s->refusal);
   s->refused = false;
+  wake(&s->reader, &s->reading);  // in other tasks: they are told
+  wake(&s->sender, &s->sending);
+}
+
+void pl_stream_release(pl_stream *s) {
+  pl_list_remove(&s->in_scope);
   s->closed = true;
-  if (s->waiting) {  // in another task: it is told
-    s->waiting = false;
-    pl_op_wake(&s->op);
-  }
+  drop_call(s);
 }
 
 void pl_streams_close(pl_list *streams) {
   while (!pl_list_empty(streams))
-    release(pl_container(streams->next, stream, in_scope));
+    pl_stream_release(pl_container(streams->next, pl_stream, in_scope));
 }
 
 // Also __gc and __close.
 static int l_close(lua_State *L) {
-  release(check_stream(L));
+  pl_stream_release(pl_stream_check(L));
   return 0;
 }
 
-static void on_event(pl_call *c, void *user) {
-  (void)c;
-  stream *s = user;
-  if (!s->waiting) return;
-  s->waiting = false;
-  pl_op_wake(&s->op);
+// fail(error): breaks it off; who reads or sends from now on gets the error.
+static int l_fail(lua_State *L) {
+  pl_stream *s = pl_stream_check(L);
+  luaL_checkany(L, 2);
+  if (s->closed || s->faulted) return 0;
+  lua_settop(L, 2);
+  lua_setiuservalue(L, 1, PL_STREAM_FAULT);
+  s->faulted = true;
+  drop_call(s);
+  return 0;
 }
 
-static const pl_call_ops call_ops = {.on_items = on_event, .on_end = on_event};
+static void on_items(pl_call *c, void *user) {
+  (void)c;
+  pl_stream *s = user;
+  wake(&s->reader, &s->reading);
+}
 
-static void open_call(lua_State *L, stream *s) {
+static void on_end(pl_call *c, void *user) {
+  (void)c;
+  pl_stream *s = user;
+  wake(&s->reader, &s->reading);
+  wake(&s->sender, &s->sending);
+}
+
+static const pl_call_ops call_ops = {
+    .on_items = on_items, .on_credit = pl_stream_on_credit, .on_end = on_end};
+
+void pl_stream_begin(lua_State *L, pl_stream *s) {
+  if (s->opened || s->faulted) return;
   pl_node *n = pl_host_start(L);
   int top = lua_gettop(L);
-  lua_getiuservalue(L, 1, DEFAULTS);
-  lua_getiuservalue(L, 1, NAME);
+  lua_getiuservalue(L, 1, PL_STREAM_DEFAULTS);
+  lua_getiuservalue(L, 1, PL_STREAM_NAME);
   const pl_call_defaults *d = lua_touserdata(L, top + 1);
   pl_call_options o = {
-      .stream = true,
+      .stream = s->chunks,
+      .input = true,
+      .whole = !s->chunks && d->timeout > 0,
       .deadline_us = s->deadline_us,
       .idle_us = (uint64_t)(d->idle * 1e6),
       .priority = pl_call_priority(L, d),
@@ -85,7 +94,7 @@ static void open_call(lua_State *L, stream *s) {
   pl_failure why;
   o.action.data = (const uint8_t *)lua_tolstring(L, top + 2, &o.action.len);
   pl_call_fill(L, n, top + 1, &o, &id);
-  lua_setiuservalue(L, 1, CHOICE);
+  lua_setiuservalue(L, 1, PL_STREAM_CHOICE);
   s->opened = true;
   pl_err err = pl_node_call(&s->call, n, &o, &s->args, &call_ops, s, &why);
   pl_parts_drop(&s->args);
@@ -94,6 +103,24 @@ static void open_call(lua_State *L, stream *s) {
     s->refused = true;
   }
   lua_settop(L, top);
+}
+
+void pl_stream_open(lua_State *L, pl_stream *s) {
+  if (s->faulted) {
+    lua_getiuservalue(L, 1, PL_STREAM_FAULT);
+    lua_error(L);
+  }
+  pl_stream_begin(L, s);
+  if (s->refused) pl_raise(L, &s->refusal);
+}
+
+int pl_stream_raise(lua_State *L, const pl_stream *s) {
+  lua_getiuservalue(L, 1, PL_STREAM_NAME);
+  return pl_call_raise(L, pl_call_failure(s->call), lua_gettop(L));
+}
+
+int pl_stream_joined(lua_State *L, lua_CFunction then) {
+  return pl_host_joined(pl_host_of(L)) ? then(L) : pl_wait_joined(L, then);
 }
 
 // Waiting.
@@ -106,7 +133,7 @@ static int wait_finish(lua_State *L, pl_op *op) {
 }
 
 static void wait_cancel(pl_op *op) {
-  pl_container(op, stream, op)->waiting = false;
+  pl_container(op, pl_stream, reader)->reading = false;
 }
 
 static const pl_op_type wait_type = {
@@ -117,13 +144,8 @@ static const pl_op_type wait_type = {
 // What is asked of the stream, at index 2 of the function that asks.
 enum { EACH, NEXT, RESULT };
 
-static int raise_failure(lua_State *L, const stream *s) {
-  lua_getiuservalue(L, 1, NAME);
-  return pl_call_raise(L, pl_call_failure(s->call), lua_gettop(L));
-}
-
-static int ended(lua_State *L, stream *s, int what) {
-  if (pl_call_failure(s->call) != NULL) return raise_failure(L, s);
+static int ended(lua_State *L, const pl_stream *s, int what) {
+  if (pl_call_failure(s->call) != NULL) return pl_stream_raise(L, s);
   if (what == RESULT) {
     return pl_values_decode(L, (pl_codec)s->codec, pl_call_result(s->call));
   }
@@ -135,13 +157,9 @@ static int ended(lua_State *L, stream *s, int what) {
   return 1;
 }
 
-static int give(lua_State *L, stream *s, pl_bytes item, int what) {
-  if (what == NEXT) {
-    lua_pushboolean(L, 1);
-    return 1 + pl_values_decode(L, (pl_codec)s->codec, item);
-  }
+int pl_chunk_decode(lua_State *L, int codec, pl_bytes item) {
   int first = lua_gettop(L) + 1;
-  int n = pl_values_decode(L, (pl_codec)s->codec, item);
+  int n = pl_values_decode(L, (pl_codec)codec, item);
   if (n == 0 || lua_isnil(L, first)) {  // a nil would end the loop
     pl_push_null(L);
     if (n > 0) {
@@ -153,19 +171,27 @@ static int give(lua_State *L, stream *s, pl_bytes item, int what) {
   return n;
 }
 
-static int step(lua_State *L) {
-  stream *s = lua_touserdata(L, 1);
-  int what = (int)lua_tointeger(L, 2);
-  if (s->closed) {
-    if (what != EACH && what != NEXT) {
-      return pl_raise_code(L, PL_CANCELLED, PL_UNKNOWN, "the stream was closed");
-    }
+static int give(lua_State *L, const pl_stream *s, pl_bytes item, int what) {
+  if (what != NEXT) return pl_chunk_decode(L, s->codec, item);
+  lua_pushboolean(L, 1);
+  return 1 + pl_values_decode(L, (pl_codec)s->codec, item);
+}
+
+static int after_close(lua_State *L, int what) {
+  if (what == RESULT) return pl_raise_code(L, PL_CANCELLED, PL_UNKNOWN, "the stream was closed");
+  if (what == EACH) {
+    lua_pushnil(L);
+  } else {
     lua_pushboolean(L, 0);
-    if (what == EACH) lua_pushnil(L);
-    return 1;
   }
-  if (!s->opened) open_call(L, s);
-  if (s->refused) return pl_raise(L, &s->refusal);
+  return 1;
+}
+
+static int step(lua_State *L) {
+  pl_stream *s = lua_touserdata(L, 1);
+  int what = (int)lua_tointeger(L, 2);
+  if (s->closed) return after_close(L, what);
+  pl_stream_open(L, s);
   pl_bytes item;
   int more;
   while ((more = pl_call_next(s->call, &item)) == 1) {
@@ -173,21 +199,21 @@ static int step(lua_State *L) {
   }
   if (more < 0) return ended(L, s, what);
 
-  if (s->waiting) {
+  if (s->reading) {
     return pl_raise_code(L, PL_INVALID, PL_NOT_SENT, "another task is reading this stream");
   }
   pl_op_check(L, &wait_type);
-  s->op.type = &wait_type;
-  s->waiting = true;
+  s->reader.type = &wait_type;
+  s->reading = true;
   pl_call_expect(s->call);
-  return pl_op_wait(L, &s->op);
+  return pl_op_wait(L, &s->reader);
 }
 
 static int ask(lua_State *L, int what) {
-  check_stream(L);
+  pl_stream_check(L);
   lua_settop(L, 1);
   lua_pushinteger(L, what);
-  return pl_host_joined(pl_host_of(L)) ? step(L) : pl_wait_joined(L, step);
+  return pl_stream_joined(L, step);
 }
 
 static int l_each(lua_State *L) {
@@ -202,14 +228,10 @@ static int l_result(lua_State *L) {
   return ask(L, RESULT);
 }
 
-static int l_later(lua_State *L) {
-  return luaL_error(L, "sending into a stream is not available in this version");
-}
-
 static int l_tostring(lua_State *L) {
-  const stream *s = check_stream(L);
-  lua_getiuservalue(L, 1, NAME);
-  lua_pushfstring(L, "%s %s (%s)", STREAM, lua_tostring(L, -1),
+  const pl_stream *s = pl_stream_check(L);
+  lua_getiuservalue(L, 1, PL_STREAM_NAME);
+  lua_pushfstring(L, "%s %s (%s)", PL_STREAM, lua_tostring(L, -1),
                   s->closed   ? "closed"
                   : s->opened ? "open"
                               : "not opened yet");
@@ -218,7 +240,7 @@ static int l_tostring(lua_State *L) {
 
 // Making.
 
-int pl_stream_new(lua_State *L) {
+static int new_stream(lua_State *L, bool chunks) {
   luaL_checkstring(L, 1);
   const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
   pl_node *n = pl_host_start(L);
@@ -231,25 +253,34 @@ int pl_stream_new(lua_State *L) {
   pl_parts_drop(&args);
   if (!ok) return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the arguments");
 
-  stream *s = lua_newuserdatauv(L, sizeof *s, VALUES);
-  *s = (stream){.args = kept, .codec = codec, .deadline_us = pl_call_deadline(L, n, d)};
+  pl_stream *s = lua_newuserdatauv(L, sizeof *s, PL_STREAM_VALUES);
+  *s = (pl_stream){
+      .args = kept, .codec = codec, .chunks = chunks, .deadline_us = pl_call_deadline(L, n, d)};
   pl_list_init(&s->in_scope);
-  luaL_setmetatable(L, STREAM);
+  luaL_setmetatable(L, PL_STREAM);
   lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, NAME);
+  lua_setiuservalue(L, -2, PL_STREAM_NAME);
   lua_pushvalue(L, lua_upvalueindex(1));
-  lua_setiuservalue(L, -2, DEFAULTS);
+  lua_setiuservalue(L, -2, PL_STREAM_DEFAULTS);
   pl_list *scope = pl_handler_streams(L);
   if (scope != NULL) pl_list_push(scope, &s->in_scope);
+  return 1;
+}
+
+int pl_stream_new(lua_State *L) {
+  new_stream(L, true);
   lua_pushnil(L);
   lua_pushnil(L);
   lua_pushvalue(L, -3);
   return 4;
 }
 
+int pl_upload_new(lua_State *L) {
+  return new_stream(L, false);
+}
+
 static const luaL_Reg methods[] = {
-    {"next", l_next},  {"result", l_result}, {"close", l_close},
-    {"send", l_later}, {"finish", l_later},  {NULL, NULL},
+    {"next", l_next}, {"result", l_result}, {"close", l_close}, {"fail", l_fail}, {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {
@@ -258,9 +289,10 @@ static const luaL_Reg metamethods[] = {
 };
 
 void pl_stream_register(lua_State *L) {
-  luaL_newmetatable(L, STREAM);
+  luaL_newmetatable(L, PL_STREAM);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
+  pl_stream_add_sending(L);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }

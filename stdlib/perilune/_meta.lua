@@ -84,6 +84,12 @@ function mesh.self() end
 ---@return perilune.Context?
 function mesh.context() end
 
+--- The chunks that the caller sends to the running handler: `for a, b in mesh.input() do`. They end when the caller
+--- has finished; a caller that breaks off raises. Leaving the loop tells the caller to send no more.
+---
+---@return perilune.Input input, nil, nil, perilune.Input closing
+function mesh.input() end
+
 --- What the process has counted since it started. Names that end in `_now` go up and down, all others only grow.
 ---
 ---@return table<string, integer>
@@ -136,13 +142,37 @@ function Stream:result() end
 --- Cancels the producer, unless the stream has ended.
 function Stream:close() end
 
---- Sends to the handler. Not available in this version.
+--- Sends a chunk to the handler, which reads it with `mesh.input()`. Waits while the handler is slower.
 ---
 ---@param ... any
+---@return boolean taken False when the handler reads no more.
 function Stream:send(...) end
 
---- Says that nothing more will be sent. Not available in this version.
+--- The same without waiting. `BUSY` when far too much waits.
+---
+---@param ... any
+---@return boolean more False when so much waits that the next should wait for `drain`.
+function Stream:post(...) end
+
+--- Waits until little of what was posted waits.
+---
+---@return boolean more False when the handler reads no more.
+function Stream:drain() end
+
+--- Says that nothing more will be sent.
 function Stream:finish() end
+
+--- Breaks the stream off: who reads or sends from now on gets this error.
+---
+---@param err any
+function Stream:fail(err) end
+
+---@class perilune.Input
+---@operator call: any
+local Input = {}
+
+--- Tells the caller to send no more.
+function Input:close() end
 
 ---@class perilune.Error
 ---@field code string

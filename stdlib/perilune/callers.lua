@@ -4,6 +4,7 @@ local check = require 'perilune.check'
 local choice = require 'perilune.choice'
 local core = require 'perilune.core.call'
 local errors = require 'perilune.core.error'
+local inputs = require 'perilune.input'
 local node = require 'perilune.core.node'
 local task = require 'perilune.task'
 local tasks = require 'perilune.core.task'
@@ -24,7 +25,7 @@ local OPTIONS = {
   prefer = 'table',
   providers = 'any',
   retries = 'count',
-  input = 'later',
+  input = 'any',
 }
 
 --- Whether somebody would take the call now. A named node that is not known yet may still come.
@@ -98,10 +99,16 @@ end
 --- One call, stream and explain for all actions, or for each list of providers one.
 local function make(options, level)
   local routes = choice.routes(options.providers, level + 1)
+  local iterator = options.input ~= nil and inputs.iterator(options.input, level + 1)
   local function caller(providers)
-    local call, stream, explain = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE,
+    local call, stream, explain, upload = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE,
       options.priority, choice.policy(options, providers, level + 2))
-    return { call = call, stream = stream, explain = explain }
+    if not iterator then return { call = call, stream = stream, explain = explain } end
+    return {
+      call = function(...) return inputs.call(upload, iterator, ...) end,
+      stream = function(...) return inputs.stream(stream, iterator, ...) end,
+      explain = explain,
+    }
   end
   local listed = routes[1] and not routes[1].pattern
   local any, of = caller(listed and routes[1].providers or nil), {}
@@ -129,6 +136,7 @@ end
 ---@field prefer { region: string|string[] }? Who comes first, while healthy.
 ---@field providers string|string[]|table<string, string|string[]>|nil Who may take it, in this order.
 ---@field retries integer? How often a call that did not run is repeated elsewhere.
+---@field input function|table|nil An iterator: what it gives is sent to the handler. Or the values of a generic `for`.
 
 --- Calls and streams with these options: `mesh.with{timeout = 2}.call('sum', {1, 2})`.
 ---

@@ -31,6 +31,7 @@ local M = {
 
   self = core.self,
   context = requests.context,
+  input = requests.input,
 }
 
 M.call, M.stream, M.explain = callers.default()
@@ -210,7 +211,7 @@ function M.sim(options) return require 'perilune.sim' (options) end
 
 -- Surface of later versions: asking for it says so instead of "a nil value".
 local LATER = {
-  'input', 'monitor', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
+  'monitor', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
   'service', 'proxy', 'reload', 'on_unload', 'on_load', 'on_close', 'state', 'shared',
 }
 local later = {}
