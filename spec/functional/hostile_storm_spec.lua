@@ -44,7 +44,8 @@ local function senders(s, r, pick)
   local function call()
     mine = mine + 2
     s:call(mine, pick(ACTIONS), {
-      stream = r(2) == 0, window_items = pick { 0, 1, 5, 1000 }, window_bytes = pick { 0, 1, 10, 5000, 1 << 20 },
+      stream = r(2) == 0, input = r(2) == 0,
+      window_items = pick { 0, 1, 5, 1000 }, window_bytes = pick { 0, 1, 10, 5000, 1 << 20 },
       timeout_ms = pick { 0, 1, 50 }, codec = r(8) == 0 and 1 or 0, body_len = r(5) == 0 and 500 or nil,
     }, pick(ARGUMENTS), { flags = more(5) })
   end
@@ -65,6 +66,15 @@ local function senders(s, r, pick)
     function()
       local body = pick { '\x01\x90', '\x01\x90\x01\x91', '\x02\x91\x01', '\xe4\x00xx' }
       s:send(S.DATA, body, { label = theirs(), flags = CALLEE | more(4), aux = pick { 0, 1, 1, 1, 2 } })
+    end,
+    function()
+      local body = pick { '\x01\x90', '\x02\x91\x01\x02\x91\x02', '\xe4\x00xx', '\x7f' }
+      s:send(S.DATA, body, { label = label(), flags = more(4), aux = pick { 0, 1, 1, 1, 2 } })
+    end,
+    function() s:send(S.END, r(8) == 0 and 'x' or '', { label = label() }) end,
+    function()
+      local callee = r(8) > 0
+      s:send(S.STOP, '', { label = callee and theirs() or label(), flags = callee and CALLEE or 0 })
     end,
     function()
       local body = pick { '\x90', '\x91\x01', '\0\0\0\x10aa', '' }

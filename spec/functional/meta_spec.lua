@@ -19,6 +19,11 @@ mesh.action('context', function() return mesh.context() end)
 local stream <close> = mesh.stream('context')
 for name in pairs(debug.getmetatable(stream).__index) do print('Stream:' .. name) end
 
+mesh.action('methods', function()
+  for name in pairs(debug.getmetatable((mesh.input())).__index) do print('Input:' .. name) end
+end)
+mesh.call 'methods'
+
 for name in pairs(mesh.self()) do print('perilune.Self.' .. name) end
 for name in pairs(mesh.call('context')) do print('perilune.Context.' .. name) end
 

@@ -35,7 +35,7 @@ local CASES = {
   { "mesh.with { strategy = 'best' }", 'strategy' },
   { "mesh.with { prefer = 'eu' }", 'prefer' },
   { "mesh.with { providers = 1 }", 'providers' },
-  { "mesh.with { input = {} }", 'input.*not available' },
+  { "mesh.with { input = {} }", 'input.*iterator expected' },
   { "mesh.with { wait = 'x' }", 'wait' },
   { "mesh.wait()", 'string expected' },
   { "mesh.wait('x', 'y')", 'seconds' },

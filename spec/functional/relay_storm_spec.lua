@@ -12,13 +12,14 @@ local NORMAL, MORE, CALLEE = S.NORMAL, S.MORE, S.CALLEE
 local A, B, C = ('a'):rep(16), ('b'):rep(16), ('c'):rep(16)
 
 cluster.describe('a relay between two that send frames at random', { 'mem' }, function(over)
-  local TYPES = { S.CALL, S.BODY, S.DATA, S.END, S.RESULT, S.ERROR, S.CREDIT, S.CANCEL, S.PATH_LOST }
+  local TYPES = { S.CALL, S.BODY, S.DATA, S.END, S.RESULT, S.ERROR, S.CREDIT, S.CANCEL, S.PATH_LOST, S.STOP }
 
   local function body_of(type, to)
     if type == S.CALL then
       return message.encode('call', {
         call_id = math.random(1 << 40), action = 'x', destination = put('bin', to), hops_left = math.random(0, 20),
-        stream = math.random(2) == 1, window_items = math.random(0, 5), window_bytes = math.random(0, 3000),
+        stream = math.random(2) == 1, input = math.random(2) == 1,
+        window_items = math.random(0, 5), window_bytes = math.random(0, 3000),
         body_len = math.random(0, 5000),
       }) .. ('x'):rep(math.random(0, 2000))
     elseif type == S.CREDIT then

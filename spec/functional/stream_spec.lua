@@ -261,15 +261,6 @@ cluster.describe('a stream', cluster.kinds, function(over)
     assert.equal('NOT_FOUND', again.code)
   end)
 
-  it('cannot be sent into yet', function()
-    local err = a:fails(function()
-      local s <close> = mesh.stream('count', 1)
-      s:send 'x'
-    end)
-    assert.matches('not available in this version', err)
-    assert.matches('stream_spec.lua:%d+:', err)
-  end)
-
   it('ends with STREAM_EXPECTED for a plain call of an action that yields', function()
     local err = a:fails(function() mesh.call 'endless' end)
     assert.equal('STREAM_EXPECTED', err.code)
