@@ -225,11 +225,6 @@ bool pl_intake_next(pl_intake *in, pl_bytes *item) {
   return true;
 }
 
-void pl_intake_widen(pl_intake *in, pl_windows *all, uint64_t now_us) {
-  pl_window_fini(&in->window);
-  pl_window_init(&in->window, all, PL_WINDOW_ITEMS, pl_windows_first(all), now_us);
-}
-
 // What has come and was not consumed, in bytes.
 static uint64_t held_by(const pl_intake *in) {
   uint64_t held = in->held_bytes;
@@ -254,6 +249,15 @@ static void open_more(pl_intake *in, uint64_t now_us, uint64_t items, uint64_t b
   in->open_items += items;
   in->open_bytes += bytes;
   pl_window_settle(&in->window, in->open_bytes + held_by(in));
+}
+
+void pl_intake_begin(pl_intake *in, pl_windows *all, uint64_t now_us, uint64_t *items,
+                     uint64_t *bytes) {
+  pl_window_fini(&in->window);
+  pl_window_init(&in->window, all, PL_WINDOW_ITEMS, pl_windows_first(all), now_us);
+  measure(in, items, bytes);
+  open_more(in, now_us, *items, *bytes);
+  in->window.asked = false;  // that the sender waited for it says nothing about its size
 }
 
 bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes) {

@@ -47,8 +47,10 @@ bool pl_intake_settle(pl_intake *in);
 // The next item, borrowed until the next call: false when none waits.
 bool pl_intake_next(pl_intake *in, pl_bytes *item);
 
-// From now on it has a first window of a stream as it has one of all; pl_intake_grant announces it.
-void pl_intake_widen(pl_intake *in, pl_windows *all, uint64_t now_us);
+// Begins a stream for which nothing was announced, with a first window of `all`: the credit to
+// grant, which the caller sends.
+void pl_intake_begin(pl_intake *in, pl_windows *all, uint64_t now_us, uint64_t *items,
+                     uint64_t *bytes);
 // Nothing more will come.
 static inline void pl_intake_ended(pl_intake *in) {
   pl_window_fini(&in->window);

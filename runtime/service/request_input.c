@@ -39,8 +39,10 @@ static void begin_reading(pl_request *r) {
   r->reading = true;
   pl_request_unwatch(r);  // the deadline bounds its start
   if (r->input != PL_INPUT_OPEN) return;
-  pl_intake_widen(&r->intake, &r->service->windows, pl_now_us(r->service->loop));
-  pl_request_grant(r);
+  pl_service *sv = r->service;
+  uint64_t items, bytes;
+  pl_intake_begin(&r->intake, &sv->windows, pl_now_us(sv->loop), &items, &bytes);
+  send_credit(r, items, bytes);
 }
 
 // Frames.
