@@ -217,7 +217,6 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     pl_failure shown = f;
     if (state == PL_TASK_CANCELLED && is_broken_off(f.code)) shown.outcome = PL_UNKNOWN;
     shown.node = *pl_node_id(pl_host_node(pl_script_host(pl_vm_host(h->action->vm))));
-    if (!info.trusted_path) shown.traceback = (pl_bytes){0};
     pl_request_end(h->request, NULL, &shown);
     pl_failure_drop(&f);
   }

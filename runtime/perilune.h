@@ -428,7 +428,6 @@ typedef struct pl_request_info {
   pl_id caller;
   const char *caller_name;
   uint64_t call_id;
-  bool trusted_path;  // within the machine, or authenticated: tracebacks may travel to the caller
 } pl_request_info;
 // Of the request itself: what calls made for it are given.
 const pl_trace *pl_request_trace(pl_request *r);

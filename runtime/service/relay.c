@@ -289,18 +289,19 @@ static pl_err check(pl_relay_end *out, const pl_frame *f) {
   return last ? PL_OK : PL_PROTOCOL;
 }
 
-// A traceback goes only as far as all of its path may be trusted.
+// Tracebacks go only as far as all of their path may be trusted.
 static pl_bytes without_traceback(pl_relay *r, pl_bytes body) {
   bool trusted = pl_channel_is_trusted(r->ends[PL_RELAY_OPENER].channel) &&
                  pl_channel_is_trusted(r->ends[PL_RELAY_CALLEE].channel);
   pl_failure failure;
   if (trusted || pl_msg_error_decode(&failure, body) != PL_OK) return body;
-  if (failure.traceback.len == 0) return body;
-  failure.traceback = (pl_bytes){0};
-  pl_buf *out = &r->ends[PL_RELAY_OPENER].channel->lanes.scratch;
+  if (failure.traceback.len == 0 && failure.cause.len == 0) return body;
+  pl_buf room = {0}, *out = &r->ends[PL_RELAY_OPENER].channel->lanes.scratch;
+  pl_msg_error_blind(&failure, &room);
   pl_buf_clear(out);
-  if (pl_msg_error_encode(out, &failure) != PL_OK) return (pl_bytes){0};
-  return pl_bytes_of(pl_buf_data(out), pl_buf_len(out));
+  pl_err err = pl_msg_error_encode(out, &failure);
+  pl_buf_fini(&room);
+  return err == PL_OK ? pl_bytes_of(pl_buf_data(out), pl_buf_len(out)) : (pl_bytes){0};
 }
 
 static void pass(pl_relay *r, pl_relay_end *out, const pl_frame *f) {

@@ -99,11 +99,22 @@ static void on_sent(pl_flow *f) {
   }
 }
 
+// Tracebacks are for those who may be trusted with the inside of this node.
+static bool send_error(pl_request *r, const pl_failure *failure) {
+  if (pl_channel_is_trusted(r->channel)) return pl_flow_error(&r->flow, failure);
+  pl_failure shown = *failure;
+  pl_buf room = {0};
+  pl_msg_error_blind(&shown, &room);
+  bool written = pl_flow_error(&r->flow, &shown);
+  pl_buf_fini(&room);
+  return written;
+}
+
 // Instead of what would wait for ever: nobody grants credit for it any more.
 static bool send_unwanted(pl_request *r, const pl_failure *failure) {
   pl_failure unwanted = pl_failure_of(PL_CANCELLED, PL_EXECUTED, NULL);
   pl_flow_fini(&r->flow);
-  return pl_flow_error(&r->flow, failure != NULL ? failure : &unwanted);
+  return send_error(r, failure != NULL ? failure : &unwanted);
 }
 
 // The neighbour said how long a value it takes; 0: it did not. Of others that is not known.
@@ -132,7 +143,7 @@ void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *
   bool needs_credit =
       !pl_flow_idle(&r->flow) || (failure == NULL && pl_parts_len(result) > PL_FRAGMENT_MAX);
   bool written = r->given_up && needs_credit ? send_unwanted(r, failure)
-                 : failure != NULL           ? pl_flow_error(&r->flow, failure)
+                 : failure != NULL           ? send_error(r, failure)
                                              : pl_flow_result(&r->flow, result);
   if (written) {
     request_free(r);

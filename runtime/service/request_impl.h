@@ -44,7 +44,6 @@ struct pl_request {
   pl_bytes line;           // of marks, its own the last; empty: no call was made for it
   pl_bytes ancestors;      // the marks that came with it
   bool shared;             // the run of equal ones, see share.c
-  bool trusted;            // its callers are, if it has no channel
   bool traced;  // `trace` is its own; before, it is that of the call in which it was made,
                 // if it has_outer
 

@@ -30,7 +30,6 @@ static const char *caller_name(const pl_request *r) {
 }
 
 void pl_request_info_get(const pl_request *r, pl_request_info *out) {
-  const pl_channel *ch = r->channel;
   *out = (pl_request_info){
       .action = pl_bytes_of(r->action->name, r->action->name_len),
       .meta = r->meta,
@@ -38,7 +37,6 @@ void pl_request_info_get(const pl_request *r, pl_request_info *out) {
       .caller = r->caller,
       .caller_name = caller_name(r),
       .call_id = r->call_id,
-      .trusted_path = ch != NULL ? pl_channel_is_trusted(ch) : r->trusted,
   };
 }
 

@@ -24,8 +24,7 @@ static bool same(pl_bytes a, pl_bytes b) {
 static bool is_equal(const pl_request *run, const pl_request *r) {
   return run->action == r->action && run->codec == r->codec && run->rank == r->rank &&
          pl_id_equal(&run->caller, &r->caller) && run->relayed == r->relayed &&
-         run->trusted == pl_channel_is_trusted(r->channel) && same(run->args, r->args) &&
-         same(run->meta, r->meta) && same(run->identity, r->identity);
+         same(run->args, r->args) && same(run->meta, r->meta) && same(run->identity, r->identity);
 }
 
 static void move(pl_bytes *to, pl_bytes *from) {
@@ -41,7 +40,6 @@ static pl_request *open_run(pl_request *r) {
   pl_request *run = pl_request_new(sv);
   run->shared = true;
   run->action = pl_action_hold(r->action);
-  run->trusted = pl_channel_is_trusted(r->channel);
   run->service = sv;
   run->channel = NULL;
   run->call_id = r->call_id;

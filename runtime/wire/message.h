@@ -172,6 +172,9 @@ pl_err pl_msg_path_lost_decode(pl_msg_path_lost *out, pl_bytes src);
 // are left out when it would not.
 pl_err pl_msg_error_encode(pl_buf *out, const pl_failure *f);
 pl_err pl_msg_error_decode(pl_failure *out, pl_bytes src);
+// Takes out what strangers need not see: the traceback, and those in `cause` and its causes. Then
+// `cause` is a view of `room`, which is empty before; or is empty, without memory.
+void pl_msg_error_blind(pl_failure *f, pl_buf *room);
 
 pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m);
 // The same in two steps, for encoding in place: bytes that suffice, and the end of what was

@@ -72,6 +72,84 @@ pl_err pl_msg_error_encode(pl_buf *out, const pl_failure *f) {
   return pl_wire_encode(out, &error_map, &e);
 }
 
+// Blinding. A cause is an error as scripts have it: a map with text as keys. Anything else stays as
+// it is.
+
+typedef enum part { PART_KEPT, PART_CAUSE, PART_TRACEBACK } part;
+
+static part part_of(const pl_mp_token *key) {
+  static const char traceback[] = "traceback", cause[] = "cause";
+  if (key->kind != PL_MP_STR && key->kind != PL_MP_BIN) return PART_KEPT;
+  pl_bytes text = pl_bytes_of(key->data, key->len);
+  if (text.len == sizeof traceback - 1 && memcmp(text.data, traceback, text.len) == 0)
+    return PART_TRACEBACK;
+  return text.len == sizeof cause - 1 && memcmp(text.data, cause, text.len) == 0 ? PART_CAUSE
+                                                                                 : PART_KEPT;
+}
+
+static bool skip(pl_mp_reader *r) {
+  return pl_mp_skip(r, PL_DEPTH_MAX) == PL_OK;
+}
+
+// A key, which may be any value.
+static bool read_key(pl_mp_reader *r, part *out) {
+  pl_mp_reader key = *r;
+  pl_mp_token t;
+  if (pl_mp_read(&key, &t) != PL_OK) return false;
+  *out = part_of(&t);
+  return skip(r);
+}
+
+static bool count_kept(pl_mp_reader r, uint32_t pairs, uint32_t *kept) {
+  part key;
+  *kept = 0;
+  for (; pairs > 0; pairs--) {
+    if (!read_key(&r, &key) || !skip(&r)) return false;
+    *kept += key != PART_TRACEBACK;
+  }
+  return true;
+}
+
+static bool copy(pl_buf *out, const uint8_t *from, const pl_mp_reader *to) {
+  return pl_buf_append(out, from, (size_t)(to->at - from));
+}
+
+static bool copy_head(pl_buf *out, uint32_t pairs) {
+  uint8_t head[PL_MP_TOKEN_MAX];
+  return pl_buf_append(out, head, (size_t)(pl_mp_put_map(head, pairs) - head));
+}
+
+static bool copy_blind(pl_buf *out, pl_mp_reader *r, unsigned depth) {
+  const uint8_t *start = r->at;
+  pl_mp_token map;
+  uint32_t kept;
+  if (pl_mp_read(r, &map) != PL_OK) return false;
+  if (map.kind != PL_MP_MAP || depth == 0) {
+    r->at = start;
+    return skip(r) && copy(out, start, r);
+  }
+  if (!count_kept(*r, map.len, &kept) || !copy_head(out, kept)) return false;
+  for (uint32_t pairs = map.len; pairs > 0; pairs--) {
+    const uint8_t *pair = r->at;
+    part key;
+    if (!read_key(r, &key)) return false;
+    if (key == PART_CAUSE) {
+      if (!copy(out, pair, r) || !copy_blind(out, r, depth - 1)) return false;
+    } else if (!skip(r) || (key == PART_KEPT && !copy(out, pair, r))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void pl_msg_error_blind(pl_failure *f, pl_buf *room) {
+  pl_mp_reader r = {f->cause.data, f->cause.data + f->cause.len};
+  f->traceback = (pl_bytes){0};
+  if (f->cause.len == 0) return;
+  bool whole = copy_blind(room, &r, PL_DEPTH_MAX);
+  f->cause = whole ? pl_bytes_of(pl_buf_data(room), pl_buf_len(room)) : (pl_bytes){0};
+}
+
 pl_err pl_msg_error_decode(pl_failure *out, pl_bytes src) {
   wire_error e;
   pl_err err = pl_wire_decode(&e, &error_map, src);

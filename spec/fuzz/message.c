@@ -34,6 +34,20 @@ CHECK(cancel, pl_msg_cancel)
 CHECK(path_lost, pl_msg_path_lost)
 CHECK(error, pl_failure)
 
+// Without its tracebacks it is an error still.
+static void check_blind(pl_bytes src) {
+  pl_failure f, again;
+  pl_buf room = {0}, out = {0};
+  if (pl_msg_error_decode(&f, src) != PL_OK) return;
+  size_t had = f.cause.len;
+  pl_msg_error_blind(&f, &room);
+  assert(f.traceback.len == 0 && f.cause.len <= had && (f.cause.len > 0) == (had > 0));
+  assert(pl_msg_error_encode(&out, &f) == PL_OK);
+  assert(pl_msg_error_decode(&again, pl_bytes_of(pl_buf_data(&out), pl_buf_len(&out))) == PL_OK);
+  pl_buf_fini(&room);
+  pl_buf_fini(&out);
+}
+
 // The marks of a call are as many as it says, and one more with that of a call within it.
 static void check_marks(pl_bytes src) {
   pl_msg_call m;
@@ -96,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static void (*const checks[])(pl_bytes) = {
       check_hello,  check_goodbye, check_advert,    check_call,    check_credit,
       check_cancel, check_error,   check_path_lost, check_items,   check_ready,
-      check_resume, check_route,   check_marks,     check_exclude,
+      check_resume, check_route,   check_marks,     check_exclude, check_blind,
   };
   if (size == 0) return 0;
   checks[data[0] % (sizeof checks / sizeof *checks)](pl_bytes_of(data + 1, size - 1));

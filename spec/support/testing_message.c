@@ -356,15 +356,24 @@ static int message_read_exclude(lua_State *L) {
   return 1;
 }
 
+// blind(body of an ERROR) -> the same without tracebacks; nil, error
+static int message_blind(lua_State *L) {
+  pl_failure f;
+  pl_err err = pl_msg_error_decode(&f, testing_check_bytes(L, 1));
+  if (err != PL_OK) return testing_push_error(L, err);
+  pl_buf room = {0}, out = {0};
+  pl_msg_error_blind(&f, &room);
+  err = pl_msg_error_encode(&out, &f);
+  pl_buf_fini(&room);
+  return testing_push_encoded(L, err, &out);
+}
+
 void testing_push_message(lua_State *L) {
-  static const luaL_Reg functions[] = {{"encode", message_encode},
-                                       {"decode", message_decode},
-                                       {"items", message_items},
-                                       {"walk", message_walk},
-                                       {"digest", message_digest},
-                                       {"walk_digest", message_walk_digest},
-                                       {"exclude", message_exclude},
-                                       {"read_exclude", message_read_exclude},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"encode", message_encode},   {"decode", message_decode},
+      {"items", message_items},     {"walk", message_walk},
+      {"digest", message_digest},   {"walk_digest", message_walk_digest},
+      {"exclude", message_exclude}, {"read_exclude", message_read_exclude},
+      {"blind", message_blind},     {NULL, NULL}};
   luaL_newlib(L, functions);
 }
