@@ -215,7 +215,8 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     pl_failure f = failure_of(L, name, traceback);
     if (state == PL_TASK_FAILED) log_failure(h, &f, name);
     pl_failure shown = f;
-    if (state == PL_TASK_CANCELLED && is_broken_off(f.code)) shown.outcome = PL_UNKNOWN;
+    if (state == PL_TASK_CANCELLED && is_broken_off(f.code))
+      shown.outcome = pl_task_has_begun(t) ? PL_UNKNOWN : PL_NOT_EXECUTED;
     shown.node = *pl_node_id(pl_host_node(pl_script_host(pl_vm_host(h->action->vm))));
     pl_request_end(h->request, NULL, &shown);
     pl_failure_drop(&f);
@@ -230,6 +231,11 @@ static const pl_trace *trace_of(void *user) {
   return pl_request_trace(h->request);
 }
 
+static bool is_late(void *user) {
+  const handling *h = user;
+  return pl_request_is_late(h->request);
+}
+
 static const pl_task_type handler_type = {
     .name = "handler",
     .begin = begin,
@@ -237,6 +243,7 @@ static const pl_task_type handler_type = {
     .on_end = on_end,
     .on_return = on_return,
     .context = push_context,
+    .is_late = is_late,
     .trace = trace_of,
 };
 

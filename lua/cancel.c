@@ -84,6 +84,8 @@ static void cancel_one(pl_task *t, const pl_failure *why) {
   pl_timer_start(&t->vm->options.loop->clock, &t->cancel.grace, t->vm->options.cleanup_grace_us,
                  on_grace_over);
   pl_task_break_wait(t);
+  bool queued = t->state == PL_TASK_READY && !pl_list_empty(&t->node);
+  if (queued && !t->started) pl_task_end_soon(t);
 }
 
 static pl_task *task_at(pl_list *sibling) {

@@ -65,7 +65,7 @@ struct pl_task {
   pl_interrupt cancel;
 
   // Set for each task, or left at its end as they began: lists empty, `cancel.grace` stopped.
-  pl_list node;      // of vm->ready or vm->held
+  pl_list node;      // of vm->ready, vm->held or vm->stillborn
   pl_list living;    // of vm->tasks
   pl_list children;  // of pl_task.sibling
   pl_list sibling;
@@ -118,6 +118,7 @@ struct pl_vm {
 
   // tasks
   pl_list ready, held, tasks;
+  pl_list stillborn;  // cancelled before they began: they end before others go on
   pl_work work;
   size_t count;
   bool hold;
@@ -139,6 +140,8 @@ bool pl_task_over_cpu(const pl_task *t);
 // at index 2 for type->on_return, the function and its arguments.
 void pl_task_prepare(pl_task *t);
 void pl_task_make_ready(pl_task *t);  // it is in no list
+// It was cancelled before it began.
+void pl_task_end_soon(pl_task *t);
 // Runs Lua in `co` outside a slice of its own: sets what the governor and the checks of waits need.
 typedef struct pl_entry {
   pl_level level;

@@ -113,6 +113,13 @@ void pl_task_make_ready(pl_task *t) {
   if (!pl_work_queued(&vm->work)) pl_loop_defer(vm->options.loop, &vm->work, vm->work.run);
 }
 
+void pl_task_end_soon(pl_task *t) {
+  pl_vm *vm = t->vm;
+  pl_list_remove(&t->node);
+  pl_list_push(&vm->stillborn, &t->node);
+  if (!pl_work_queued(&vm->work)) pl_loop_defer(vm->options.loop, &vm->work, vm->work.run);
+}
+
 static void detach_children(pl_task *t) {
   static const char why_text[] = "its parent task ended";
   pl_failure why = pl_failure_of(PL_CANCELLED, PL_UNKNOWN, why_text);
@@ -250,6 +257,10 @@ static bool run_slice(pl_task *t) {
 // True when the task was preempted and goes on first.
 static bool run_task(pl_task *t) {
   pl_vm *vm = t->vm;
+  if (!t->started && t->type->is_late != NULL && t->type->is_late(t->user)) {
+    pl_failure why = pl_failure_of(PL_TIMEOUT, PL_NOT_EXECUTED, NULL);
+    pl_task_cancel(t, &why);
+  }
   if (t->kill || (!t->started && t->cancel.why != NULL)) {
     pl_task_end_hard(t, PL_CANCELLED, NULL);
     return false;
@@ -303,6 +314,8 @@ static void run_ready(pl_work *work) {
   uint64_t until = 0;
   vm->in_work = true;
   tune_collector(vm);
+  for (pl_list *n; (n = pl_list_pop(&vm->stillborn)) != NULL;)
+    pl_task_end_hard(pl_container(n, pl_task, node), PL_CANCELLED, NULL);
   for (unsigned n = 1; !pl_list_empty(&batch); n++) {
     pl_task *t = pl_container(pl_list_pop(&batch), pl_task, node);
     if (run_task(t)) {
@@ -329,6 +342,7 @@ void pl_task_prepare(pl_task *t) {
 void pl_sched_init(pl_vm *vm) {
   pl_list_init(&vm->ready);
   pl_list_init(&vm->held);
+  pl_list_init(&vm->stillborn);
   pl_list_init(&vm->tasks);
   vm->work.run = run_ready;
 }

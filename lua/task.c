@@ -117,6 +117,10 @@ pl_task_state pl_task_status(const pl_task *t) {
   return t->state;
 }
 
+bool pl_task_has_begun(const pl_task *t) {
+  return t->started;
+}
+
 bool pl_task_has_ended(const pl_task *t) {
   return t->state >= PL_TASK_DONE;
 }

@@ -95,6 +95,9 @@ typedef struct pl_task_type {
   void (*on_return)(lua_State *L, int n, void *user);
   // Optional. Pushes the context of the task (below), the first time that somebody asks. May raise.
   void (*context)(lua_State *L, void *user);
+  // Optional. Whether it is too late to begin: then the task ends CANCELLED with TIMEOUT instead.
+  // Not protected, must not raise.
+  bool (*is_late)(void *user);
   // Optional. The trace of the task (below), asked for until it ends.
   const pl_trace *(*trace)(void *user);
 } pl_task_type;
@@ -113,6 +116,7 @@ void pl_task_drop(pl_task *t);
 pl_task *pl_task_current(lua_State *L);
 pl_vm *pl_task_vm(const pl_task *t);
 pl_task_state pl_task_status(const pl_task *t);
+bool pl_task_has_begun(const pl_task *t);
 void *pl_task_user(const pl_task *t);
 const pl_task_type *pl_task_kind(const pl_task *t);
 

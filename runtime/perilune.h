@@ -420,6 +420,8 @@ int pl_request_codec(const pl_request *r);
 bool pl_request_is_stream(const pl_request *r);
 uint64_t pl_request_deadline(const pl_request *r);  // PL_NEVER
 pl_priority pl_request_priority(const pl_request *r);
+// Its deadline has passed: a handler that has not begun must not.
+bool pl_request_is_late(const pl_request *r);
 
 // and what few ask. Borrowed until it ends.
 typedef struct pl_request_info {

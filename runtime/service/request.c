@@ -426,6 +426,8 @@ void pl_request_end(pl_request *r, const pl_parts *result, const pl_failure *fai
   assert(r->state == PL_REQUEST_RUNNING);
   pl_service *sv = r->service;
   pl_admission_release(r);
+  bool expired = failure != NULL && failure->code == PL_TIMEOUT;
+  if (expired && failure->outcome == PL_NOT_EXECUTED) sv->loop->metrics.requests_expired++;
   pl_request_answer(r, result, failure);
   pl_admission_go_on(sv);
 }

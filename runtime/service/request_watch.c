@@ -1,5 +1,6 @@
 // Deadlines of requests. Nearly all end in the turn in which they came, and need no timer.
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "service/request_impl.h"
 
@@ -15,6 +16,13 @@ void pl_request_watch(pl_request *r) {
   uint64_t now = pl_now_us(loop);
   uint64_t left = r->deadline_us > now ? r->deadline_us - now : 0;
   pl_timer_start(&loop->clock, &r->timer, left, pl_request_on_deadline);
+}
+
+bool pl_request_is_late(const pl_request *r) {
+  enum { SOON_US = 2 * PL_TURN_US };  // the clock of the turn is behind by less
+  const pl_loop *loop = r->service->loop;
+  if (r->deadline_us > pl_now_us(loop) + SOON_US) return false;
+  return r->deadline_us <= pl_now_precise_us(loop);
 }
 
 static void watch_all(pl_work *w) {

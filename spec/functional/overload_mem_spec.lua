@@ -135,3 +135,51 @@ cluster.describe('a node under overload', { 'mem' }, function(over)
     assert.equal(76, over.net:metrics().requests_expired)
   end)
 end)
+
+cluster.describe('a call whose time is over', { 'tcp' }, function(over)
+  it('is not begun when the script gets round to it, and has its answer before that', function()
+    local b = over.net:node('b', {}, function()
+      begun = 0
+      mesh.action('burn', function(seconds)
+        local deadline = mesh.now() + seconds
+        while mesh.now() < deadline do end
+      end)
+      mesh.action('count', function() begun = begun + 1 end)
+      mesh.action('counts', function()
+        begun = begun + 1
+        coroutine.yield(1)
+      end)
+    end)
+    local a = over.net:node('a', { peers = { b } })
+    local failures, early = a:eval(function()
+      mesh.wait 'counts'
+      local hasty = mesh.with { timeout = 0.05, retries = 0 }
+      local burnt, failures, early, tasks = false, {}, 0, {}
+      local burning = mesh.spawn(function()
+        mesh.call('burn', 0.5)
+        burnt = true
+      end)
+      for i = 1, 20 do
+        tasks[i] = mesh.spawn(function()
+          local ok, err
+          if i % 2 == 0 then
+            ok, err = pcall(hasty.call, 'count')
+          else
+            ok, err = pcall(function() for _ in hasty.stream 'counts' do end end)
+          end
+          local key = ok and 'ok' or err.code .. ' ' .. err.outcome
+          failures[key] = (failures[key] or 0) + 1
+          if not burnt then early = early + 1 end
+        end)
+      end
+      mesh.all(tasks)
+      burning:await()
+      mesh.call('burn', 0)
+      return failures, early
+    end)
+    assert.same({ ['TIMEOUT not_executed'] = 20 }, failures)
+    assert.equal(20, early)
+    assert.equal(0, b:eval 'return begun')
+    assert.is_true(over.net:metrics().requests_expired >= 20)
+  end)
+end)
