@@ -51,6 +51,10 @@ static bool has_own_slot(const pl_action *a) {
   return a->options.concurrency == 0 || a->gate.running < (size_t)a->options.concurrency;
 }
 
+bool pl_admission_has_slot(const pl_action *a) {
+  return has_own_slot(a) && node_has_slot(a->service);
+}
+
 // Keeps the rings right when a slot of the action or one of its lines has changed.
 static void place(pl_action *a) {
   bool open = has_own_slot(a);
@@ -289,7 +293,7 @@ static bool has_room(const pl_request *r) {
 
 void pl_admission_ask(pl_request *r) {
   char why[PL_ERROR_TEXT_MAX / 4];
-  if (has_own_slot(r->action) && node_has_slot(r->service)) {
+  if (pl_admission_has_slot(r->action)) {
     start(r);
   } else if (pl_ancestry_hangs(r, why, sizeof why)) {
     pl_request_refuse(r, PL_BUSY, why, 0);

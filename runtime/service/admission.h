@@ -12,6 +12,9 @@
 void pl_gates_init(pl_gates *g);
 void pl_gate_init(pl_gate *g, bool promised);
 
+// A handler of it could start now.
+bool pl_admission_has_slot(const pl_action *a);
+
 // Its arguments are whole and it has its action: it starts, waits, or is refused, before this
 // returns.
 void pl_admission_ask(pl_request *r);

@@ -15,10 +15,11 @@ static bool is(pl_bytes b, const char *text) {
 
 void pl_service_announce(pl_service *sv) {
   const pl_identity *self = sv->config.identity;
-  uint8_t map[2 * PL_NAME_MAX + PL_REGION_MAX + 96], *p = map;
+  uint8_t map[2 * PL_NAME_MAX + PL_REGION_MAX + 128], *p = map;
   const char *region = sv->config.region;
+  int64_t slots = sv->config.max_concurrency;
   bool relays = !sv->relays_none && !self->draining;  // who stops is gone round
-  p = pl_mp_put_map(p, 2U + (region != NULL) + (sv->load_told > 0) + !relays);
+  p = pl_mp_put_map(p, 2U + (region != NULL) + (sv->load_told > 0) + !relays + (slots > 0));
   p = pl_mp_put_str(p, "name", 4);
   p = pl_mp_put_str(p, self->name, (uint32_t)strlen(self->name));
   p = pl_mp_put_str(p, "draining", 8);
@@ -30,6 +31,10 @@ void pl_service_announce(pl_service *sv) {
   if (sv->load_told > 0) {
     p = pl_mp_put_str(p, "load", 4);
     p = pl_mp_put_uint(p, sv->load_told);
+  }
+  if (slots > 0) {
+    p = pl_mp_put_str(p, "concurrency", 11);
+    p = pl_mp_put_uint(p, (uint64_t)slots);
   }
   if (!relays) {
     p = pl_mp_put_str(p, "relay", 5);
@@ -74,7 +79,7 @@ pl_provider *pl_adverts_provider(pl_mesh_node *n) {
 static void take_node(pl_provider *p, pl_bytes attributes) {
   pl_mp_reader r = {attributes.data, attributes.data + attributes.len};
   pl_mp_token t, v;
-  uint32_t load = 0;
+  uint32_t load = 0, slots = 0;
   if (attributes.len == 0 || pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_MAP) return;
   for (uint32_t pairs = t.len; pairs > 0; pairs--) {
     pl_mp_token key;
@@ -86,9 +91,11 @@ static void take_node(pl_provider *p, pl_bytes attributes) {
     if (is(k, "name") && v.kind == PL_MP_STR && v.len <= PL_NAME_MAX)
       pl_provider_rename(p, (const char *)v.data, v.len);
     if (is(k, "region") && v.kind == PL_MP_STR) pl_provider_place(p, (const char *)v.data, v.len);
+    if (is(k, "concurrency")) slots = pl_slots_of(&v);
     if (is(k, "load") && v.kind == PL_MP_INT && v.v.integer > 0)
       load = v.v.integer < PL_LOAD_MAX ? (uint32_t)v.v.integer : PL_LOAD_MAX;
   }
+  p->slots = slots;
   pl_node_tally_told(p->tally, load);
 }
 

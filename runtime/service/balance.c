@@ -24,6 +24,7 @@ const char *pl_strategy_name(pl_strategy strategy) {
 const char *pl_fitness_name(pl_fitness fitness) {
   switch (fitness) {
     case PL_FIT: return "fit";
+    case PL_FULL: return "full";
     case PL_RESTING: return "resting";
     case PL_TRIED: return "tried";
     case PL_EJECTED: return "ejected";
@@ -85,14 +86,20 @@ static unsigned zone_of(const pl_policy *p, const pl_candidate *c) {
 
 // Rating.
 
+// But for its health.
+static pl_fitness fitness_of_able(const pl_candidate *c) {
+  if (c->tried) return PL_TRIED;
+  if (c->resting) return PL_RESTING;
+  return c->full ? PL_FULL : PL_FIT;
+}
+
 static pl_fitness fitness_of(const pl_policy *p, const pl_candidate *c) {
   if (p->provider_count > 0 && c->group == p->provider_count) return PL_UNLISTED;
   if (c->refused) return PL_REFUSED;
   if (c->unreachable) return PL_UNREACHABLE;
   if (c->draining) return PL_DRAINING_NOW;
   if (c->health == PL_HEALTH_EJECTED || c->probed) return PL_EJECTED;
-  if (c->tried) return PL_TRIED;
-  return c->resting ? PL_RESTING : PL_FIT;
+  return fitness_of_able(c);
 }
 
 // At most half of those that could take the call are kept out of it for their health: when most
@@ -104,7 +111,7 @@ static void limit_ejections(pl_candidate *c, size_t n, size_t ejected, size_t ab
       if (c[i].fitness != PL_EJECTED) continue;
       if (first == NULL || c[i].ejected_us < first->ejected_us) first = &c[i];
     }
-    first->fitness = first->tried ? PL_TRIED : first->resting ? PL_RESTING : PL_FIT;
+    first->fitness = fitness_of_able(first);
   }
 }
 

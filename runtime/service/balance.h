@@ -14,6 +14,7 @@
 // question.
 typedef enum pl_fitness {
   PL_FIT,
+  PL_FULL,     // as far as is known, the call would wait there
   PL_RESTING,  // it was busy a moment ago
   PL_TRIED,    // the path to it was lost, in this call
   PL_EJECTED,  // its health
@@ -42,7 +43,7 @@ typedef struct pl_candidate {
   unsigned hops;
   pl_health_state health;
   bool probed;  // probing, and a call is on its way
-  bool resting, draining, unreachable, tried, refused;
+  bool full, resting, draining, unreachable, tried, refused;
   // Found out.
   pl_fitness fitness;
   unsigned group, zone;  // rank among providers and regions wanted, from 0

@@ -6,6 +6,8 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "service/action.h"
+#include "service/admission.h"
 
 enum { KEY_MAX = 4096 };  // bytes of long arguments that make the key
 
@@ -37,6 +39,25 @@ static bool is_away(pl_service *sv, const pl_provider *p) {
          pl_channel_is_away(pl_service_path_to(sv, p));
 }
 
+static bool is_taken(uint64_t in_use, uint64_t slots) {
+  return slots > 0 && in_use >= slots;
+}
+
+// Of this node all is known, but for calls that are on their way.
+static bool own_is_full(pl_service *sv, const pl_offer *o) {
+  const pl_entry *e = o->entry;
+  const pl_action *a = pl_action_find(sv, pl_bytes_of(e->name, e->name_len));
+  return a != NULL && !pl_admission_has_slot(a);
+}
+
+// All slots there are taken, by calls from here or, of the node, by others that it told of.
+static bool is_full(pl_service *sv, const pl_offer *o, uint64_t load) {
+  const pl_provider *p = o->provider;
+  if (p == &sv->local && own_is_full(sv, o)) return true;
+  uint64_t of_action = o->tally != NULL ? o->tally->outstanding : 0;
+  return is_taken(p->tally->outstanding + load, p->slots) || is_taken(of_action, o->slots);
+}
+
 static pl_candidate candidate_of(pl_service *sv, pl_entry *e, pl_offer *o, const pl_query *q) {
   const pl_provider *p = o->provider;
   pl_candidate c = {
@@ -50,6 +71,7 @@ static pl_candidate candidate_of(pl_service *sv, pl_entry *e, pl_offer *o, const
       .load = load_of(sv, p),
       .weight = o->weight,
       .hops = p->hops,
+      .full = is_full(sv, o, load_of(sv, p)),
       .resting = is_away(sv, p),
       .draining = p->draining,
       .unreachable = !p->reachable,

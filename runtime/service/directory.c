@@ -42,6 +42,11 @@ static bool is(const pl_mp_token *t, const char *text) {
   return t->kind == PL_MP_STR && t->len == strlen(text) && memcmp(t->data, text, t->len) == 0;
 }
 
+uint32_t pl_slots_of(const pl_mp_token *v) {
+  if (v->kind != PL_MP_INT || v->v.integer <= 0) return 0;
+  return v->v.integer < PL_LOAD_MAX ? (uint32_t)v->v.integer : PL_LOAD_MAX;
+}
+
 // What concerns who calls; anything unknown, or of another type, is as if it were not said.
 static void read_attribute(pl_offer *o, const pl_mp_token *key, const pl_mp_token *v) {
   if (is(key, "serializer")) o->codec = is(v, "json");
@@ -50,6 +55,7 @@ static void read_attribute(pl_offer *o, const pl_mp_token *key, const pl_mp_toke
     o->strategy = (uint8_t)pl_strategy_find((const char *)v->data, v->len);
   if (is(key, "weight") && v->kind == PL_MP_INT && v->v.integer > 0)
     o->weight = (uint16_t)(v->v.integer < PL_WEIGHT_MAX ? v->v.integer : PL_WEIGHT_MAX);
+  if (is(key, "concurrency")) o->slots = pl_slots_of(v);
 }
 
 static void read_attributes(pl_offer *o) {
@@ -57,6 +63,7 @@ static void read_attributes(pl_offer *o) {
   o->idempotent = false;
   o->strategy = PL_STRATEGY_UNSET;
   o->weight = 0;
+  o->slots = 0;
   pl_mp_reader r = {o->attributes.data, o->attributes.data + o->attributes.len};
   pl_mp_token map, key, v;
   if (o->attributes.len == 0 || pl_mp_read(&r, &map) != PL_OK || map.kind != PL_MP_MAP) return;

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "perilune.h"
 #include "service/tally.h"
+#include "wire/msgpack.h"
 
 struct pl_channel;
 
@@ -21,8 +22,9 @@ typedef struct pl_provider {
   struct pl_channel *channel;
   pl_list offers;  // of pl_offer
   size_t offer_count;
-  uint64_t cost;  // of the path to it
-  unsigned hops;  // 0: this node
+  uint64_t cost;   // of the path to it
+  unsigned hops;   // 0: this node
+  uint32_t slots;  // requests that run there at once; 0: no bound
   bool reachable;
   bool draining;
   bool leaf;
@@ -40,6 +42,7 @@ typedef struct pl_offer {
   bool idempotent;
   uint8_t strategy;  // pl_strategy
   uint16_t weight;   // 0: not said
+  uint32_t slots;    // as of the node, for this action
 } pl_offer;
 
 typedef struct pl_entry {
@@ -68,6 +71,9 @@ pl_err pl_directory_offer(pl_directory *d, pl_provider *p, pl_bytes name, pl_byt
 // False when there was none.
 bool pl_directory_withdraw(pl_directory *d, pl_provider *p, pl_bytes name);
 void pl_directory_withdraw_all(pl_directory *d, pl_provider *p);
+
+// A number of slots as it is told; 0 when it is none.
+uint32_t pl_slots_of(const pl_mp_token *v);
 
 // The offer of that node; NULL when there is none.
 pl_offer *pl_directory_own(pl_directory *d, const pl_provider *p, pl_bytes name);

@@ -9,12 +9,20 @@ enum {
   PACE_US = 250000,  // at most so often
   UNIT = 16,         // of the smoothed number
   LEAST = 4,         // a change that is worth telling, in requests,
-  PART = 4,          // or as a part of what was told
+  PART = 4,          // or as a part of what was told, or of the slots
 };
 
-static bool is_worth_telling(uint32_t now, uint32_t told) {
+// Of a node with few slots every one counts.
+static uint32_t least_change(const pl_service *sv) {
+  int64_t slots = sv->config.max_concurrency;
+  if (slots <= 0 || slots >= LEAST * PART) return LEAST;
+  return slots < PART ? 1 : (uint32_t)slots / PART;
+}
+
+static bool is_worth_telling(const pl_service *sv, uint32_t now) {
+  uint32_t told = sv->load_told;
   uint32_t change = now > told ? now - told : told - now;
-  return change >= LEAST && change >= told / PART;
+  return change >= least_change(sv) && change >= told / PART;
 }
 
 // A node that has calmed down says so, even if it was never busy enough for more.
@@ -25,9 +33,10 @@ static bool has_calmed_down(const pl_service *sv, uint32_t now) {
 static void on_pace(pl_timer *t) {
   pl_service *sv = pl_container(t, pl_service, load_timer);
   uint32_t count = sv->requests < PL_LOAD_MAX ? (uint32_t)sv->requests : PL_LOAD_MAX;
-  sv->load = (sv->load + count * UNIT) / 2;
+  // Where slots are bounded it is they that callers look for, and what is over must not look taken.
+  sv->load = sv->config.max_concurrency > 0 ? count * UNIT : (sv->load + count * UNIT) / 2;
   uint32_t now = sv->load / UNIT;
-  if (is_worth_telling(now, sv->load_told) || has_calmed_down(sv, now)) {
+  if (is_worth_telling(sv, now) || has_calmed_down(sv, now)) {
     sv->load_told = now;
     pl_service_announce(sv);
   }

@@ -101,6 +101,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   sv->next_call_id = pl_random_u64(&sv->loop->random)
                      << 32;  // ids of two lives of a node must not meet
   pl_provider_init(&sv->local, &config->identity->id, config->identity->name);
+  if (config->max_concurrency > 0) sv->local.slots = (uint32_t)config->max_concurrency;
   if (sv->config.region != NULL)
     pl_provider_place(&sv->local, sv->config.region, strlen(sv->config.region));
   const pl_router_config router = {

@@ -47,6 +47,7 @@ void pl_errand_begin(pl_errand *e, pl_tally *t, uint64_t now_us) {
   e->began_us = now_us;
   e->probe = pl_health_begin(&t->health, now_us);
   t->refs++;
+  t->outstanding++;
 }
 
 static void smooth(pl_tally *t, uint64_t took_us) {
@@ -71,6 +72,8 @@ void pl_errand_end(pl_errand *e, uint64_t now_us, pl_verdict verdict, bool timed
   uncount(e);
   if (t == NULL) return;
   e->tally = NULL;
+  assert(t->outstanding > 0);
+  t->outstanding--;
   pl_health_end(&t->health, now_us, e->probe, verdict, retry_after_ms);
   if (timed && verdict == PL_VERDICT_GOOD) smooth(t, now_us - e->began_us);
   pl_tally_drop(t);

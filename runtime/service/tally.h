@@ -21,9 +21,10 @@ typedef struct pl_tally {
   unsigned refs;
   pl_node_tally *node;  // held
   pl_health health;
-  uint64_t used;        // when it was chosen last, as a count of choices
-  uint64_t pass;        // its place in the line of PL_STRATEGY_WEIGHTED
-  uint64_t latency_us;  // smoothed; 0: none known
+  uint64_t used;         // when it was chosen last, as a count of choices
+  uint64_t pass;         // its place in the line of PL_STRATEGY_WEIGHTED
+  uint64_t latency_us;   // smoothed; 0: none known
+  uint32_t outstanding;  // calls from here that have not ended
 } pl_tally;
 
 pl_tally *pl_tally_new(pl_node_tally *node);

@@ -320,6 +320,76 @@ cluster.describe('the load of others', { 'mem' }, function(over)
   end)
 end)
 
+cluster.describe('slots that are taken', { 'mem' }, function(over)
+  --- Starts `n` calls of `work` for a second, with options of mesh.with, given as text.
+  local function occupy(node, n, options)
+    return node:start(code(([[
+      local mesh = require 'perilune'
+      local caller, counts, tasks = mesh.with { timeout = 30, %s }, {}, {}
+      for i = 1, %d do
+        tasks[i] = mesh.spawn(function()
+          local name = caller.call('work', 1)
+          counts[name] = (counts[name] or 0) + 1
+        end)
+      end
+      mesh.all(tasks)
+      return counts
+    ]]):format(options, n)))
+  end
+
+  local strategies = { "'round_robin'", "'random'", "'weighted'", "'p2c'", "'hash', key = 'k'", "'local'", "'least'" }
+
+  for _, of in ipairs { 'node', 'action' } do
+    it('are avoided while another provider has some, of the ' .. of, function()
+      local w = {}
+      for i, slots in ipairs { 2, 6 } do
+        w[i] = over.net:node('w' .. i, of == 'node' and { max_concurrency = slots } or {},
+          code(worker(of == 'action' and 'concurrency = ' .. slots or '')))
+      end
+      local a = over.net:node('a', { peers = w })
+      a:eval(function() mesh.wait 'count' end)
+      for _, strategy in ipairs(strategies) do
+        local calls = occupy(a, 8, 'strategy = ' .. strategy)
+        over.net:advance(0.5)
+        assert.equal(0, over.net:metrics().requests_queued_now, strategy)
+        assert.same({ w1 = 2, w2 = 6 }, calls:wait())
+      end
+      -- There are no more: the strategy decides again.
+      local calls = occupy(a, 20, "strategy = 'round_robin'")
+      assert.equal(20, (function(c) return c.w1 + c.w2 end)(calls:wait()))
+    end)
+  end
+
+  it('by others are known, too', function()
+    local w = {}
+    for i = 1, 2 do w[i] = over.net:node('w' .. i, { max_concurrency = 3 }, code(worker())) end
+    local a = over.net:node('a', { peers = w })
+    local b = over.net:node('b', { peers = w })
+    for _, node in ipairs { a, b } do node:eval(function() mesh.wait 'count' end) end
+    local others = occupy(b, 9, "node = 'w1'")
+    over.net:advance(2)
+    local standing = a:eval(function()
+      local of = {}
+      for _, c in ipairs(mesh.explain('who').candidates) do of[c.name] = c.standing end
+      return of
+    end)
+    assert.same({ w1 = 'full', w2 = 'fit' }, standing)
+    assert.same({ w2 = 3 }, occupy(a, 3, "strategy = 'hash', key = 'k'"):wait())
+    others:wait()
+    over.net:advance(2)
+    assert.same({ w1 = 3, w2 = 3 }, count(a, 6, "strategy = 'round_robin'"))
+  end)
+
+  it('of this node itself are known exactly', function()
+    local w = over.net:node('w', {}, code(worker()))
+    local a = over.net:node('a', { peers = { w }, max_concurrency = 1 }, code(worker()))
+    a:eval(function() mesh.wait 'count' end)
+    over.net:advance(0.1)
+    local calls = occupy(a, 2, "strategy = 'local'")
+    assert.same({ a = 1, w = 1 }, calls:wait())
+  end)
+end)
+
 cluster.describe('explaining', { 'mem' }, function(over)
   it('shows the choice that a call makes, without making it', function()
     local a = over.net:node('a', { peers = workers(over.net, 2) })

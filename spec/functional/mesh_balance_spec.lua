@@ -91,7 +91,7 @@ cluster.describe('providers behind a relay', { 'mem', 'tcp' }, function(over)
 
   it('stand in for one that is busy', function()
     local all = behind(over.net, 1, 2)
-    all.caller:start(function() mesh.with { node = 'w1', timeout = 0 }.call('narrow', 100) end)
+    all.workers[1]:start(function() mesh.with { node = 'w1', timeout = 0 }.call('narrow', 100) end)
     over.net:settle()
     assert.equal('w2', (all.caller:eval(function()
       return mesh.with { providers = { 'w1', 'w2' } }.call 'narrow'

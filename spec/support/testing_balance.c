@@ -58,6 +58,7 @@ static void read_candidate(lua_State *L, int at, pl_candidate *c) {
       .weight = (uint32_t)number_of(L, at, "weight"),
       .hops = (unsigned)number_of(L, at, "hops"),
       .probed = flag_of(L, at, "probed"),
+      .full = flag_of(L, at, "full"),
       .resting = flag_of(L, at, "resting"),
       .draining = flag_of(L, at, "draining"),
       .unreachable = flag_of(L, at, "unreachable"),

@@ -228,6 +228,18 @@ describe('health in a choice', function()
     assert.same({ b = 10 }, count('least', candidates({ health = 'probing', probed = true }, {}), 10))
   end)
 
+  it('leaves the full ones alone while there are others, whatever the strategy', function()
+    for _, strategy in ipairs { 'least', 'round_robin', 'random', 'weighted', 'p2c', 'hash', 'local' } do
+      assert.same({ b = 5 }, count(strategy, candidates({ full = true }, { outstanding = 9 }, { full = true }), 5))
+      local counts = count(strategy, candidates({ full = true }, { full = true }), 6)
+      assert.equal(6, (counts.a or 0) + (counts.b or 0))
+    end
+    local list = candidates({ full = true }, { resting = true })
+    assert.same({ a = 3 }, count('least', list, 3))
+    local _, rated = choose('least', list)
+    assert.same({ 'full', 'resting' }, fitness(rated))
+  end)
+
   it('leaves those alone that rest or have been tried, while there are others', function()
     local list = candidates({ tried = true }, { resting = true }, {})
     assert.same({ c = 3 }, count('least', list, 3))

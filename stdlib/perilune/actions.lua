@@ -26,7 +26,7 @@ local OPTIONS = {
 
 ---@class perilune.ActionOptions
 ---@field concurrency integer? Handlers at once; 0 = no bound of its own.
----@field queue integer? Calls that wait for one; the node's `max_queue` unless given.
+---@field queue integer? Holds so many calls until their deadlines; unless given they wait in the queue of the node.
 ---@field timeout number? Seconds that a call may run.
 ---@field cpu_limit number? Seconds of CPU time between two waits.
 ---@field idempotent boolean? A repeated call does no harm.
@@ -69,6 +69,7 @@ function M.action(name, handler, options)
     idempotent = options.idempotent,
     strategy = options.strategy,
     weight = weight,
+    concurrency = options.concurrency,
   })
 end
 
