@@ -36,16 +36,11 @@ struct pl_request {
   bool reading;     // the handler has asked for input,
   bool expecting;   // and waits for it
   bool cancelled;
-  bool given_up;           // the caller wants no answer, and grants no more credit
-  bool credit_due;         // the producer waits for on_credit
-  unsigned awaited;        // requests that wait for slots and were made in its handler, or below
-  unsigned awaited_there;  // of these, of the same action
-  uint64_t mark;           // see ancestry.h
-  pl_bytes line;           // of marks, its own the last; empty: no call was made for it
-  pl_bytes ancestors;      // the marks that came with it
-  bool shared;             // the run of equal ones, see share.c
-  bool traced;  // `trace` is its own; before, it is that of the call in which it was made,
-                // if it has_outer
+  bool given_up;    // the caller wants no answer, and grants no more credit
+  bool credit_due;  // the producer waits for on_credit
+  bool shared;      // the run of equal ones, see share.c
+  bool traced;      // `trace` is its own; before, it is that of the call in which it was made,
+                    // if it has_outer
 
   // Set when it is opened, or left as they began.
   pl_list node;      // in the channel's requests, the service's orphans, or the free list
@@ -68,8 +63,13 @@ struct pl_request {
   bool has_outer;
   pl_bytes args;
   pl_bytes meta;
-  pl_bytes identity;  // of the caller; empty: nobody authenticated it
-  pl_bytes name;      // when the arguments came in pieces
+  pl_bytes identity;       // of the caller; empty: nobody authenticated it
+  unsigned awaited;        // requests that wait for slots and were made in its handler, or below
+  unsigned awaited_there;  // of these, of the same action
+  uint64_t mark;           // see ancestry.h
+  pl_bytes line;           // of marks, its own the last; empty: no call was made for it
+  pl_bytes ancestors;      // the marks that came with it
+  pl_bytes name;           // when the arguments came in pieces
   pl_flow flow;
   pl_intake intake;  // if has_intake
   uint64_t granted_us;

@@ -1,6 +1,8 @@
 --- Calls within calls, which come back to nodes and actions where they have been.
 
 local cluster = require 'spec.support.cluster'
+local nodes = require 'spec.support.nodes'
+local process = require 'spec.support.process'
 local stranger = require 'spec.support.stranger'
 local testing = require 'perilune.testing'
 
@@ -266,6 +268,42 @@ describe('a nested call', function()
     assert.equal('TOO_LARGE', err.code)
     assert.matches('nested in too many others', err.message)
     assert.equal(65, #b:reports()) -- the first, and PL_ANCESTORS_MAX in it
+  end)
+end)
+
+describe('calls that come back over processes', function()
+  it('get through two slots, and are refused by one', function()
+    local function again(bound)
+      return ([[
+        mesh.action('again', function(n)
+          if n == 0 then return 1 end
+          return 2 * mesh.call('pass', n)
+        end, { concurrency = %d })
+      ]]):format(bound)
+    end
+    local a = nodes.start('a', { listen = 'tcp' }, again(2))
+    local r = nodes.start('r', { listen = 'tcp', peers = { a } })
+    local c = nodes.start('c', { peers = { r } }, [[
+      mesh.action('pass', function(n) return mesh.call('again', n - 1) end)
+    ]])
+    c:eval "mesh.wait 'again'"
+    a:eval "mesh.wait 'pass'"
+    assert.equal(100, c:eval [[
+      local tasks, right = {}, 0
+      for i = 1, 100 do
+        tasks[i] = mesh.spawn(function()
+          if mesh.call('again', 1) == 2 then right = right + 1 end
+        end)
+      end
+      mesh.all(tasks)
+      return right
+    ]])
+    a:eval(again(1))
+    local began = process.now()
+    local err = c:fails "mesh.call('again', 1)"
+    assert.equal('BUSY', err.code)
+    assert.is_true(process.now() - began < process.patience)
+    assert.equal(1, c:eval "return mesh.call('again', 0)")
   end)
 end)
 
