@@ -21,6 +21,7 @@ typedef struct change {
 
 typedef struct watcher {
   uv_fs_event_t handle;
+  pl_loop *loop;
   pl_op op;         // of the task that waits
   bool waiting;     // and has not been woken
   unsigned refs;    // the script's, the handle's, and the waiting task's
@@ -56,6 +57,7 @@ static void keep(watcher *w, const char *kind, const char *name) {
   if (w->count >= PL_CHANGES_MAX) {
     kind = overflow;
     name = "";
+    w->loop->metrics.changes_lost++;
   }
   if (is_last(w, kind, name)) return;
   size_t size = strlen(name) + 1;
@@ -156,6 +158,7 @@ int pl_filewatch_open(lua_State *L) {
   *box = NULL;
   luaL_setmetatable(L, WATCH_TYPE);
   watcher *w = pl_new(watcher);
+  w->loop = loop;
   pl_list_init(&w->changes);
   int rc = uv_fs_event_init(loop->uv, &w->handle);
   if (rc != 0) {

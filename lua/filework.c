@@ -17,6 +17,7 @@ enum {
 
 struct pl_fileport {
   uv_async_t async;
+  pl_loop *loop;
   pl_list done;      // of pl_filejob, guarded by the lock of the pool
   unsigned pending;  // jobs submitted and neither delivered nor cancelled
 };
@@ -133,6 +134,7 @@ static pl_err enqueue(pl_fileport *port, pl_filejob *job) {
     pthread_cond_signal(&pool.wake);
   }
   pthread_mutex_unlock(&pool.lock);
+  if (err != PL_OK && port != NULL) port->loop->metrics.file_work_refused++;
   return err;
 }
 
@@ -170,6 +172,7 @@ pl_fileport *pl_fileport_new(pl_loop *loop) {
     return NULL;
   }
   uv_unref((uv_handle_t *)&port->async);
+  port->loop = loop;
   pl_list_init(&port->done);
   return port;
 }

@@ -31,7 +31,10 @@ static pl_task *take_task(pl_vm *vm) {
 }
 
 pl_task *pl_task_new(pl_vm *vm, const pl_task_type *type, void *user, pl_task *parent) {
-  if (vm->count >= PL_TASKS_MAX) return NULL;
+  if (vm->count >= PL_TASKS_MAX) {
+    vm->options.loop->metrics.tasks_refused++;
+    return NULL;
+  }
   pl_task *t = take_task(vm);
   if (t == NULL) return NULL;
   t->vm = vm;

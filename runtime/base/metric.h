@@ -22,6 +22,7 @@
   X(links_resumed, "of these, replaced by a link that went on")          \
   X(resumes_refused, "links that wanted to go on and might not")         \
   X(bytes_resent, "bytes written again on a new link")                   \
+  X(pings_refused, "pings refused because too many are on their way")    \
   X(heartbeats_missed, "heartbeats not answered in time")                \
   X(protocol_errors, "links closed because the peer broke the protocol") \
   X(adverts_sent, "frames sent about the mesh")                          \
@@ -52,6 +53,7 @@
   X(requests_displaced, "of these, for a call of higher priority")       \
   X(requests_expired, "of these, expired before a handler started")      \
   X(requests_repeated, "of these, repeats of one whose answer they get") \
+  X(answers_forgotten, "kept answers that had to go before their time")  \
   X(requests_shared, "of these, equal to another whose answer they get") \
   X(requests_now, "of these, not ended yet")                             \
   X(requests_queued_now, "of these, waiting for a free slot")            \
@@ -68,10 +70,13 @@
   X(credit_waits, "times a producer waited for credit")                  \
   X(send_waits, "times a sender waited for a slow link")                 \
   X(tasks_started, "Lua tasks started")                                  \
+  X(tasks_refused, "tasks that a script had too many for")               \
   X(tasks_failed, "of these, ended with an error nobody awaited")        \
   X(tasks_now, "of these, not ended yet")                                \
   X(stalls, "times that Lua could not be interrupted for 100 ms")        \
   X(tasks_killed, "of these, ended hard")                                \
+  X(file_work_refused, "file work refused because too much waits")       \
+  X(changes_lost, "changes of files that a script did not take in time") \
   X(log_lines_lost, "log lines that the sink refused")
 
 typedef struct pl_metrics {

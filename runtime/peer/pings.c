@@ -35,7 +35,10 @@ static void on_timeout(pl_timer *t) {
 
 pl_err pl_pings_add(pl_pings *p, uint64_t timeout_us, pl_pong_fn *done, void *user,
                     uint64_t *token) {
-  if (p->count >= PL_PINGS_MAX) return PL_BUSY;
+  if (p->count >= PL_PINGS_MAX) {
+    p->loop->metrics.pings_refused++;
+    return PL_BUSY;
+  }
   ping *g = pl_new(ping);
   g->pings = p;
   g->token = *token = ++p->last;

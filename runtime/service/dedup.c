@@ -77,18 +77,20 @@ static bool keep(pl_dedup_entry *e, const pl_parts *result, const pl_failure *fa
   return true;
 }
 
-void pl_dedup_finish(pl_dedup *d, pl_dedup_entry *e, const pl_parts *result,
-                     const pl_failure *failure, uint64_t now_us) {
+unsigned pl_dedup_finish(pl_dedup *d, pl_dedup_entry *e, const pl_parts *result,
+                         const pl_failure *failure, uint64_t now_us) {
   e->owner = NULL;
   if (!keep(e, result, failure)) {
     pl_dedup_forget(d, e);
-    return;
+    return 0;
   }
   e->until_us = now_us + PL_DEDUP_US;
   pl_list_push(&d->finished, &e->node);
   d->bytes += size_of(e);
-  while (d->bytes > PL_DEDUP_BYTES)
+  unsigned forgotten = 0;
+  for (; d->bytes > PL_DEDUP_BYTES; forgotten++)
     pl_dedup_forget(d, pl_container(d->finished.next, pl_dedup_entry, node));
+  return forgotten;
 }
 
 uint64_t pl_dedup_expire(pl_dedup *d, uint64_t now_us) {

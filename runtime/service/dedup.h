@@ -35,9 +35,9 @@ pl_dedup_entry *pl_dedup_find(pl_dedup *d, const pl_id *caller, uint64_t call_id
 pl_dedup_entry *pl_dedup_open(pl_dedup *d, const pl_id *caller, uint64_t call_id, uint64_t of,
                               void *owner);
 // It ended: its answer is kept until PL_DEDUP_US have passed, unless it is too large or memory is
-// short. Older answers make room.
-void pl_dedup_finish(pl_dedup *d, pl_dedup_entry *e, const pl_parts *result,
-                     const pl_failure *failure, uint64_t now_us);
+// short. Older answers make room: their number.
+unsigned pl_dedup_finish(pl_dedup *d, pl_dedup_entry *e, const pl_parts *result,
+                         const pl_failure *failure, uint64_t now_us);
 // As if it had never been.
 void pl_dedup_forget(pl_dedup *d, pl_dedup_entry *e);
 

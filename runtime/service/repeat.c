@@ -82,7 +82,7 @@ void pl_repeat_settle(pl_request *r, const pl_parts *result, const pl_failure *f
     return;
   }
   uint64_t now_us = pl_now_us(sv->loop);
-  pl_dedup_finish(&sv->dedup, e, result, failure, now_us);
+  sv->loop->metrics.answers_forgotten += pl_dedup_finish(&sv->dedup, e, result, failure, now_us);
   if (!pl_timer_active(&sv->expiry))
     pl_timer_start(&sv->loop->clock, &sv->expiry, PL_DEDUP_US, on_expire);
 }

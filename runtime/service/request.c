@@ -152,13 +152,18 @@ void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *
   }
 }
 
+static void count_refusal(pl_service *sv, const pl_failure *f) {
+  if (f->outcome != PL_NOT_EXECUTED) return;
+  if (f->code == PL_BUSY) sv->loop->metrics.requests_busy++;
+  if (f->code == PL_TIMEOUT) sv->loop->metrics.requests_expired++;
+}
+
 void pl_request_refuse(pl_request *r, pl_err code, const char *message, uint32_t retry_after_ms) {
   pl_failure f = pl_failure_of(code, PL_NOT_EXECUTED, message);
   f.node = r->service->config.identity->id;
   f.retry_after_ms = retry_after_ms;
   if (r->action != NULL) f.action = pl_bytes_of(r->action->name, r->action->name_len);
-  if (code == PL_BUSY) r->service->loop->metrics.requests_busy++;
-  if (code == PL_TIMEOUT) r->service->loop->metrics.requests_expired++;
+  count_refusal(r->service, &f);
   pl_request_answer(r, NULL, &f);
 }
 
@@ -426,8 +431,7 @@ void pl_request_end(pl_request *r, const pl_parts *result, const pl_failure *fai
   assert(r->state == PL_REQUEST_RUNNING);
   pl_service *sv = r->service;
   pl_admission_release(r);
-  bool expired = failure != NULL && failure->code == PL_TIMEOUT;
-  if (expired && failure->outcome == PL_NOT_EXECUTED) sv->loop->metrics.requests_expired++;
+  if (failure != NULL) count_refusal(sv, failure);
   pl_request_answer(r, result, failure);
   pl_admission_go_on(sv);
 }
