@@ -26,6 +26,7 @@
   X(heartbeats_missed, "heartbeats not answered in time")                \
   X(protocol_errors, "links closed because the peer broke the protocol") \
   X(adverts_sent, "frames sent about the mesh")                          \
+  X(advert_bytes, "bytes of these")                                      \
   X(adverts_received, "frames received about the mesh")                  \
   X(adverts_old, "of these, records known already")                      \
   X(adverts_refused, "of these, refused by a bound or as a lie")         \

@@ -15,8 +15,7 @@ enum { DIGEST_FRAME = PL_FRAGMENT_MAX - 96 };
 void pl_route_send(pl_router *r, pl_router_link *l, const pl_msg_route *m) {
   pl_buf body = {0};
   if (pl_msg_route_encode(&body, m) == PL_OK) {
-    r->ops->send(l, PL_FRAME_ROUTE, pl_bytes_of(pl_buf_data(&body), pl_buf_len(&body)), r->user);
-    r->config.loop->metrics.adverts_sent++;
+    pl_router_send(r, l, PL_FRAME_ROUTE, pl_bytes_of(pl_buf_data(&body), pl_buf_len(&body)));
   }
   pl_buf_fini(&body);
 }

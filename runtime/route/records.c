@@ -94,8 +94,7 @@ static void send_news(pl_router *r, pl_router_link *l, const pl_news *news) {
   for (uint32_t i = 0; i < news->count; i++) {
     pl_slice *s = news->frames[i];
     pl_bytes body = {.data = s->data, .len = s->len, .owner = s};
-    r->ops->send(l, PL_FRAME_ADVERT, body, r->user);
-    r->config.loop->metrics.adverts_sent++;
+    pl_router_send(r, l, PL_FRAME_ADVERT, body);
   }
 }
 

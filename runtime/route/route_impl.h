@@ -75,7 +75,8 @@ struct pl_router {
   pl_lsdb *db;
   pl_mesh_node *self;
   pl_list links;
-  pl_timer beat;  // looks at costs, and compares
+  pl_timer beat;         // looks at costs, and compares
+  uint64_t measured_us;  // when it looked at them last
 
   // The own record.
   bool joined, left;
@@ -123,7 +124,9 @@ static inline uint64_t pl_router_now(const pl_router *r) {
   return pl_now_us(r->config.loop);
 }
 
-// router.c: looks at the round trip of the link. True when its cost has changed.
+// router.c: sends a frame, ADVERT or ROUTE.
+void pl_router_send(pl_router *r, pl_router_link *l, uint8_t type, pl_bytes body);
+// Looks at the round trip of the link. True when its cost has changed.
 bool pl_link_measure(pl_router *r, pl_router_link *l);
 
 // own.c

@@ -22,6 +22,12 @@ static uint32_t cost_of(uint64_t rtt_us, uint32_t now) {
   return (uint32_t)(cost < PL_LINK_COST_MAX ? cost : PL_LINK_COST_MAX);
 }
 
+void pl_router_send(pl_router *r, pl_router_link *l, uint8_t type, pl_bytes body) {
+  r->ops->send(l, type, body, r->user);
+  r->config.loop->metrics.adverts_sent++;
+  r->config.loop->metrics.advert_bytes += PL_FRAME_HEADER + body.len;
+}
+
 bool pl_link_measure(pl_router *r, pl_router_link *l) {
   uint64_t said = r->ops->cost_us != NULL ? r->ops->cost_us(l, r->user) : 0;
   uint64_t configured = said != 0 ? said : r->config.link_cost;
@@ -80,9 +86,12 @@ static uint64_t next_compare(const pl_router *r) {
 static void on_beat(pl_timer *t) {
   pl_router *r = pl_container(t, pl_router, beat);
   uint64_t now = pl_router_now(r);
+  // What all nodes tell of their costs together does not grow with their number.
+  bool measures = now >= r->measured_us + (uint64_t)r->db->count * PL_NEWS_SHARE_US;
+  if (measures) r->measured_us = now;
   for (pl_list *at = r->links.next; at != &r->links; at = at->next) {
     pl_router_link *l = pl_container(at, pl_router_link, node);
-    pl_link_measure(r, l);
+    if (measures) pl_link_measure(r, l);
     if (now < l->compare_us) continue;
     l->compare_us = next_compare(r);
     if (compares(r, l)) pl_hash_send(r, l);
@@ -233,6 +242,10 @@ size_t pl_router_next_hops(pl_router *r, const pl_id *node, const pl_id *not_via
     count = up_now(r, n, not_via, out);
   }
   return count > 0 ? count : best_now(n, true, not_via, out);
+}
+
+uint32_t pl_router_count(const pl_router *r) {
+  return r->db->count;
 }
 
 pl_mesh_node *pl_router_node(const pl_router *r, const pl_id *id) {

@@ -112,6 +112,8 @@ bool pl_router_find(const pl_router *r, const pl_id *node, pl_route *out);
 size_t pl_router_next_hops(pl_router *r, const pl_id *node, const pl_id *not_via,
                            const pl_id *out[PL_NEXT_HOPS_MAX]);
 
+// How many are known, this one included.
+uint32_t pl_router_count(const pl_router *r);
 // NULL when it is not known.
 pl_mesh_node *pl_router_node(const pl_router *r, const pl_id *id);
 // Walks all that are known, in the order of their ids: start with NULL. The set must not change.

@@ -66,9 +66,10 @@ struct pl_service {
   unsigned local_up;
   void (*closed)(void *user);
   void *closed_user;
-  pl_timer load_timer;  // see load.c
-  uint32_t load;        // smoothed, in 16ths of a request
-  uint32_t load_told;   // requests
+  pl_timer load_timer;    // see load.c
+  uint32_t load;          // smoothed, in 16ths of a request
+  uint32_t load_told;     // requests
+  uint64_t load_told_us;  // when; 0: never
   uint64_t next_call_id;
   pl_budget budget;          // of repeats
   pl_candidate *candidates;  // scratch of a choice

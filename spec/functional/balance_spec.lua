@@ -1,5 +1,6 @@
 local cluster = require 'spec.support.cluster'
 local stranger = require 'spec.support.stranger'
+local message = require 'perilune.testing'.wire.message
 
 -- luacheck: globals mesh report, ignore 211/guard 431
 
@@ -308,6 +309,35 @@ cluster.describe('the load of others', { 'mem' }, function(over)
     work:wait()
     local adverts = s:take_all(stranger.ADVERT)
     assert.is_true(adverts > 3 and adverts <= 25, adverts)
+  end)
+
+  it('is told the less often the more nodes there are', function()
+    local w = over.net:node('w', {}, code(worker()))
+    local a = over.net:node('a', { peers = { w } })
+    local s = stranger.greet(over.net, w)
+    local function tell(origin)
+      s:send(stranger.ADVERT, message.encode('advert', {
+        version = 1, epoch = origin and 1 or nil, snapshot = true, complete = true, origin = origin, items = '\x90',
+      }))
+    end
+    tell()
+    for i = 1, 78 do tell(('x'):rep(15) .. string.char(i)) end -- as many as are known then: 2 s
+    over.net:advance(1)
+    s:take_all(stranger.ADVERT)
+    local work = a:start(function()
+      for i = 1, 50 do
+        local tasks = {}
+        for n = 1, i % 4 * 10 do tasks[n] = mesh.spawn(mesh.call, 'work', 0.05) end
+        mesh.sleep(0.1)
+        for _, task in ipairs(tasks) do task:await() end
+      end
+    end)
+    over.net:advance(7)
+    work:wait()
+    local adverts = s:take_all(stranger.ADVERT)
+    assert.is_true(adverts >= 2 and adverts <= 5, adverts)
+    over.net:advance(5)
+    assert.equal(0, candidates(a).w.load) -- it has calmed down, and said so
   end)
 
   it('of this node itself is known exactly', function()

@@ -1,0 +1,24 @@
+-- What a node of a busy mesh sends about the mesh itself, in bytes a minute: news.lua NODES
+local mesh = require 'perilune'
+
+local SECONDS = 20
+
+local net <close> = mesh.sim { seed = 5, nodes = tonumber(arg[1]), topology = 'random', script = function()
+  mesh.action('work', function(seconds) mesh.sleep(seconds) end)
+  local here = mesh.with { node = mesh.self().id, timeout = 0 }
+  mesh.every(1, function()
+    for _ = 1, math.random(0, 30) do mesh.spawn(function() here.call('work', 0.9) end) end
+  end)
+end }
+
+local function sent()
+  local bytes = 0
+  for _, node in ipairs(net.nodes) do bytes = bytes + node:metrics().advert_bytes end
+  return bytes
+end
+
+net:advance(40)
+local before = sent()
+net:advance(SECONDS)
+print(('nodes=%d bytes=%.0f'):format(#net.nodes, (sent() - before) / #net.nodes * 60 / SECONDS))
+os.exit(0) -- calls still run: nobody waits for them
