@@ -325,6 +325,20 @@ pl_input *pl_handler_input(lua_State *L) {
   return h->input;
 }
 
+// info(value): what the caller of the running handler finds out before the first chunk.
+static int l_info(lua_State *L) {
+  luaL_checkany(L, 1);
+  handling *h = current_handling(L);
+  if (h == NULL) return luaL_error(L, "mesh.info is only possible in the task of a handler");
+  lua_settop(L, 1);
+  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
+  pl_values_encode(L, (pl_codec)h->codec, 1, 1, "info", PL_INFO_MAX, scratch);
+  pl_bytes info = pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
+  if (pl_request_tell_info(h->request, info) == PL_INVALID)
+    return luaL_error(L, "mesh.info: once, before the first chunk");
+  return 0;
+}
+
 // Registering.
 
 // The actions of a VM, in a userdata whose end takes the VM from them.
@@ -426,7 +440,7 @@ int pl_open_action(lua_State *L) {
   pl_input_register(L);
   static const luaL_Reg functions[] = {
       {"action", l_action},     {"remove", l_remove}, {"context", l_context},
-      {"input", pl_input_open}, {NULL, NULL},
+      {"input", pl_input_open}, {"info", l_info},     {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

@@ -17,9 +17,9 @@ static void wake(pl_op *op, bool *waiting) {
   pl_op_wake(op);
 }
 
-static void drop_call(pl_stream *s) {
+static void drop_call(pl_stream *s, pl_bytes reason) {
   pl_parts_drop(&s->args);
-  if (s->call != NULL) pl_call_free(s->call, PL_CANCELLED);
+  if (s->call != NULL) pl_call_abort(s->call, PL_CANCELLED, reason);
   s->call = NULL;
   if (s->refused) pl_failure_drop(&s->refusal);
   s->refused = false;
@@ -27,10 +27,14 @@ static void drop_call(pl_stream *s) {
   wake(&s->sender, &s->sending);
 }
 
-void pl_stream_release(pl_stream *s) {
+static void release(pl_stream *s, pl_bytes reason) {
   pl_list_remove(&s->in_scope);
   s->closed = true;
-  drop_call(s);
+  drop_call(s, reason);
+}
+
+void pl_stream_release(pl_stream *s) {
+  release(s, (pl_bytes){0});
 }
 
 void pl_streams_close(pl_list *streams) {
@@ -44,6 +48,15 @@ static int l_close(lua_State *L) {
   return 0;
 }
 
+// abort(reason): the same, and the handler is told why.
+static int l_abort(lua_State *L) {
+  pl_stream *s = pl_stream_check(L);
+  size_t len;
+  const char *reason = luaL_checklstring(L, 2, &len);
+  release(s, pl_bytes_of(reason, len));
+  return 0;
+}
+
 // fail(error): breaks it off; who reads or sends from now on gets the error.
 static int l_fail(lua_State *L) {
   pl_stream *s = pl_stream_check(L);
@@ -51,8 +64,9 @@ static int l_fail(lua_State *L) {
   if (s->closed || s->faulted) return 0;
   lua_settop(L, 2);
   lua_setiuservalue(L, 1, PL_STREAM_FAULT);
+  static const char reason[] = "what the caller sends has failed";
   s->faulted = true;
-  drop_call(s);
+  drop_call(s, pl_bytes_of(reason, sizeof reason - 1));
   return 0;
 }
 
@@ -142,7 +156,7 @@ static const pl_op_type wait_type = {
 // Reading.
 
 // What is asked of the stream, at index 2 of the function that asks.
-enum { EACH, NEXT, RESULT };
+enum { EACH, NEXT, RESULT, INFO };
 
 static int ended(lua_State *L, const pl_stream *s, int what) {
   if (pl_call_failure(s->call) != NULL) return pl_stream_raise(L, s);
@@ -177,28 +191,7 @@ static int give(lua_State *L, const pl_stream *s, pl_bytes item, int what) {
   return 1 + pl_values_decode(L, (pl_codec)s->codec, item);
 }
 
-static int after_close(lua_State *L, int what) {
-  if (what == RESULT) return pl_raise_code(L, PL_CANCELLED, PL_UNKNOWN, "the stream was closed");
-  if (what == EACH) {
-    lua_pushnil(L);
-  } else {
-    lua_pushboolean(L, 0);
-  }
-  return 1;
-}
-
-static int step(lua_State *L) {
-  pl_stream *s = lua_touserdata(L, 1);
-  int what = (int)lua_tointeger(L, 2);
-  if (s->closed) return after_close(L, what);
-  pl_stream_open(L, s);
-  pl_bytes item;
-  int more;
-  while ((more = pl_call_next(s->call, &item)) == 1) {
-    if (what != RESULT) return give(L, s, item, what);
-  }
-  if (more < 0) return ended(L, s, what);
-
+static int wait(lua_State *L, pl_stream *s) {
   if (s->reading) {
     return pl_raise_code(L, PL_INVALID, PL_NOT_SENT, "another task is reading this stream");
   }
@@ -207,6 +200,42 @@ static int step(lua_State *L) {
   s->reading = true;
   pl_call_expect(s->call);
   return pl_op_wait(L, &s->reader);
+}
+
+static int after_close(lua_State *L, int what) {
+  if (what == RESULT) return pl_raise_code(L, PL_CANCELLED, PL_UNKNOWN, "the stream was closed");
+  if (what == NEXT) {
+    lua_pushboolean(L, 0);
+  } else {
+    lua_pushnil(L);
+  }
+  return 1;
+}
+
+static int step_info(lua_State *L, pl_stream *s) {
+  pl_bytes info;
+  int there = pl_call_info(s->call, &info);
+  if (there == 0) return wait(L, s);
+  if (there > 0) return pl_values_decode(L, (pl_codec)s->codec, info);
+  if (pl_call_failure(s->call) != NULL) return pl_stream_raise(L, s);
+  lua_pushnil(L);
+  return 1;
+}
+
+static int step(lua_State *L) {
+  pl_stream *s = lua_touserdata(L, 1);
+  int what = (int)lua_tointeger(L, 2);
+  if (s->closed) return after_close(L, what);
+  pl_stream_open(L, s);
+  if (what == INFO) return step_info(L, s);
+  pl_bytes item;
+  int more;
+  while ((more = pl_call_next(s->call, &item)) == 1) {
+    if (what != RESULT) return give(L, s, item, what);
+  }
+  if (more < 0) return ended(L, s, what);
+
+  return wait(L, s);
 }
 
 static int ask(lua_State *L, int what) {
@@ -226,6 +255,11 @@ static int l_next(lua_State *L) {
 
 static int l_result(lua_State *L) {
   return ask(L, RESULT);
+}
+
+// info() -> what the handler said with mesh.info before its first chunk; nil: nothing.
+static int l_info(lua_State *L) {
+  return ask(L, INFO);
 }
 
 static int l_tostring(lua_State *L) {
@@ -280,7 +314,8 @@ int pl_upload_new(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"next", l_next}, {"result", l_result}, {"close", l_close}, {"fail", l_fail}, {NULL, NULL},
+    {"next", l_next},   {"result", l_result}, {"info", l_info}, {"close", l_close},
+    {"abort", l_abort}, {"fail", l_fail},     {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {

@@ -373,8 +373,13 @@ void pl_call_finish(pl_call *c);
 bool pl_call_drained(pl_call *c);
 bool pl_call_takes_items(const pl_call *c);  // else pl_call_send would say CLOSED
 size_t pl_call_unsent(const pl_call *c);     // bytes of items that wait here, and of their keeping
+// What the handler says of its stream before the first item: 1 with *info, one encoded array,
+// borrowed; 0 not known yet, and as with pl_call_expect on_items follows; -1 nothing.
+int pl_call_info(pl_call *c, pl_bytes *info);
 // Ends this end: an unsettled call is cancelled at the callee. No callback follows.
 void pl_call_free(pl_call *c, pl_err why);
+// The same with a text for the handler, of which it gets PL_NAME_MAX bytes.
+void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason);
 
 // Actions: this node serves.
 
@@ -445,6 +450,10 @@ void *pl_request_user(const pl_request *r);
 // next. STREAM_EXPECTED: the caller takes none; it is told so. CLOSED: nobody listens any more.
 // NO_MEMORY.
 pl_err pl_request_chunk(pl_request *r, const pl_parts *item);
+// What is to be known of a stream before its first chunk (one encoded array). TOO_LARGE: past
+// PL_INFO_MAX. INVALID: a chunk was emitted, or this was called before. CLOSED: nobody listens any
+// more, or the caller wants no chunks.
+pl_err pl_request_tell_info(pl_request *r, pl_bytes info);
 // The caller's stream to the handler. Nothing of it comes before the handler asks.
 bool pl_request_has_input(const pl_request *r);
 // Its next item, one encoded array: 1 with *item borrowed until the next call about `r`; 0 none

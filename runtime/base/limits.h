@@ -62,6 +62,7 @@ enum {
   PL_WINDOW_RTT_US = 500,                 // shorter round trips need no more than the first window
   PL_WINDOW_IDLE_US = 1000000,            // after which a window is halved
   PL_WINDOWS_BYTES = 64 * 1024 * 1024,    // that all windows of a node promise together
+  PL_INFO_MAX = 8 * 1024,                 // what a handler says of its stream: it costs no credit
   PL_SEND_HIGH = 64 * 1024,               // items that wait at the caller: from here on it waits,
   PL_SEND_MAX = 1024 * 1024,              // where it does not, more is BUSY,
   PL_SEND_LOW = 16 * 1024,                // until no more than this is left

@@ -376,6 +376,13 @@ bool pl_flow_end(pl_flow *f) {
   return false;
 }
 
+bool pl_flow_info(pl_flow *f, pl_bytes info) {
+  if (write_whole(f, PL_FRAME_INFO, &info)) return true;
+  body *b = body_new(PL_FRAME_INFO);
+  enqueue(f, b, fill(b, (pl_bytes){0}, info));
+  return false;
+}
+
 // Items that are not sent, or elsewhere.
 
 void pl_flow_drop_items(pl_flow *f) {

@@ -49,6 +49,8 @@ bool pl_flow_item(pl_flow *f, const pl_parts *item);
 bool pl_flow_result(pl_flow *f, const pl_parts *result);
 bool pl_flow_error(pl_flow *f, const pl_failure *failure);
 bool pl_flow_end(pl_flow *f);  // no more items
+// At most a frame.
+bool pl_flow_info(pl_flow *f, pl_bytes info);
 
 // The other end grants more. PL_PROTOCOL when that is past PL_CREDIT_MAX.
 pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes);

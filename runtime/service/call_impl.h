@@ -37,6 +37,8 @@ struct pl_call {
   bool timing_out;
   bool finished;    // the owner sends no more items
   bool stopped;     // the callee takes no more of them
+  bool itemized;    // an item came: no info will,
+  bool informed;    // or it has
   bool credit_due;  // the owner waits for on_credit
   bool repeatable;  // `order` is there
   bool has_intake;
@@ -60,6 +62,7 @@ struct pl_call {
   bool idempotent;
   bool traced;  // within another: `trace_id` is that one's
   pl_bytes result;
+  pl_bytes info;  // if `informed`
   pl_flow flow;
   pl_unsent unsent;  // between two attempts
   pl_intake intake;  // of a stream, or of a result that came in pieces
@@ -106,6 +109,11 @@ void pl_call_watch_flow(pl_call *c);
 // CREDIT and STOP.
 pl_err pl_call_take_credit(pl_call *c, const pl_frame *f);
 pl_err pl_call_take_stop(pl_call *c);
+
+// info.c
+pl_err pl_call_take_info(pl_call *c, const pl_frame *f);
+// Forgets it, with the attempt.
+void pl_call_drop_info(pl_call *c);
 
 // call_repeat.c
 

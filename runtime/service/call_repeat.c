@@ -174,6 +174,7 @@ static void leave(pl_call *c, const pl_failure *f) {
   pl_call_detach(c);
   if (c->has_intake) pl_intake_fini(&c->intake);
   c->has_intake = false;
+  pl_call_drop_info(c);
 }
 
 bool pl_call_repeat(pl_call *c, const pl_failure *f) {

@@ -125,10 +125,10 @@ void pl_call_lost(pl_call *c, pl_err why, const char *detail) {
   fail_with(c, PL_PEER_LOST, c->flow.began ? PL_UNKNOWN : PL_NOT_SENT, message);
 }
 
-static void send_cancel(pl_call *c, pl_err why) {
+static void send_cancel(pl_call *c, pl_err why, pl_bytes reason) {
   pl_buf *out = &c->channel->lanes.scratch;
   pl_buf_clear(out);
-  pl_msg_cancel m = {.call_id = c->call_id, .code = why};
+  pl_msg_cancel m = {.call_id = c->call_id, .code = why, .reason = reason};
   if (pl_msg_cancel_encode(out, &m) != PL_OK) return;
   pl_flow_control(&c->flow, PL_FRAME_CANCEL, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
 }
@@ -147,7 +147,7 @@ void pl_call_on_deadline(pl_timer *t) {
     return;
   }
   c->timing_out = true;
-  send_cancel(c, PL_TIMEOUT);
+  send_cancel(c, PL_TIMEOUT, (pl_bytes){0});
   pl_timer_start(&c->service->loop->clock, t, TIMEOUT_GRACE_US, on_grace_over);
 }
 
@@ -158,7 +158,7 @@ static void on_idle(pl_timer *t) {
     return;
   }
   pl_flow_withdraw(&c->flow);
-  send_cancel(c, PL_TIMEOUT);
+  send_cancel(c, PL_TIMEOUT, (pl_bytes){0});
   fail_with(c, PL_TIMEOUT, PL_EXECUTED, "the stream was idle for too long");
 }
 
@@ -197,6 +197,7 @@ static void settle_slab(pl_work *w) {
 static void on_items(pl_call *c, unsigned items) {
   pl_loop *loop = c->service->loop;
   loop->metrics.chunks_received += items;
+  c->itemized = true;
   pl_call_progress(c);
   if (c->intake.borrows) pl_loop_flush_later(loop, &c->tidy, settle_slab);
   if (!c->expecting) return;
@@ -286,6 +287,7 @@ static pl_err take_frame(pl_call *c, const pl_frame *f) {
     case PL_FRAME_PATH_LOST: return on_path_lost(c, f);
     case PL_FRAME_CREDIT: return pl_call_take_credit(c, f);
     case PL_FRAME_STOP: return pl_call_take_stop(c);
+    case PL_FRAME_INFO: return pl_call_take_info(c, f);
     default: return PL_PROTOCOL;
   }
 }
@@ -294,7 +296,7 @@ static pl_err take_frame(pl_call *c, const pl_frame *f) {
 // link.
 static pl_err judge(pl_call *c, pl_err err) {
   if (err == PL_OK || !c->routed) return err;
-  send_cancel(c, PL_CANCELLED);
+  send_cancel(c, PL_CANCELLED, (pl_bytes){0});
   fail_with(c, err, PL_UNKNOWN, "an answer broke the protocol");
   return PL_OK;
 }
@@ -339,9 +341,14 @@ int pl_call_codec(const pl_call *c) {
 }
 
 void pl_call_free(pl_call *c, pl_err why) {
+  pl_call_abort(c, why, (pl_bytes){0});
+}
+
+void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
   pl_service *sv = c->service;
   if (!c->settled) {
-    if (c->channel != NULL && !pl_flow_withdraw(&c->flow)) send_cancel(c, why);
+    if (reason.len > PL_NAME_MAX) reason.len = PL_NAME_MAX;
+    if (c->channel != NULL && !pl_flow_withdraw(&c->flow)) send_cancel(c, why, reason);
     sv->loop->metrics.calls_failed++;
     sv->loop->metrics.calls_now--;
     pl_errand_end(&c->errand, pl_now_us(sv->loop), PL_VERDICT_NONE, false, 0);
@@ -351,6 +358,7 @@ void pl_call_free(pl_call *c, pl_err why) {
   pl_work_cancel(&c->tidy);
   if (c->has_intake) pl_intake_fini(&c->intake);
   pl_bytes_drop(&c->result);
+  pl_call_drop_info(c);
   if (c->failure != NULL) pl_failure_drop(c->failure);
   pl_free(c->failure);
   pl_call_forget_tries(c);

@@ -266,7 +266,7 @@ static pl_err spend(pl_relay_end *out, const pl_frame *f) {
 
 // What may come when, and at what cost: as much as keeps what waits here bounded. The rest is
 // for the ends to check.
-static pl_err check(pl_relay_end *out, const pl_frame *f) {
+static pl_err check(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
   bool to_opener = out->side == PL_RELAY_OPENER;
   bool more = f->flags & PL_FLAG_MORE;
   if (out->finished) return PL_PROTOCOL;
@@ -281,6 +281,10 @@ static pl_err check(pl_relay_end *out, const pl_frame *f) {
     return PL_OK;
   }
   if (out->body != 0) return PL_PROTOCOL;
+  if (f->type == PL_FRAME_INFO && to_opener && !more && !r->informed) {
+    r->informed = true;
+    return PL_OK;
+  }
   if (more) out->body = f->type;
   if (f->type == PL_FRAME_DATA) return spend(out, f);
   bool last = f->type == (to_opener ? PL_FRAME_RESULT : PL_FRAME_END);
@@ -305,7 +309,7 @@ static pl_bytes without_traceback(pl_relay *r, pl_bytes body) {
 }
 
 static void pass(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
-  pl_err err = check(out, f);
+  pl_err err = check(r, out, f);
   if (err != PL_OK) {
     broken(r, err);
     return;
@@ -430,7 +434,7 @@ static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way 
   pl_relay *r = n != NULL ? relay_of_node(n) : pl_new(pl_relay);
   r->service = sv;
   r->call_id = m->call_id;
-  r->called = r->cancelled = r->stopped = false;
+  r->called = r->cancelled = r->stopped = r->informed = false;
   r->flows = m->stream || m->input;
   pl_list_push(&sv->relays, &r->node);
   attach(r, PL_RELAY_OPENER, from, label);

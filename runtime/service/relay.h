@@ -38,6 +38,7 @@ typedef struct pl_relay {
   bool called;     // the CALL was handed to the link of the callee
   bool cancelled;  // and CANCEL after it
   bool stopped;    // the callee takes no more DATA
+  bool informed;   // INFO has come
   bool flows;      // it carries a stream
   pl_errand errand;
   pl_relay_end ends[2];

@@ -202,10 +202,15 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
   }
 }
 
-void pl_request_break(pl_request *r, pl_err code, const char *message) {
+static void break_for(pl_request *r, pl_err code, pl_bytes message) {
   pl_outcome outcome = r->started_us > 0 ? PL_EXECUTED : PL_NOT_EXECUTED;
-  pl_failure why = pl_failure_of(code, outcome, message);
+  pl_failure why = pl_failure_of(code, outcome, NULL);
+  if (message.len > 0) why.message = message;
   pl_request_cancel(r, &why);
+}
+
+void pl_request_break(pl_request *r, pl_err code, const char *message) {
+  break_for(r, code, pl_bytes_of(message, message != NULL ? strlen(message) : 0));
 }
 
 void pl_request_on_deadline(pl_timer *t) {
@@ -396,7 +401,7 @@ static pl_err take_frame(pl_request *r, const pl_frame *f) {
       pl_err err = pl_msg_cancel_decode(&m, f->body);
       if (err != PL_OK) return err;
       r->given_up = true;
-      pl_request_break(r, m.code == PL_TIMEOUT ? PL_TIMEOUT : PL_CANCELLED, NULL);
+      break_for(r, m.code == PL_TIMEOUT ? PL_TIMEOUT : PL_CANCELLED, m.reason);
       return PL_OK;
     }
     case PL_FRAME_PATH_LOST: pl_request_lost(r, PL_PEER_LOST, NULL); return PL_OK;
@@ -420,6 +425,7 @@ pl_err pl_request_chunk(pl_request *r, const pl_parts *item) {
   if (r->channel == NULL) return PL_CLOSED;
   if (is_too_large(r, pl_parts_len(item))) return PL_TOO_LARGE;
   pl_request_unwatch(r);  // the deadline of a stream bounds its start
+  r->itemized = true;
   r->service->loop->metrics.chunks_sent++;
   if (pl_flow_item(&r->flow, item)) return PL_OK;
   r->credit_due = true;

@@ -35,6 +35,8 @@ struct pl_request {
   bool has_intake;  // the arguments came in more than one frame, or the caller sends a stream
   bool reading;     // the handler has asked for input,
   bool expecting;   // and waits for it
+  bool itemized;    // an item was emitted: no info may follow,
+  bool informed;    // or nor a second one
   bool cancelled;
   bool given_up;    // the caller wants no answer, and grants no more credit
   bool credit_due;  // the producer waits for on_credit

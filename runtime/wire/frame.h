@@ -42,7 +42,8 @@ typedef enum pl_frame_type {
   PL_FRAME_CANCEL = 39,
   PL_FRAME_PATH_LOST = 40,
   PL_FRAME_STOP = 41,  // the callee takes no more DATA
-  PL_FRAME_CIRCUIT_LAST = PL_FRAME_STOP,
+  PL_FRAME_INFO = 42,  // of a stream, before its first item
+  PL_FRAME_CIRCUIT_LAST = PL_FRAME_INFO,
 } pl_frame_type;
 
 enum {

@@ -84,6 +84,7 @@ local function senders(s, r, pick)
       local fields = { code = pick { -1, -8, -14 }, outcome = r(4), message = 'm', cause = put('int', 5) }
       s:send(S.ERROR, message.encode('error', fields), { label = theirs(), flags = CALLEE })
     end,
+    function() s:send(S.INFO, pick { '\x91\x05', '', 'xx' }, { label = theirs(), flags = CALLEE | more(8) }) end,
     function() s:send(S.PATH_LOST, '\x80', { label = label(), flags = r(2) * CALLEE }) end,
     function()
       local items = message.items { { kind = 'action', name = pick { 'evil', 'x' }, withdrawn = r(2) == 0 } }

@@ -436,7 +436,16 @@ cluster.describe('a relay of a call with input', { 'mem' }, function(over)
     assert.equal(0, metric 'relays_now')
   end)
 
+  it('passes an info, once', function()
+    b:send(S.INFO, '\x91\x05', TO_B)
+    assert.equal('\x91\x05', a:receive(S.INFO, 1).body)
+    b:send(S.INFO, '\x91\x05', TO_B)
+    assert.equal('PROTOCOL', a:error(1).code)
+    assert(b:receive(S.PATH_LOST, MINE))
+  end)
+
   for what, act in pairs {
+    ['an info from the caller'] = function() a:send(S.INFO, '\x91\x05', { label = 1 }) end,
     ['chunks without credit'] = function() a:send(S.DATA, item 'a', UP) end,
     ['a chunk after the end'] = function()
       b:send(S.CREDIT, credit(3, 0), TO_B)

@@ -12,7 +12,7 @@ local NORMAL, MORE, CALLEE = S.NORMAL, S.MORE, S.CALLEE
 local A, B, C = ('a'):rep(16), ('b'):rep(16), ('c'):rep(16)
 
 cluster.describe('a relay between two that send frames at random', { 'mem' }, function(over)
-  local TYPES = { S.CALL, S.BODY, S.DATA, S.END, S.RESULT, S.ERROR, S.CREDIT, S.CANCEL, S.PATH_LOST, S.STOP }
+  local TYPES = { S.CALL, S.BODY, S.DATA, S.END, S.RESULT, S.ERROR, S.CREDIT, S.CANCEL, S.PATH_LOST, S.STOP, S.INFO }
 
   local function body_of(type, to)
     if type == S.CALL then

@@ -13,7 +13,7 @@ local frame, message = wire.frame, wire.message
 local M = {
   HELLO = 1, PROOF = 2, READY = 3, GOODBYE = 4, PING = 5, PONG = 6, ADVERT = 7, ROUTE = 10,
   CALL = 32, BODY = 33, DATA = 34, END = 35, RESULT = 36, ERROR = 37, CREDIT = 38, CANCEL = 39, PATH_LOST = 40,
-  STOP = 41,
+  STOP = 41, INFO = 42,
   MORE = 1, NORMAL = 8, CALLEE = 16,
   NOTHING = '\x90', -- no arguments
 }

@@ -90,6 +90,12 @@ function mesh.context() end
 ---@return perilune.Input input, nil, nil, perilune.Input closing
 function mesh.input() end
 
+--- Says something of the stream of the running handler: its caller reads it with `stream:info()`. Once, before the
+--- first chunk, at most 8 KiB.
+---
+---@param value any
+function mesh.info(value) end
+
 --- What the process has counted since it started. Names that end in `_now` go up and down, all others only grow.
 ---
 ---@return table<string, integer>
@@ -161,6 +167,16 @@ function Stream:drain() end
 
 --- Says that nothing more will be sent.
 function Stream:finish() end
+
+--- What the handler said of the stream with `mesh.info`, before its first chunk; nil when it said nothing.
+---
+---@return any
+function Stream:info() end
+
+--- Cancels, and tells the handler why.
+---
+---@param reason string Of which 255 bytes travel.
+function Stream:abort(reason) end
 
 --- Breaks the stream off: who reads or sends from now on gets this error.
 ---

@@ -32,6 +32,7 @@ local M = {
   self = core.self,
   context = requests.context,
   input = requests.input,
+  info = requests.info,
 }
 
 M.call, M.stream, M.explain = callers.default()
