@@ -236,25 +236,26 @@ uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
   return put_raw(p, 22, m->exclude);
 }
 
-static bool read_count(pl_mp_reader *r, uint32_t *count) {
+// The marks behind the head of the array, and their number. A call without any has no array.
+static pl_mp_reader open_marks(pl_bytes ancestors, uint32_t *count) {
+  pl_mp_reader r = {NULL, NULL};
   pl_mp_token t;
   *count = 0;
-  if (r->at == r->end || pl_mp_read(r, &t) != PL_OK || t.kind != PL_MP_ARRAY) return false;
-  *count = t.len;
-  return true;
+  if (ancestors.len == 0) return r;
+  r = (pl_mp_reader){ancestors.data, ancestors.data + ancestors.len};
+  if (pl_mp_read(&r, &t) == PL_OK && t.kind == PL_MP_ARRAY) *count = t.len;
+  return r;
 }
 
 uint32_t pl_msg_ancestors_count(pl_bytes ancestors) {
-  pl_mp_reader r = {ancestors.data, ancestors.data + ancestors.len};
   uint32_t count;
-  read_count(&r, &count);
+  open_marks(ancestors, &count);
   return count;
 }
 
 uint8_t *pl_msg_ancestors_put(uint8_t *p, pl_bytes outer, uint64_t mark) {
-  pl_mp_reader r = {outer.data, outer.data + outer.len};
   uint32_t count;
-  read_count(&r, &count);
+  pl_mp_reader r = open_marks(outer, &count);
   size_t len = (size_t)(r.end - r.at);
   p = pl_mp_put_array(p, count + 1);
   if (len > 0) memcpy(p, r.at, len);
@@ -262,10 +263,10 @@ uint8_t *pl_msg_ancestors_put(uint8_t *p, pl_bytes outer, uint64_t mark) {
 }
 
 bool pl_msg_ancestors_next(pl_bytes ancestors, size_t *at, uint64_t *mark) {
-  pl_mp_reader r = {ancestors.data + *at, ancestors.data + ancestors.len};
-  pl_mp_token t;
   uint32_t count;
-  if (*at == 0 && !read_count(&r, &count)) return false;
+  pl_mp_reader r = open_marks(ancestors, &count);
+  if (*at > 0) r.at = ancestors.data + *at;
+  pl_mp_token t;
   if (r.at == r.end || pl_mp_read(&r, &t) != PL_OK) return false;
   *mark = t.kind == PL_MP_UINT ? t.v.natural : (uint64_t)t.v.integer;
   *at = (size_t)(r.at - ancestors.data);
@@ -294,9 +295,9 @@ uint8_t *pl_msg_exclude_put(uint8_t *p, const pl_id *ids, uint32_t count) {
 }
 
 ptrdiff_t pl_msg_exclude_read(pl_id out[PL_EXCLUDE_MAX], pl_bytes raw) {
+  if (raw.len == 0) return 0;
   pl_mp_reader r = {raw.data, raw.data + raw.len};
   pl_mp_token t;
-  if (raw.len == 0) return 0;
   if (pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_ARRAY || t.len > PL_EXCLUDE_MAX)
     return PL_INVALID;
   uint32_t count = t.len;

@@ -143,9 +143,9 @@ static bool copy_blind(pl_buf *out, pl_mp_reader *r, unsigned depth) {
 }
 
 void pl_msg_error_blind(pl_failure *f, pl_buf *room) {
-  pl_mp_reader r = {f->cause.data, f->cause.data + f->cause.len};
   f->traceback = (pl_bytes){0};
   if (f->cause.len == 0) return;
+  pl_mp_reader r = {f->cause.data, f->cause.data + f->cause.len};
   bool whole = copy_blind(room, &r, PL_DEPTH_MAX);
   f->cause = whole ? pl_bytes_of(pl_buf_data(room), pl_buf_len(room)) : (pl_bytes){0};
 }
