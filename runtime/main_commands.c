@@ -40,6 +40,7 @@ static const pl_flag sim_flags[] = {
     {"minutes", "N", "how long the disasters last, in virtual time [0.5]"},
     {"topology", "WORD", "line, ring, star, tree, full or random [follows from the seed]"},
     {"calm", NULL, "no disasters"},
+    {"slander", NULL, "intruders also tell records of other nodes"},
     {"flaps", "N", "nothing but so many links that are lost and come back: how long it takes"},
     {"trace", NULL, "print every event, and what the nodes log"},
     {"sabotage", "WORD", "drop or duplicate frames, which must be found"},

@@ -68,6 +68,8 @@ static const char *read_flag(request *r, const char *flag) {
     if (r->config.flaps > 1000) return "--flaps is at most 1000";
   } else if (strcmp(flag, "--calm") == 0) {
     r->config.calm = true;
+  } else if (strcmp(flag, "--slander") == 0) {
+    r->config.slander = true;
   } else if (strcmp(flag, "--trace") == 0) {
     r->config.trace = stdout;
   } else {
@@ -86,8 +88,9 @@ static pl_sim_config config_of(const request *r, uint64_t seed) {
 }
 
 static void print_command(const pl_sim_config *c) {
-  printf("perilune sim --seed %" PRIu64 " --nodes %u --minutes %.10g --topology %s%s%s\n", c->seed,
-         c->nodes, c->minutes, pl_topology_name(c->topology), c->calm ? " --calm" : "",
+  printf("perilune sim --seed %" PRIu64 " --nodes %u --minutes %.10g --topology %s%s%s%s\n",
+         c->seed, c->nodes, c->minutes, pl_topology_name(c->topology), c->calm ? " --calm" : "",
+         c->slander ? " --slander" : "",
          c->sabotage == PL_SABOTAGE_NONE   ? ""
          : c->sabotage == PL_SABOTAGE_DROP ? " --sabotage drop"
                                            : " --sabotage duplicate");
@@ -104,8 +107,10 @@ static void print_report(const pl_sim_config *c, const pl_sim_report *r) {
   print_command(c);
   printf("time       %.3f s, virtual\n", (double)r->virtual_us / 1e6);
   printf("disasters  %" PRIu64 " cuts, %" PRIu64 " partitions, %" PRIu64 " deaths, %" PRIu64
-         " stops, %" PRIu64 " slow, %" PRIu64 " clocks, %" PRIu64 " actions, %" PRIu64 " keys\n",
-         n->cuts, n->partitions, n->crashes, n->pauses, n->slow, n->clocks, n->churn, n->rotations);
+         " stops, %" PRIu64 " slow, %" PRIu64 " clocks, %" PRIu64 " actions, %" PRIu64
+         " keys, %" PRIu64 " visits\n",
+         n->cuts, n->partitions, n->crashes, n->pauses, n->slow, n->clocks, n->churn, n->rotations,
+         n->visits);
   printf("links      %" PRIu64 " opened, %" PRIu64 " lost; %" PRIu64 " frames, %" PRIu64
          " bytes in %" PRIu64 " segments\n",
          n->links_opened, n->links_lost, n->frames, n->bytes, n->segments);
@@ -156,6 +161,8 @@ static void put_counts(pl_buf *out, const pl_sim_counts *n) {
   put(out, "executions", n->executions);
   put(out, "chunks", n->chunks);
   put(out, "rotations", n->rotations);
+  put(out, "visits", n->visits);
+  put(out, "foreign", n->foreign);
   put(out, "cuts", n->cuts);
   put(out, "partitions", n->partitions);
   put(out, "deaths", n->crashes);

@@ -125,6 +125,8 @@ static void sim_flush(pl_link *l) {
     if (n > sizeof chunk) n = sizeof chunk;
     n = pl_outq_copy(&l->out, chunk, n);
     h->flying += n;
+    pl_tap *tap = e->side == 0 ? e->conn->net->tap : NULL;
+    if (tap != NULL) tap->heard(tap, e->conn->number, e->conn->sites[1], chunk, n);
     pl_buf *instead = pl_saboteur_pass(&h->saboteur, e->conn->net, chunk, n);
     if (instead == NULL) {
       send_data(h, chunk, n);
@@ -163,7 +165,7 @@ pl_conn *pl_conn_new(pl_site *from, pl_sim_name *to) {
   }
   pl_list_init(&c->in_backlog);
   pl_list_push(&n->conns, &c->node);
-  n->connections++;
+  c->number = n->connections++;
   return c;
 }
 

@@ -51,6 +51,7 @@ struct pl_conn {
   pl_list node;
   pl_list in_backlog;
   pl_net *net;
+  uint64_t number;
   pl_site *sites[2];  // 1: NULL where nobody has that address
   pl_end *ends[2];    // NULL: closed, or not accepted yet
   pl_half halves[2];  // [i] carries what end i sends

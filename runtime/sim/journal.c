@@ -39,6 +39,8 @@ static int format(const pl_sim_entry *e, char *out, size_t size) {
              snprintf(out, size, "n%u %s '%s'", e->a, e->y ? "provides" : "withdraws", kinds[e->x]);
     case PL_SIM_KEYS:
       return n + snprintf(out, size, "n%u changes its keys, for the %" PRId64 ". time", e->a, e->x);
+    case PL_SIM_VISIT:
+      return n + snprintf(out, size, "n%u is visited: %s", e->a, pl_intruder_manners[e->x]);
     case PL_SIM_CALL:
       return n + snprintf(out, size, "n%u calls '%s', #%" PRId64, e->a, kinds[e->y], e->x);
     case PL_SIM_RUN: return n + snprintf(out, size, "n%u runs #%" PRId64, e->a, e->x);

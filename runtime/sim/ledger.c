@@ -30,6 +30,10 @@ pl_sim_record *pl_sim_ledger_get(pl_sim *s, uint64_t key) {
 }
 
 void pl_sim_ledger_ran(pl_sim *s, uint64_t key, unsigned node) {
+  if (key >= PL_SIM_FOREIGN) {
+    pl_intruder_ran(s, key, node);
+    return;
+  }
   pl_sim_record *r = pl_sim_ledger_get(s, key);
   if (r == NULL) {
     pl_sim_violated(s, "n%u runs call #%" PRIu64 ", which nobody made", node, key);

@@ -35,6 +35,12 @@ typedef enum pl_sabotage {
   PL_SABOTAGE_DUPLICATE,  // or comes twice
 } pl_sabotage;
 
+// Who listens in: what diallers say, as they give it to the network.
+typedef struct pl_tap {
+  void (*heard)(struct pl_tap *tap, uint64_t conn, const pl_site *to, const uint8_t *data,
+                size_t len);
+} pl_tap;
+
 typedef struct pl_net {
   pl_agenda agenda;
   pl_random random;
@@ -47,6 +53,7 @@ typedef struct pl_net {
   unsigned site_count;
   uint16_t next_port;
   pl_sabotage sabotage;
+  pl_tap *tap;                     // NULL: nobody
   uint64_t connections, segments;  // made so far
 } pl_net;
 

@@ -109,6 +109,26 @@ static void proceed(handler *h) {
   finish(h, h->fails ? &mine : NULL);
 }
 
+// [key, chunks, size, work_us, fails]; whoever sends something else is none of us.
+static void read_args(handler *h, pl_bytes args) {
+  pl_mp_reader in = {args.data, args.data + args.len};
+  uint64_t values[6] = {0};  // and the array itself
+  bool whole = true;
+  for (size_t i = 0; i < 6; i++) {
+    pl_mp_token t;
+    if (pl_mp_read(&in, &t) != PL_OK || t.kind != (i == 0 ? PL_MP_ARRAY : PL_MP_INT))
+      whole = false;
+    else if (i > 0)
+      values[i] = (uint64_t)t.v.integer;
+  }
+  bool ours = whole && values[1] < PL_SIM_FOREIGN;
+  h->key = whole ? values[1] : PL_SIM_FOREIGN;
+  h->chunks = ours ? (uint32_t)values[2] : 3;
+  h->size = ours ? (uint32_t)values[3] : 10;
+  h->work_us = ours ? (uint32_t)values[4] : 1000;
+  h->fails = ours && values[5] != 0;
+}
+
 static void on_start(pl_request *request, void *user) {
   pl_sim_action *action = user;
   handler *h = pl_new(handler);
@@ -116,18 +136,7 @@ static void on_start(pl_request *request, void *user) {
   h->request = request;
   pl_request_set_user(request, h);
   pl_list_push(&h->owner->handlers, &h->node);
-  pl_bytes args = pl_request_args(request);
-  pl_mp_reader in = {args.data, args.data + args.len};
-  uint64_t values[6] = {0};  // the array itself, key, chunks, size, work_us, fails
-  for (size_t i = 0; i < 6; i++) {
-    pl_mp_token t;
-    if (pl_mp_read(&in, &t) == PL_OK && t.kind == PL_MP_INT) values[i] = (uint64_t)t.v.integer;
-  }
-  h->key = values[1];
-  h->chunks = (uint32_t)values[2];
-  h->size = (uint32_t)values[3];
-  h->work_us = (uint32_t)values[4];
-  h->fails = values[5] != 0;
+  read_args(h, pl_request_args(request));
   if (!h->owner->dead) pl_sim_ledger_ran(h->owner->sim, h->key, h->owner->number);
   pause_for(h, h->work_us);
 }

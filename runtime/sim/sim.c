@@ -41,10 +41,14 @@ static void run_for(pl_sim *s, uint64_t us) {
 static void storm(pl_sim *s) {
   s->working = true;
   run_for(s, 3 * SECOND_US);
-  if (!s->config->calm) pl_nemesis_begin(s);
+  if (!s->config->calm) {
+    pl_nemesis_begin(s);
+    pl_intruder_begin(s);
+  }
   run_for(s, (uint64_t)(s->config->minutes * 60 * SECOND_US));
   s->working = false;
   pl_nemesis_end(s);
+  pl_intruder_end(s);
   pl_sim_note(s, PL_SIM_QUIET, 0, 0, 0, 0);
 }
 
@@ -156,6 +160,7 @@ void pl_sim_run(const pl_sim_config *config, pl_sim_report *out) {
   out->digest = s->journal.digest;
   pl_nemesis_free(s);
   pl_truth_free(s);
+  pl_intruder_free(s);
   pl_net_fini(&s->net);
   pl_fleet_free(s);
   pl_free(s->ledger.records);

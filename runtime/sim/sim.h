@@ -20,6 +20,7 @@ typedef struct pl_sim_config {
   pl_topology topology;
   pl_sabotage sabotage;
   bool calm;       // no disasters
+  bool slander;    // an intruder inside the mesh tells records of other nodes, too
   unsigned flaps;  // not 0: a mesh at rest of which so many links are lost and come back, no more
   FILE *trace;     // every event as it happens, and what the nodes log; or NULL
 } pl_sim_config;
@@ -30,7 +31,8 @@ typedef struct pl_sim_counts {
   uint64_t ok, cancelled, orphaned;                    // orphaned: its caller died
   uint64_t not_sent, not_executed, unknown, executed;  // failed, and what was known
   uint64_t executions, chunks;
-  uint64_t rotations;  // changes of the keys of a node
+  uint64_t rotations;        // changes of the keys of a node
+  uint64_t visits, foreign;  // of the intruder, and handlers that ran for it
   uint64_t crashes, cuts, partitions, pauses, clocks, slow, churn;
   uint64_t links_opened, links_lost, frames, bytes, segments;
 } pl_sim_counts;

@@ -1,5 +1,5 @@
 // Shared by the files of a simulated mesh: sim.c, fleet.c, work.c, serve.c, ledger.c, nemesis.c,
-// rotation.c, truth.c and journal.c.
+// rotation.c, intruder.c, truth.c and journal.c.
 #pragma once
 
 #include <limits.h>
@@ -29,6 +29,7 @@ typedef enum pl_sim_event {
   PL_SIM_WALL,
   PL_SIM_CHURN,
   PL_SIM_KEYS,
+  PL_SIM_VISIT,
   PL_SIM_CALL,
   PL_SIM_RUN,
   PL_SIM_SETTLE,
@@ -117,6 +118,7 @@ struct pl_sim_node {
   unsigned boots;
   unsigned troubles;  // of its clock, so far
   unsigned key_step;  // how often its keys were changed
+  bool visited;       // by the intruder: breaches of the protocol are to be expected
   pl_sim_action actions[PL_SIM_KINDS];
   pl_list calls;     // of those it makes (work.c)
   pl_list handlers;  // that run (serve.c)
@@ -145,6 +147,7 @@ struct pl_sim {
   uint64_t keys_since_us;  // since when all have come as far in changing them
   struct pl_nemesis *nemesis;
   struct pl_truth *truth;
+  struct pl_intruder *intruder;  // NULL: there is none
 };
 
 // The run has shown a fault: the first is kept.
@@ -206,6 +209,17 @@ void pl_rotation_text(const pl_sim_node *n, char out[PL_SIM_KEYS_TEXT]);
 // One node, `first` or one after it, or all take the next step in changing the keys, if the time
 // has come for it.
 void pl_rotation_go_on(pl_sim *s, unsigned first, bool all);
+
+// intruder.c
+// Calls of the intruder have keys from here on, and none in the ledger.
+#define PL_SIM_FOREIGN (UINT64_C(1) << 40)
+extern const char *const pl_intruder_manners[];
+void pl_intruder_begin(pl_sim *s);
+// It goes: its links are closed.
+void pl_intruder_end(pl_sim *s);
+void pl_intruder_free(pl_sim *s);
+// A handler runs for a call that no node of the mesh made.
+void pl_intruder_ran(pl_sim *s, uint64_t key, unsigned node);
 
 // flaps.c
 void pl_sim_flap(pl_sim *s);

@@ -177,7 +177,10 @@ static void compare(view *v) {
 
 static bool sees_truth(pl_sim *s, pl_sim_node *n, char *why) {
   pl_truth *t = s->truth;
-  if (n->node == NULL) return true;
+  if (n->node == NULL) {
+    snprintf(why, PL_SIM_WHY, "n%u does not run", n->number);
+    return false;
+  }
   pl_truth_distances(s, n);
   memset(t->seen, 0, s->count);
   memset(t->actions, 0, s->count);

@@ -89,6 +89,19 @@ describe('a simulated mesh', function()
     assert.is_true(rotations > 4, rotations)
   end)
 
+  it('is visited by intruders, of whom those without its key have nothing run', function()
+    local visits, foreign, spared = 0, 0, 0
+    for line in sim('--seeds', '1..12', '--minutes', '0.1', '--json').stdout:gmatch '[^\n]+' do
+      local run = json.decode(line)
+      assert.is_true(run.violation == nil or run.violation == json.null, line)
+      visits, foreign = visits + run.visits, foreign + run.foreign
+      if run.foreign == 0 then spared = spared + 1 end
+    end
+    assert.is_true(visits > 100, visits)
+    assert.is_true(foreign > 10, foreign)
+    assert.is_true(spared > 1 and spared < 12, spared)
+  end)
+
   it('loses nothing when there are no disasters', function()
     local run = json.decode(sim('--seed', '5', '--nodes', '5', '--minutes', '0.2', '--calm', '--json').stdout)
     assert.equal(0, run.links_lost)
