@@ -17,6 +17,7 @@
   X(codec, pl_open_codec)     \
   X(crypto, pl_open_crypto)   \
   X(node, pl_open_node)       \
+  X(streams, pl_open_streams) \
   X(call, pl_open_call)       \
   X(action, pl_open_action)   \
   X(sim, pl_open_sim)

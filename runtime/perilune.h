@@ -39,7 +39,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 31 };
+enum { PL_OPTION_COUNT = 33 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -54,9 +54,10 @@ typedef struct pl_options {
   pl_texts listen, peers, advertise;
   bool insecure;
   bool relay;  // given as true, it makes a full member also of a node without actions
-  double link_cost, request_timeout, connect_timeout, handshake_timeout, heartbeat, reconnect_max,
-      resume_window, drain, cpu_limit, load_limit, cleanup_grace;
-  int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit;
+  double link_cost, stall_timeout, request_timeout, connect_timeout, handshake_timeout, heartbeat,
+      reconnect_max, resume_window, drain, cpu_limit, load_limit, cleanup_grace;
+  int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit,
+      buffer_limit;
   uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list
 } pl_options;
 
@@ -380,6 +381,21 @@ int pl_call_info(pl_call *c, pl_bytes *info);
 void pl_call_free(pl_call *c, pl_err why);
 // The same with a text for the handler, of which it gets PL_NAME_MAX bytes.
 void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason);
+
+// Streams that are open, in either direction.
+
+typedef struct pl_stream_info {
+  pl_bytes action;
+  pl_id node;  // the other end
+  const char *name;
+  bool incoming;                         // this node consumes
+  uint64_t chunks, bytes;                // that have passed here
+  uint64_t credit_chunks, credit_bytes;  // that the producer may still send
+  enum { PL_WAITS_PRODUCER, PL_WAITS_CONSUMER, PL_WAITS_LINK } waits_for;
+  uint64_t waited_us;  // since that changed, or the consumer last took something
+} pl_stream_info;
+typedef void pl_stream_fn(const pl_stream_info *info, void *user);
+void pl_node_each_stream(pl_node *n, pl_stream_fn *fn, void *user);
 
 // Actions: this node serves.
 

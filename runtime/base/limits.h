@@ -23,6 +23,7 @@ enum {
   PL_COPY_MAX = 4096,           // longer payloads are written from their slice, not copied
   PL_PREFIX_MAX = 64,           // bytes of a value in front of a long string that stays where it is
   PL_LANE_QUANTUM = 16 * 1024,  // bytes of a circuit before others of its link come
+  PL_LANE_ITEMS = 1024,         // short items of one that wait for that
   PL_WRITE_HIGH = 256 * 1024,   // unwritten bytes at which circuits of a link must wait
   PL_WRITE_LOW = 64 * 1024,     // and at which they go on
   PL_KEPT_HIGH = 4 * 1024 * 1024,  // bytes not acknowledged at which circuits of a link must wait
@@ -60,6 +61,7 @@ enum {
   PL_WINDOW_ITEMS_MAX = 64 * 1024,
   PL_WINDOW_BYTES_MAX = 8 * 1024 * 1024,  // also the most that a slow consumer makes its node hold
   PL_WINDOW_RTT_US = 500,                 // shorter round trips need no more than the first window
+  PL_WINDOW_GRANT_US = 1000000,           // after which less than half a window is granted
   PL_WINDOW_IDLE_US = 1000000,            // after which a window is halved
   PL_WINDOWS_BYTES = 64 * 1024 * 1024,    // that all windows of a node promise together
   PL_INFO_MAX = 8 * 1024,                 // what a handler says of its stream: it costs no credit

@@ -66,8 +66,12 @@
   X(relays_broken, "relayed calls ended by a broken protocol")           \
   X(relays_now, "relayed calls, not ended yet")                          \
   X(relay_bytes_now, "bytes of relayed calls waiting for a link")        \
+  X(held_bytes_now, "bytes held in streams, queues, bodies and links")   \
+  X(memory_refused, "calls and streams refused for want of memory")      \
+  X(memory_ended, "calls, streams and links ended for want of memory")   \
   X(chunks_sent, "stream items sent")                                    \
   X(chunks_received, "stream items received")                            \
+  X(streams_stalled, "streams and answers ended: nobody took them")      \
   X(credit_waits, "times a producer waited for credit")                  \
   X(send_waits, "times a sender waited for a slow link")                 \
   X(tasks_started, "Lua tasks started")                                  \

@@ -86,6 +86,10 @@ size_t pl_link_backlog(const pl_link *l) {
   return l->out.bytes;
 }
 
+size_t pl_link_held(const pl_link *l) {
+  return l->out.bytes + l->out.kept;
+}
+
 bool pl_link_is_full(const pl_link *l) {
   return l->out.bytes >= PL_WRITE_HIGH || l->out.kept >= PL_KEPT_HIGH;
 }

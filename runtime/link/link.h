@@ -57,6 +57,8 @@ uint8_t *pl_link_recent(pl_link *l, size_t n);
 // Bytes appended and not yet taken by the system. With those that are kept (below) past
 // PL_WRITE_MAX, the link is aborted with PEER_LOST.
 size_t pl_link_backlog(const pl_link *l);
+// All that it holds: these, and what is kept.
+size_t pl_link_held(const pl_link *l);
 // Past PL_WRITE_HIGH of the one, or PL_KEPT_HIGH of the other: on_drained will tell when there is
 // room.
 bool pl_link_is_full(const pl_link *l);

@@ -149,6 +149,8 @@ static void build(pl_node *n) {
       .max_concurrency = n->options.max_concurrency,
       .max_queue = n->options.max_queue,
       .message_max = (size_t)n->options.max_message,
+      .stall_us = to_us(n->options.stall_timeout),
+      .buffer_limit = (uint64_t)n->options.buffer_limit,
       .link_cost = to_us(n->options.link_cost),
       .region = n->options.region,
       .on_change = changed,

@@ -303,6 +303,10 @@ void pl_node_explain(pl_node *n, const pl_call_options *o, const pl_parts *args,
   pl_service_explain(n->service, o, args, out, fn, user);
 }
 
+void pl_node_each_stream(pl_node *n, pl_stream_fn *fn, void *user) {
+  pl_service_each_stream(n->service, fn, user);
+}
+
 pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
                           const pl_action_ops *ops, void *user) {
   return pl_service_add_action(n->service, name, o, ops, user);

@@ -51,6 +51,19 @@ static size_t allowance(const pl_flow *f, const body *b) {
   return credit < room ? credit : room;
 }
 
+// What waits counts for the node, too.
+static void add_queued(pl_flow *f, const body *b) {
+  f->queued += b->head_len + b->bytes.len;
+  f->queued_items += b->is_item ? 1 : 0;
+  *f->lanes->held += b->head_len + b->bytes.len;
+}
+
+static void take_queued(pl_flow *f, size_t bytes, size_t items) {
+  f->queued -= bytes;
+  f->queued_items -= items;
+  *f->lanes->held -= bytes;
+}
+
 // Items.
 
 // Puts an item into the DATA frame at the end of the batch when that is ours and still there.
@@ -82,6 +95,8 @@ static void write_item(pl_flow *f, pl_bytes item, const uint8_t *head, size_t he
   f->began = true;
   f->credit_items--;
   f->credit_bytes -= head_len + item.len;
+  f->sent_items++;
+  f->sent_bytes += head_len + item.len;
   if (append_to_tail(f, item, head, head_len)) return;
   pl_session_send_parts(l->session, PL_FRAME_DATA, f->flags, 1, f->label,
                         pl_bytes_of(head, head_len), item);
@@ -100,8 +115,8 @@ static body *first_of(const pl_flow *f) {
 
 // What is left of it is not queued any more.
 static void take_out(pl_flow *f, body *b) {
-  f->queued -= b->bytes.len - b->at + (b->started ? 0 : b->head_len);
-  f->queued_items -= b->is_item ? 1 : 0;
+  size_t left = b->bytes.len - b->at + (b->started ? 0 : b->head_len);
+  take_queued(f, left, b->is_item ? 1 : 0);
   pl_list_remove(&b->node);
 }
 
@@ -127,8 +142,11 @@ static bool write_fragment(pl_flow *f, body *b) {
   pl_session_send_parts(f->lanes->session, type, flags, items, f->label, head, part);
 
   f->began = true;
-  if (metered) f->credit_bytes -= n + (b->started ? 0 : b->head_len);
+  size_t cost = metered ? n + (b->started ? 0 : b->head_len) : 0;
+  f->credit_bytes -= cost;
+  f->sent_bytes += cost;
   f->credit_items -= items;
+  f->sent_items += items;
   b->started = true;
   b->at += n;
   return last;
@@ -154,7 +172,7 @@ static void write_first(pl_flow *f) {
     last = write_fragment(f, b);
     pl_turn_wrote(&f->turn, f->lanes, PL_FRAME_HEADER + head + b->at - before);
   }
-  f->queued -= head + b->at - before;
+  take_queued(f, head + b->at - before, 0);
   if (last) forget(f, b);
 }
 
@@ -189,7 +207,7 @@ void pl_flow_fini(pl_flow *f) {
   pl_turn_leave(&f->turn);
   for (pl_list *n; (n = pl_list_pop(&f->bodies)) != NULL;)
     body_free(pl_container(n, body, node));
-  f->queued = f->queued_items = 0;
+  take_queued(f, f->queued, f->queued_items);
 }
 
 bool pl_flow_withdraw(pl_flow *f) {
@@ -243,8 +261,7 @@ static bool fill_item(body *b, const pl_parts *item) {
 
 static void push(pl_flow *f, body *b) {
   pl_list_push(&f->bodies, &b->node);
-  f->queued += b->head_len + b->bytes.len;
-  f->queued_items += b->is_item ? 1 : 0;
+  add_queued(f, b);
   if (may_write(f, first_of(f))) pl_turn_ask(&f->turn, f->lanes);
 }
 
@@ -322,8 +339,8 @@ bool pl_flow_item(pl_flow *f, const pl_parts *item) {
     return true;
   }
   // As much as one turn writes: who yields small items would not have his part of the link else.
-  bool may_follow = f->queued + n < PL_LANE_QUANTUM && f->queued + n <= f->credit_bytes &&
-                    f->queued_items < f->credit_items;
+  bool may_follow = f->queued + n < PL_LANE_QUANTUM && f->queued_items < PL_LANE_ITEMS &&
+                    f->queued + n <= f->credit_bytes && f->queued_items < f->credit_items;
   body *b = body_new(PL_FRAME_DATA);
   return enqueue(f, b, fill_item(b, item)) && may_follow;
 }
@@ -435,4 +452,8 @@ pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes) {
   f->credit_bytes += bytes;
   if (!pl_flow_idle(f) && may_write(f, first_of(f))) pl_turn_ask(&f->turn, f->lanes);
   return PL_OK;
+}
+
+bool pl_flow_is_held_back(const pl_flow *f) {
+  return !pl_flow_idle(f) && !may_write(f, first_of(f));
 }

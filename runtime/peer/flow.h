@@ -16,7 +16,8 @@ typedef struct pl_flow {
   uint8_t flags;  // PL_FLAG_CALLEE and lane, of every frame
   uint64_t credit_items;
   uint64_t credit_bytes;
-  size_t queued;  // bytes waiting, of `queued_items` items and other bodies
+  uint64_t sent_items, sent_bytes;  // that cost credit
+  size_t queued;                    // bytes waiting, of `queued_items` items and other bodies
   size_t queued_items;
   bool began;                           // some frame of it was written
   void (*on_empty)(struct pl_flow *f);  // everything that waited is written; from the loop
@@ -54,6 +55,9 @@ bool pl_flow_info(pl_flow *f, pl_bytes info);
 
 // The other end grants more. PL_PROTOCOL when that is past PL_CREDIT_MAX.
 pl_err pl_flow_grant(pl_flow *f, uint64_t items, uint64_t bytes);
+
+// Something waits for credit, not for its turn.
+bool pl_flow_is_held_back(const pl_flow *f);
 
 // Items and END, begun or not, are not wanted any more.
 void pl_flow_drop_items(pl_flow *f);

@@ -4,8 +4,8 @@
 
 #include "base/mem.h"
 
-void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session) {
-  *l = (pl_lanes){.session = session, .loop = loop};
+void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session, uint64_t *held) {
+  *l = (pl_lanes){.session = session, .loop = loop, .held = held};
   pl_list_init(&l->young);
   pl_list_init(&l->old);
 }

@@ -28,6 +28,7 @@ typedef struct pl_turn {
 typedef struct pl_lanes {
   pl_session *session;  // borrowed; NULL once it is down
   pl_loop *loop;
+  uint64_t *held;      // bytes of what waits for its turn or for credit; of the node
   pl_list young, old;  // of pl_turn, that have something they may write
   uint64_t written;    // bytes in turns
   uint64_t passed;     // of these, of the young since one of the old wrote
@@ -42,7 +43,8 @@ typedef struct pl_lanes {
   uint64_t tail_mark;  // pl_session_sent() when it was written
 } pl_lanes;
 
-void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session);
+// `held` outlives them.
+void pl_lanes_init(pl_lanes *l, pl_loop *loop, pl_session *session, uint64_t *held);
 void pl_lanes_fini(pl_lanes *l);
 // The link can take more (pl_session_ops.on_drained).
 void pl_lanes_drained(pl_lanes *l);

@@ -440,6 +440,10 @@ uint64_t pl_session_sent(const pl_session *s) {
   return s->sent;
 }
 
+size_t pl_session_held(const pl_session *s) {
+  return s->link != NULL ? pl_link_held(s->link) : 0;
+}
+
 size_t pl_session_backlog(const pl_session *s) {
   return s->link != NULL ? pl_link_backlog(s->link) : 0;
 }

@@ -138,6 +138,8 @@ void pl_session_finish(pl_session *s, uint8_t type, uint8_t flags, uint16_t aux,
                        uint8_t *body, size_t len);
 
 size_t pl_session_backlog(const pl_session *s);
+// Bytes that it holds: not written yet, and not acknowledged.
+size_t pl_session_held(const pl_session *s);
 // Whoever can wait does, until on_drained.
 bool pl_session_is_full(const pl_session *s);
 

@@ -173,6 +173,7 @@ static void enter_queue(pl_request *r) {
     return;
   }
   pl_action *a = r->action;
+  pl_request_hold_args(r);
   pl_line *line = &a->gate.lines[r->rank];
   bool overloaded = line->surge.over;
   r->state = PL_REQUEST_WAITING;

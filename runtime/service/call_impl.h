@@ -51,7 +51,9 @@ struct pl_call {
   void *user;
   uint64_t call_id;
   uint64_t idle_us;
-  pl_errand errand;  // the attempt under way
+  uint64_t turned_us;  // when a stream began to wait for whom it waits for now
+  pl_bytes action;     // of a stream; borrowed
+  pl_errand errand;    // the attempt under way
   pl_id callee;
   int codec;
   bool stream;

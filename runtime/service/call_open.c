@@ -29,6 +29,10 @@ static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool f
   if (ch->calls_open >= PL_CALLS_PER_LINK) {
     return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many calls in flight on the link", o->action);
   }
+  if (flows && pl_memory_refuses(&ch->service->memory)) {
+    ch->service->loop->metrics.memory_refused++;
+    return refuse(why, PL_BUSY, PL_NOT_EXECUTED, PL_MEMORY_TEXT, o->action);
+  }
   if (flows && ch->streams_out >= PL_STREAMS_PER_PEER) {
     return refuse(why, PL_BUSY, PL_NOT_EXECUTED, "too many streams open to the node", o->action);
   }
@@ -98,10 +102,14 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   c->call_id = ++sv->next_call_id;
   c->has_intake = c->stream;
   uint64_t window_bytes = 0;
+  if (pl_call_flows(c)) {
+    c->action = order->action;
+    c->turned_us = pl_now_us(sv->loop);
+  }
   if (c->stream) {
     window_bytes = pl_windows_first(&sv->windows);
-    pl_intake_init(&c->intake, &sv->windows, PL_WINDOW_ITEMS, window_bytes, sv->config.message_max,
-                   pl_now_us(sv->loop));
+    pl_intake_init(&c->intake, &sv->windows, &sv->memory.held, PL_WINDOW_ITEMS, window_bytes,
+                   sv->config.message_max, pl_now_us(sv->loop));
   }
   attach(c, ch);
 

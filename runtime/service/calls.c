@@ -62,6 +62,10 @@ void pl_call_detach(pl_call *c) {
   pl_channel_ended(ch);
 }
 
+static bool is_unread(const pl_call *c) {
+  return c->has_intake && c->intake.items > 0;
+}
+
 static void settle(pl_call *c) {
   assert(!c->settled);
   c->settled = true;
@@ -81,6 +85,7 @@ static void settle(pl_call *c) {
   pl_errand_end(&c->errand, pl_now_us(loop), verdict, !pl_call_flows(c),
                 f != NULL ? f->retry_after_ms : 0);
   pl_call_detach(c);
+  if (is_unread(c)) pl_list_push(&c->service->unread, &c->node);
   if (c->ops->on_end != NULL) c->ops->on_end(c, c->user);
 }
 
@@ -94,17 +99,43 @@ static pl_id trace_id_of(const pl_call *c) {
   return trace.id;
 }
 
-void pl_call_settle(pl_call *c, const pl_failure *f) {
-  c->failure = pl_new(pl_failure);
+// Of the call as a whole.
+static void keep_failure(pl_call *c, const pl_failure *f) {
+  if (c->failure == NULL) c->failure = pl_new(pl_failure);
   *c->failure = pl_failure_keep(f);
   c->failure->outcome = pl_call_outcome(c, f->outcome);
   if (pl_id_is_zero(&c->failure->node)) c->failure->node = c->callee;
   c->failure->trace_id = trace_id_of(c);
+}
+
+void pl_call_settle(pl_call *c, const pl_failure *f) {
+  keep_failure(c, f);
   settle(c);
 }
 
 void pl_call_fail(pl_call *c, const pl_failure *f) {
   if (!pl_call_repeat(c, f)) pl_call_settle(c, f);
+}
+
+static void send_cancel(pl_call *c, pl_err why, pl_bytes reason) {
+  pl_buf *out = &c->channel->lanes.scratch;
+  pl_buf_clear(out);
+  pl_msg_cancel m = {.call_id = c->call_id, .code = why, .reason = reason};
+  if (pl_msg_cancel_encode(out, &m) != PL_OK) return;
+  pl_flow_control(&c->flow, PL_FRAME_CANCEL, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+void pl_call_sacrifice(pl_call *c, const pl_failure *why) {
+  if (c->has_intake) pl_intake_drop(&c->intake);
+  if (!c->settled) {
+    if (!pl_flow_withdraw(&c->flow)) send_cancel(c, PL_CANCELLED, why->message);
+    pl_call_settle(c, why);
+    return;
+  }
+  pl_list_remove(&c->node);
+  pl_bytes_drop(&c->result);
+  if (c->failure != NULL) pl_failure_drop(c->failure);
+  keep_failure(c, why);
 }
 
 static void fail_with(pl_call *c, pl_err code, pl_outcome outcome, const char *message) {
@@ -123,14 +154,6 @@ void pl_call_lost(pl_call *c, pl_err why, const char *detail) {
   }
   const char *message = detail != NULL && detail[0] != '\0' ? detail : NULL;
   fail_with(c, PL_PEER_LOST, c->flow.began ? PL_UNKNOWN : PL_NOT_SENT, message);
-}
-
-static void send_cancel(pl_call *c, pl_err why, pl_bytes reason) {
-  pl_buf *out = &c->channel->lanes.scratch;
-  pl_buf_clear(out);
-  pl_msg_cancel m = {.call_id = c->call_id, .code = why, .reason = reason};
-  if (pl_msg_cancel_encode(out, &m) != PL_OK) return;
-  pl_flow_control(&c->flow, PL_FRAME_CANCEL, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
 }
 
 // Time.
@@ -180,6 +203,7 @@ static void grant(pl_call *c) {
   uint64_t now = pl_now_us(c->service->loop);
   if (c->channel == NULL || !c->has_intake) return;
   if (!pl_intake_grant(&c->intake, now, &items, &bytes)) return;
+  c->turned_us = now;
   pl_buf *out = &c->channel->lanes.scratch;
   pl_buf_clear(out);
   pl_msg_credit m = {.items = items, .bytes = bytes};
@@ -200,6 +224,7 @@ static void on_items(pl_call *c, unsigned items) {
   c->itemized = true;
   pl_call_progress(c);
   if (c->intake.borrows) pl_loop_flush_later(loop, &c->tidy, settle_slab);
+  if (c->intake.items == items) c->turned_us = pl_now_us(loop);
   if (!c->expecting) return;
   c->expecting = false;
   if (c->ops->on_items != NULL) c->ops->on_items(c, c->user);
@@ -263,7 +288,8 @@ static pl_err on_body(pl_call *c, const pl_frame *f) {
     if (f->type == PL_FRAME_RESULT && !(f->flags & PL_FLAG_MORE))
       return on_whole_result(c, f->body);
     c->has_intake = true;
-    pl_intake_init(&c->intake, &sv->windows, 0, PL_BODY_WINDOW, sv->config.message_max, now);
+    pl_intake_init(&c->intake, &sv->windows, &sv->memory.held, 0, PL_BODY_WINDOW,
+                   sv->config.message_max, now);
   }
   pl_err err = pl_intake_frame(&c->intake, f, 0, c->expecting, now, &event, &type, &body);
   if (err != PL_OK) return err;
@@ -320,6 +346,7 @@ int pl_call_next(pl_call *c, pl_bytes *item) {
 }
 
 void pl_call_expect(pl_call *c) {
+  c->turned_us = pl_now_us(c->service->loop);
   c->expecting = true;
   grant(c);
 }
@@ -353,6 +380,8 @@ void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
     sv->loop->metrics.calls_now--;
     pl_errand_end(&c->errand, pl_now_us(sv->loop), PL_VERDICT_NONE, false, 0);
     pl_call_detach(c);
+  } else {
+    pl_list_remove(&c->node);
   }
   pl_timer_stop(&c->timer);
   pl_work_cancel(&c->tidy);

@@ -12,7 +12,7 @@ pl_channel *pl_channel_new(pl_service *sv, pl_session *s) {
   pl_list_init(&ch->call_list);
   pl_list_init(&ch->request_list);
   pl_list_init(&ch->relay_ends);
-  pl_lanes_init(&ch->lanes, sv->loop, s);
+  pl_lanes_init(&ch->lanes, sv->loop, s, &sv->memory.held);
   pl_session_set_data(s, ch);
   return ch;
 }
@@ -73,6 +73,7 @@ bool pl_channel_may_relay(const pl_channel *ch) {
 }
 
 pl_err pl_channel_frame(pl_channel *ch, const pl_frame *f) {
+  pl_memory_note(ch->service, &ch->service->memory);
   if (f->type == PL_FRAME_CALL) return pl_request_arrive(ch, f);
   if (!pl_frame_is_circuit(f->type)) {
     ch->service->loop->metrics.frames_unknown++;

@@ -10,6 +10,7 @@
 #include "service/directory.h"
 #include "service/gate.h"
 #include "service/intake.h"
+#include "service/memory.h"
 #include "service/service.h"
 
 // A node with which this one has a link, or had one that may come back.
@@ -82,6 +83,8 @@ struct pl_service {
   char why_text[PL_NAME_MAX + 64];  // of the last refusal: borrowed by its failure
   bool draining;
   pl_windows windows;
+  pl_memory memory;
+  pl_list unread;      // of pl_call: settled, with items that nobody has read yet
   pl_list free_calls;  // recycled objects
   pl_list free_requests;
   pl_list relays;  // of pl_relay: calls of others that pass here
@@ -133,6 +136,8 @@ pl_err pl_call_frame(pl_channel *ch, const pl_frame *f);
 void pl_call_lost(pl_call *c, pl_err why, const char *detail);
 pl_call *pl_call_of(pl_list *node);
 void pl_calls_free_all(pl_service *sv);
+// Ends it for want of memory, with what it holds.
+void pl_call_sacrifice(pl_call *c, const pl_failure *why);
 
 // request.c
 pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f);
@@ -141,6 +146,9 @@ void pl_request_lost(pl_request *r, pl_err why, const char *detail);
 pl_request *pl_request_of(pl_list *node);
 void pl_requests_free_all(pl_service *sv);
 void pl_request_cancel(pl_request *r, const pl_failure *why);
+// Ends it for want of memory, with what it holds; bytes that it does.
+void pl_request_sacrifice(pl_request *r, const pl_failure *why);
+size_t pl_request_held(const pl_request *r);
 
 // admission.c: DRAINING for everything that has not started.
 void pl_requests_refuse_waiting(pl_service *sv);

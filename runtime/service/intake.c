@@ -12,37 +12,59 @@
 typedef struct parcel {
   pl_list node;
   pl_bytes bytes;  // kept
-  size_t at;       // consumed
+  size_t size;
+  size_t at;  // consumed
   bool lone;
   bool borrows;  // refers to the slab of a read
 } parcel;
 
-void pl_intake_init(pl_intake *in, pl_windows *all, uint64_t items, uint64_t bytes, size_t item_max,
-                    uint64_t now_us) {
-  *in = (pl_intake){.open_items = items, .open_bytes = bytes, .item_max = item_max};
+enum { PARCEL_COST = sizeof(parcel) + sizeof(pl_slice) };
+
+void pl_intake_init(pl_intake *in, pl_windows *all, uint64_t *held, uint64_t items, uint64_t bytes,
+                    size_t item_max, uint64_t now_us) {
+  *in = (pl_intake){.open_items = items, .open_bytes = bytes, .item_max = item_max, .held = held};
   pl_window_init(&in->window, all, items, bytes, now_us);
   pl_list_init(&in->frames);
 }
 
-static void parcel_free(parcel *p) {
+// Tells the node what this holds now.
+static void count(pl_intake *in) {
+  size_t now = in->parcels + in->partial.cap;
+  if (in->held == NULL || now == in->counted) return;
+  *in->held += now;
+  *in->held -= in->counted;
+  in->counted = now;
+}
+
+static void parcel_free(pl_intake *in, parcel *p) {
+  in->parcels -= PARCEL_COST + p->size;
   pl_bytes_drop(&p->bytes);
   pl_free(p);
 }
 
-void pl_intake_fini(pl_intake *in) {
-  pl_window_fini(&in->window);
+void pl_intake_drop(pl_intake *in) {
   for (pl_list *n; (n = pl_list_pop(&in->frames)) != NULL;)
-    parcel_free(pl_container(n, parcel, node));
-  pl_buf_fini(&in->partial);
+    parcel_free(in, pl_container(n, parcel, node));
   pl_slice_drop(in->taken);
   in->taken = NULL;
   in->items = 0;
+  in->held_bytes = 0;
+  pl_buf_fini(&in->partial);
+  in->partial_type = 0;
+  count(in);
+}
+
+void pl_intake_fini(pl_intake *in) {
+  pl_window_fini(&in->window);
+  pl_intake_drop(in);
 }
 
 static pl_err spend(pl_intake *in, uint64_t items, uint64_t bytes, uint64_t now_us) {
   if (items > in->open_items || bytes > in->open_bytes) return PL_PROTOCOL;
   in->open_items -= items;
   in->open_bytes -= bytes;
+  in->came_items += items;
+  in->came_bytes += bytes;
   pl_window_arrived(&in->window, items, bytes, in->items == 0, now_us);
   return PL_OK;
 }
@@ -71,6 +93,8 @@ static pl_err store(pl_intake *in, pl_bytes bytes, bool expected, const parcel *
     pl_free(p);
     return PL_NO_MEMORY;
   }
+  p->size = bytes.len;
+  in->parcels += PARCEL_COST + p->size;
   p->borrows = view.owner != NULL && !proto->lone;
   in->borrows |= p->borrows;
   pl_list_push(&in->frames, &p->node);
@@ -162,8 +186,8 @@ static pl_err take_body(pl_intake *in, const pl_frame *f, uint64_t now_us, pl_in
   return last ? complete(in, event, type, body) : PL_OK;
 }
 
-pl_err pl_intake_frame(pl_intake *in, const pl_frame *f, uint64_t total, bool expected,
-                       uint64_t now_us, pl_intake_event *event, uint8_t *type, pl_bytes *body) {
+static pl_err take_frame(pl_intake *in, const pl_frame *f, uint64_t total, bool expected,
+                         uint64_t now_us, pl_intake_event *event, uint8_t *type, pl_bytes *body) {
   *event = PL_INTAKE_NOTHING;
   if (f->type == PL_FRAME_BODY) return take_body(in, f, now_us, event, type, body);
   if (in->partial_type != 0) return PL_PROTOCOL;
@@ -178,6 +202,13 @@ pl_err pl_intake_frame(pl_intake *in, const pl_frame *f, uint64_t total, bool ex
   *type = f->type;
   *event = PL_INTAKE_BODY;
   return PL_OK;
+}
+
+pl_err pl_intake_frame(pl_intake *in, const pl_frame *f, uint64_t total, bool expected,
+                       uint64_t now_us, pl_intake_event *event, uint8_t *type, pl_bytes *body) {
+  pl_err err = take_frame(in, f, total, expected, now_us, event, type, body);
+  count(in);
+  return err;
 }
 
 bool pl_intake_settle(pl_intake *in) {
@@ -220,7 +251,8 @@ bool pl_intake_next(pl_intake *in, pl_bytes *item) {
   if (p->at == p->bytes.len) {
     remember(in, p->bytes.owner);
     pl_list_remove(&p->node);
-    parcel_free(p);
+    parcel_free(in, p);
+    count(in);
   }
   return true;
 }
@@ -264,13 +296,7 @@ bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *
   measure(in, items, bytes);
   const pl_window *w = &in->window;
   bool due = (*items > 0 && *items * 2 >= w->items) || (*bytes > 0 && *bytes * 2 >= w->bytes);
-  if (due) open_more(in, now_us, *items, *bytes);
-  return due;
-}
-
-bool pl_intake_grant_early(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes) {
-  measure(in, items, bytes);
-  bool any = *items > 0 || *bytes > 0;
-  if (any) open_more(in, now_us, *items, *bytes);
-  return any;
+  bool late = now_us - w->granted_us >= PL_WINDOW_GRANT_US && (*items > 0 || *bytes > 0);
+  if (due || late) open_more(in, now_us, *items, *bytes);
+  return due || late;
 }

@@ -14,6 +14,8 @@ typedef struct pl_intake {
   size_t items;         // whole items waiting
   uint64_t open_items;  // credit the sender has left
   uint64_t open_bytes;
+  uint64_t came_items;  // all that cost credit
+  uint64_t came_bytes;
   uint64_t held_bytes;  // of whole items waiting
   pl_window window;
   size_t item_max;       // longest body accepted
@@ -21,11 +23,15 @@ typedef struct pl_intake {
   uint32_t partial_len;  // its announced length
   pl_buf partial;        // what has come of it
   pl_slice *taken;       // of the item handed out last
+  uint64_t *held;        // of the node; NULL: nobody counts
+  size_t parcels;        // bytes in `frames`, and what keeping them costs
+  size_t counted;        // in *held
 } pl_intake;
 
-// Credit as it was announced to the sender. `all`: see pl_window_init.
-void pl_intake_init(pl_intake *in, pl_windows *all, uint64_t items, uint64_t bytes, size_t item_max,
-                    uint64_t now_us);
+// Credit as it was announced to the sender. `all`: see pl_window_init; *held grows by what this
+// intake holds. Both outlive it.
+void pl_intake_init(pl_intake *in, pl_windows *all, uint64_t *held, uint64_t items, uint64_t bytes,
+                    size_t item_max, uint64_t now_us);
 void pl_intake_fini(pl_intake *in);
 
 typedef enum pl_intake_event {
@@ -39,6 +45,9 @@ typedef enum pl_intake_event {
 // out of the read slab. PL_PROTOCOL (malformed, or credit overrun), TOO_LARGE, NO_MEMORY.
 pl_err pl_intake_frame(pl_intake *in, const pl_frame *frame, uint64_t total, bool expected,
                        uint64_t now_us, pl_intake_event *event, uint8_t *type, pl_bytes *body);
+
+// Drops everything that has come and waits, when nothing more will.
+void pl_intake_drop(pl_intake *in);
 
 // Copies what still refers to the slab of the last read, so that a consumer that stops does not pin
 // it.
@@ -56,11 +65,10 @@ static inline void pl_intake_ended(pl_intake *in) {
   pl_window_fini(&in->window);
 }
 
-// Credit to grant now: what the window has room for, once that is half of it; the caller sends it.
+// Credit to grant now: what the window has room for, once that is half of it, or the last grant was
+// a second ago: a producer must see that its consumer is slow, not gone. The caller sends it.
 // Derived from what is open and what waits, so that no credit is ever lost or granted twice.
 bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes);
-// The same without waiting for half of it: a slow consumer shows that it goes on.
-bool pl_intake_grant_early(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes);
 // The sender has so little left that it is worth asking for that.
 static inline bool pl_intake_is_low(const pl_intake *in) {
   return in->open_items * 2 <= in->window.items || in->open_bytes * 2 <= in->window.bytes;

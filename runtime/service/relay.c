@@ -30,13 +30,27 @@ static pl_metrics *metrics(const pl_relay *r) {
 
 // Life.
 
+enum { WAITING_COST = sizeof(waiting) + sizeof(pl_slice) };
+
+// A frame of so many bytes waits there from now on, or no more.
+static void weigh(pl_relay_end *e, size_t bytes, bool waits) {
+  pl_service *sv = relay_of(e)->service;
+  size_t cost = bytes + WAITING_COST;
+  e->held += waits ? cost : 0 - cost;
+  sv->memory.held += waits ? cost : 0 - (uint64_t)cost;
+  sv->loop->metrics.relay_bytes_now += waits ? bytes : 0 - (uint64_t)bytes;
+}
+
+static void waiting_free(pl_relay_end *e, waiting *w) {
+  weigh(e, w->body.len, false);
+  pl_bytes_drop(&w->body);
+  pl_free(w);
+}
+
 static void drop_frames(pl_relay_end *e) {
-  pl_relay *r = relay_of(e);
   for (pl_list *n; (n = pl_list_pop(&e->frames)) != NULL;) {
     waiting *w = pl_container(n, waiting, node);
-    metrics(r)->relay_bytes_now -= w->body.len;
-    pl_bytes_drop(&w->body);
-    pl_free(w);
+    waiting_free(e, w);
   }
 }
 
@@ -126,12 +140,10 @@ static void write_waiting(pl_relay *r, pl_relay_end *e, waiting *w) {
   put(e, w->type, w->flags, w->aux, w->body);
   pl_turn_wrote(&e->turn, &e->channel->lanes, PL_FRAME_HEADER + w->body.len);
   if (e->side == PL_RELAY_CALLEE) r->called = true;
-  metrics(r)->relay_bytes_now -= w->body.len;
-  pl_bytes_drop(&w->body);
-  pl_free(w);
+  waiting_free(e, w);
 }
 
-static bool write_turn(pl_turn *t) {
+bool pl_relay_write(pl_turn *t) {
   pl_relay_end *e = pl_container(t, pl_relay_end, turn);
   pl_relay *r = relay_of(e);
   if (has_grant(e) && may_overtake(e, r)) {
@@ -147,12 +159,12 @@ static bool write_turn(pl_turn *t) {
   return false;
 }
 
-static bool is_clear(const pl_relay_end *e) {
+bool pl_relay_is_clear(const pl_relay_end *e) {
   return pl_list_empty(&e->frames) && !has_grant(e) && pl_lanes_clear(&e->channel->lanes);
 }
 
-// The bytes are copied: what waits must not pin the slab it was read into.
-static void enqueue(pl_relay_end *e, const pl_frame *f, pl_bytes head, pl_bytes body) {
+// Copied, because what waits must not pin the slab it was read into.
+void pl_relay_enqueue(pl_relay_end *e, const pl_frame *f, pl_bytes head, pl_bytes body) {
   waiting *w = pl_new(waiting);
   *w = (waiting){.type = f->type, .flags = f->flags, .aux = f->aux};
   size_t len = head.len + body.len;
@@ -167,7 +179,7 @@ static void enqueue(pl_relay_end *e, const pl_frame *f, pl_bytes head, pl_bytes 
   copy->len = len;
   w->body = (pl_bytes){.data = copy->data, .len = len, .owner = copy};
   pl_list_push(&e->frames, &w->node);
-  metrics(relay_of(e))->relay_bytes_now += len;
+  weigh(e, len, true);
   pl_turn_ask(&e->turn, &e->channel->lanes);
 }
 
@@ -221,6 +233,13 @@ static void lose(pl_relay *r, pl_relay_side side, const pl_id *where) {
 static void broken(pl_relay *r, pl_err why) {
   metrics(r)->relays_broken++;
   tell_error(r, why, r->called ? PL_UNKNOWN : PL_NOT_SENT, "a relayed frame broke the protocol");
+  tell_lost(r, PL_RELAY_CALLEE, self_id(r));
+  relay_end(r);
+}
+
+void pl_relay_sacrifice(pl_relay *r) {
+  tell_error(r, PL_MEMORY_LIMIT, r->called ? PL_UNKNOWN : PL_NOT_SENT,
+             "a node on the way was short of memory, and this is what held the most there");
   tell_lost(r, PL_RELAY_CALLEE, self_id(r));
   relay_end(r);
 }
@@ -317,12 +336,12 @@ static void pass(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
   pl_bytes body = f->type == PL_FRAME_ERROR ? without_traceback(r, f->body) : f->body;
   bool ends = out->finished && out->side == PL_RELAY_OPENER;
   if (ends) conclude_with(r, f);
-  if (is_clear(out)) {
+  if (pl_relay_is_clear(out)) {
     put(out, f->type, f->flags, f->aux, body);
     if (ends) relay_end(r);
     return;
   }
-  enqueue(out, f, (pl_bytes){0}, body);
+  pl_relay_enqueue(out, f, (pl_bytes){0}, body);
   if (ends) detach(&r->ends[PL_RELAY_CALLEE]);  // it has forgotten the circuit
 }
 
@@ -413,84 +432,4 @@ void pl_relay_frame(pl_channel *ch, const pl_frame *f) {
   } else {
     pass(r, &r->ends[!from], f);
   }
-}
-
-// Opening.
-
-static void attach(pl_relay *r, pl_relay_side side, pl_channel *ch, uint32_t label) {
-  pl_relay_end *e = &r->ends[side];
-  *e = (pl_relay_end){.channel = ch, .label = label, .side = (uint8_t)side};
-  pl_turn_init(&e->turn, write_turn);
-  pl_list_init(&e->frames);
-  e->credit_bytes = PL_BODY_WINDOW;
-  pl_labels_put(side == PL_RELAY_OPENER ? &ch->relayed_in : &ch->relayed_out, label, r);
-  pl_list_push(&ch->relay_ends, &e->node);
-}
-
-static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way *way,
-                           const pl_msg_call *m) {
-  pl_service *sv = from->service;
-  pl_list *n = pl_list_pop(&sv->free_relays);
-  pl_relay *r = n != NULL ? relay_of_node(n) : pl_new(pl_relay);
-  r->service = sv;
-  r->call_id = m->call_id;
-  r->called = r->cancelled = r->stopped = r->informed = false;
-  r->flows = m->stream || m->input;
-  pl_list_push(&sv->relays, &r->node);
-  attach(r, PL_RELAY_OPENER, from, label);
-  attach(r, PL_RELAY_CALLEE, way->to, pl_channel_next_label(way->to));
-  if (way->chosen != NULL) {
-    pl_errand_begin(&r->errand, pl_offer_tally(way->chosen), pl_now_us(sv->loop));
-  } else if (way->callee != NULL) {
-    pl_errand_count(&r->errand, way->callee->tally);
-  }
-  if (m->stream) {
-    r->ends[PL_RELAY_OPENER].credit_items = m->window_items;
-    r->ends[PL_RELAY_OPENER].credit_bytes = m->window_bytes;
-  }
-  metrics(r)->relays_opened++;
-  metrics(r)->relays_now++;
-  return r;
-}
-
-// Encodes the head where it is sent from, if the whole is short.
-static bool write_in_place(pl_relay *r, uint8_t flags, const pl_msg_call *m, pl_bytes args) {
-  const pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
-  size_t room = pl_msg_call_room(m) + args.len;
-  if (args.len > PL_COPY_MAX || room > PL_FRAGMENT_MAX || !is_clear(out)) return false;
-  pl_session *s = out->channel->session;
-  uint8_t *start = pl_session_begin(s, room);
-  uint8_t *p = pl_msg_call_put(start, m);
-  if (args.len > 0) memcpy(p, args.data, args.len);
-  pl_session_finish(s, PL_FRAME_CALL, flags, 0, out->label, start, (size_t)(p - start) + args.len);
-  r->called = true;
-  return true;
-}
-
-bool pl_relay_open(pl_channel *from, const pl_frame *f, const pl_relay_way *way,
-                   const pl_msg_call *m, pl_bytes args) {
-  pl_channel *to = way->to;
-  pl_buf *map = &to->lanes.scratch;
-  pl_buf_clear(map);
-  bool may_be_long = pl_msg_call_room(m) + args.len > PL_FRAGMENT_MAX;
-  if (may_be_long &&
-      (pl_msg_call_encode(map, m) != PL_OK || pl_buf_len(map) + args.len > PL_FRAGMENT_MAX))
-    return false;
-
-  pl_relay *r = relay_new(from, f->label, way, m);
-  pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
-  if (f->flags & PL_FLAG_MORE) out->body = PL_FRAME_CALL;
-  if (write_in_place(r, f->flags, m, args)) return true;
-  if (!may_be_long && pl_msg_call_encode(map, m) != PL_OK) {
-    pl_session_abort(to->session, PL_NO_MEMORY, "no memory for a relayed call");
-    return true;
-  }
-  pl_bytes head = pl_bytes_of(pl_buf_data(map), pl_buf_len(map));
-  if (is_clear(out)) {
-    r->called = true;
-    pl_session_send_parts(to->session, PL_FRAME_CALL, f->flags, 0, out->label, head, args);
-  } else {
-    enqueue(out, &(pl_frame){.type = PL_FRAME_CALL, .flags = f->flags}, head, args);
-  }
-  return true;
 }

@@ -25,6 +25,7 @@ typedef struct pl_relay_end {
   bool finished;  // the last frame that goes out here has come
   pl_turn turn;
   pl_list frames;         // that wait to go out, oldest first
+  size_t held;            // bytes of these
   uint64_t credit_items;  // that the other end has left for what goes out here
   uint64_t credit_bytes;
   uint64_t grant_items;  // CREDIT that waits to go out
@@ -76,16 +77,29 @@ bool pl_relay_may_choose(const pl_channel *ch, const pl_msg_call *m);
 bool pl_relay_choose(pl_channel *ch, const pl_msg_call *m, pl_bytes args, pl_relay_way *way,
                      pl_relay_refusal *why);
 
-// relay.c
+// relay_open.c
 
 // Opens a circuit from the link of the CALL frame `f` to another, and passes the CALL on: `m` is
 // its new head, `args` what follows the old one in the frame. False: they do not fit a frame.
 bool pl_relay_open(pl_channel *from, const pl_frame *f, const pl_relay_way *way,
                    const pl_msg_call *m, pl_bytes args);
+
+// relay.c
+
 // A frame of a circuit that is not of this node's own: goes on, or is dropped as stale.
 void pl_relay_frame(pl_channel *ch, const pl_frame *f);
 // The link of the channel is gone: the other ends are told where the path broke.
 void pl_relays_lost(pl_channel *ch, pl_err why);
+// Ends it for want of memory.
+void pl_relay_sacrifice(pl_relay *r);
 // Ends all of them, both ways.
 void pl_relays_cut(pl_service *sv);
 void pl_relays_free_all(pl_service *sv);
+
+// Of an end: its turn to write (pl_turn);
+bool pl_relay_write(pl_turn *t);
+// whether a frame may go out at once;
+bool pl_relay_is_clear(const pl_relay_end *e);
+// a frame that must wait, copied: `head` and then `body`, whatever `f` has. Aborts the link when
+// there is no memory for it.
+void pl_relay_enqueue(pl_relay_end *e, const pl_frame *f, pl_bytes head, pl_bytes body);

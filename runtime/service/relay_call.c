@@ -52,6 +52,9 @@ static bool may_relay(const pl_channel *ch, const pl_msg_call *m, pl_relay_refus
     *why = (pl_relay_refusal){PL_NO_ROUTE, "the call may travel no further"};
   } else if (m->source.len > 0 && memcmp(m->source.data, self->id.bytes, m->source.len) == 0) {
     *why = (pl_relay_refusal){PL_NO_ROUTE, "the call came back to its caller"};
+  } else if (pl_memory_refuses(&sv->memory)) {
+    sv->loop->metrics.memory_refused++;
+    *why = (pl_relay_refusal){PL_BUSY, "a node on the way is short of memory"};
   } else if (ch->relayed_in.count >= PL_RELAYED_PER_LINK) {
     *why = (pl_relay_refusal){PL_BUSY, "too many calls pass from one link"};
   } else {

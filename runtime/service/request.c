@@ -75,9 +75,10 @@ static void request_free(pl_request *r) {
   detach(r);
   pl_list_remove(&r->node);
   pl_request_unwatch(r);
+  pl_timer_stop(&r->stall);
   pl_work_cancel(&r->tidy);
   if (r->has_intake) pl_intake_fini(&r->intake);
-  pl_bytes_drop(&r->args);
+  pl_request_drop_args(r);
   pl_bytes_drop(&r->meta);
   pl_bytes_drop(&r->identity);
   pl_bytes_drop(&r->name);
@@ -95,6 +96,7 @@ static void on_sent(pl_flow *f) {
     request_free(r);
   } else if (r->credit_due) {
     r->credit_due = false;
+    pl_request_stall_over(r);
     r->action->ops->on_credit(r);
   }
 }
@@ -148,6 +150,7 @@ void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *
   if (written) {
     request_free(r);
   } else {
+    pl_request_stall_watch(r);
     pl_request_drop_input(r);  // the answer may be long in coming
   }
 }
@@ -188,6 +191,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       r->cancelled = true;
       r->credit_due = false;
       pl_request_unwatch(r);
+      pl_timer_stop(&r->stall);
       if (r->channel != NULL) pl_flow_withdraw(&r->flow);
       pl_request_drop_input(r);
       r->action->ops->on_cancel(r, why);
@@ -258,6 +262,15 @@ static void admit(pl_request *r, const pl_bytes *name) {
   pl_admission_ask(r);
 }
 
+// The gaps that its caller bears with, if that is longer; for ever if it is live.
+static uint64_t stall_of(const pl_service *sv, const pl_msg_call *m) {
+  enum { GAP_MAX_MS = 1000000000 };
+  uint64_t longest = sv->config.stall_us;
+  uint64_t gap = (m->idle_ms < GAP_MAX_MS ? m->idle_ms : GAP_MAX_MS) * 1000;
+  if (longest == 0 || (m->stream && gap == 0)) return 0;
+  return m->stream && gap > longest ? gap : longest;
+}
+
 static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_call *m) {
   pl_service *sv = ch->service;
   pl_request *r = pl_request_new(sv);
@@ -279,6 +292,8 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   r->deadline_us = m->timeout_ms == 0 ? PL_NEVER : pl_now_us(sv->loop) + m->timeout_ms * 1000;
   pl_list_init(&r->wait.in_line);
   pl_list_init(&r->in_queue);
+  r->turned_us = pl_now_us(sv->loop);
+  r->stall_us = stall_of(sv, m);
   pl_flow_init(&r->flow, &ch->lanes, f->label, PL_FLAG_CALLEE | PL_LANE_NORMAL);
   r->flow.on_empty = on_sent;
   r->flow.credit_items = m->window_items;
@@ -308,6 +323,9 @@ static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
     pl_request_refuse(r, PL_TOO_LARGE, "the call is nested in too many others", 0);
   } else if (sv->draining) {
     pl_request_refuse(r, PL_DRAINING, NULL, 0);
+  } else if (pl_memory_refuses(&sv->memory)) {
+    sv->loop->metrics.memory_refused++;
+    pl_request_refuse(r, PL_BUSY, PL_MEMORY_TEXT, PL_MEMORY_RETRY_MS);
   } else if (ch->requests.count > PL_CALLS_PER_LINK) {
     pl_request_refuse(r, PL_BUSY, "too many calls in flight on the link",
                       pl_admission_retry_after_ms(sv, NULL));
@@ -341,6 +359,7 @@ static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
   if (err == PL_TOO_LARGE) return refuse_large(r);
   if (err != PL_OK) return err;
   if (event == PL_INTAKE_BODY) {
+    pl_request_hold_args(r);
     pl_intake_ended(&r->intake);
     admit(r, &r->name);
   } else {
@@ -376,7 +395,7 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   r->has_intake = !whole || m.input;
   if (r->has_intake) {
     pl_service *sv = r->service;
-    pl_intake_init(&r->intake, whole ? NULL : &sv->windows, 0, PL_BODY_WINDOW,
+    pl_intake_init(&r->intake, whole ? NULL : &sv->windows, &sv->memory.held, 0, PL_BODY_WINDOW,
                    sv->config.message_max, pl_now_us(sv->loop));
   }
   if (whole) return judge(r, take_whole(r, &m.action, args));
@@ -394,7 +413,9 @@ static pl_err take_frame(pl_request *r, const pl_frame *f) {
     case PL_FRAME_CREDIT: {
       pl_msg_credit m;
       pl_err err = pl_msg_credit_decode(&m, f->body);
-      return err != PL_OK ? err : pl_flow_grant(&r->flow, m.items, m.bytes);
+      if (err == PL_OK) err = pl_flow_grant(&r->flow, m.items, m.bytes);
+      if (err == PL_OK && pl_timer_active(&r->stall)) pl_request_stall_watch(r);
+      return err;
     }
     case PL_FRAME_CANCEL: {
       pl_msg_cancel m;
@@ -429,6 +450,7 @@ pl_err pl_request_chunk(pl_request *r, const pl_parts *item) {
   r->service->loop->metrics.chunks_sent++;
   if (pl_flow_item(&r->flow, item)) return PL_OK;
   r->credit_due = true;
+  pl_request_stall_watch(r);
   r->service->loop->metrics.credit_waits++;
   return PL_BUSY;
 }

@@ -31,6 +31,7 @@ struct pl_request {
   pl_dedup_entry *entry;  // idempotent or shared: its own, or while JOINED that of the other
   void *user;
   pl_request_state state;
+  size_t held;  // of `args`, in what the service counts
   pl_input_state input;
   bool has_intake;  // the arguments came in more than one frame, or the caller sends a stream
   bool reading;     // the handler has asked for input,
@@ -74,10 +75,12 @@ struct pl_request {
   pl_bytes name;           // when the arguments came in pieces
   pl_flow flow;
   pl_intake intake;  // if has_intake
-  uint64_t granted_us;
   pl_trace trace;
   pl_timer timer;
-  pl_work tidy;  // copies unread items out of the read slab at the end of the turn
+  pl_work tidy;        // copies unread items out of the read slab at the end of the turn
+  uint64_t turned_us;  // when it began to wait for whom it waits for now
+  uint64_t stall_us;   // how long its consumer may take nothing; 0: for ever
+  pl_timer stall;
 };
 
 // It carries a stream, in one direction at least: its deadline bounds the start only.
@@ -105,6 +108,18 @@ void pl_request_watch_later(pl_request *r);
 // or not.
 void pl_request_unwatch(pl_request *r);
 void pl_request_on_deadline(pl_timer *t);
+
+// request_stall.c: its flow waits, still or again, until its consumer has stalled for too long;
+void pl_request_stall_watch(pl_request *r);
+// or does not wait any more.
+void pl_request_stall_over(pl_request *r);
+
+// request_held.c: its arguments stay for a while, and count;
+void pl_request_hold_args(pl_request *r);
+// they are gone.
+void pl_request_drop_args(pl_request *r);
+// Ends it, and all that waits to be sent. Only when its handler runs or has run.
+void pl_request_drop(pl_request *r, const pl_failure *why);
 
 // repeat.c: requests of idempotent actions are looked after while they run and for a while
 // afterwards, so that a repeat gets the answer of the run there is. `r` has its action.

@@ -8,13 +8,10 @@
 #include "service/action.h"
 #include "service/request_impl.h"
 
-enum { SLOW_US = 1000000 };  // a consumer that took so long for half a window grants early
-
 // Credit.
 
 static void send_credit(pl_request *r, uint64_t items, uint64_t bytes) {
   if (r->channel == NULL) return;
-  r->granted_us = pl_now_us(r->service->loop);
   pl_buf *out = &r->channel->lanes.scratch;
   pl_buf_clear(out);
   pl_msg_credit m = {.items = items, .bytes = bytes};
@@ -26,12 +23,6 @@ void pl_request_grant(pl_request *r) {
   uint64_t items, bytes;
   uint64_t now = pl_now_us(r->service->loop);
   if (pl_intake_grant(&r->intake, now, &items, &bytes)) send_credit(r, items, bytes);
-}
-
-static void grant_early(pl_request *r) {
-  uint64_t items, bytes;
-  uint64_t now = pl_now_us(r->service->loop);
-  if (pl_intake_grant_early(&r->intake, now, &items, &bytes)) send_credit(r, items, bytes);
 }
 
 static void begin_reading(pl_request *r) {
@@ -106,7 +97,7 @@ void pl_request_drop_input(pl_request *r) {
   r->input = PL_INPUT_STOPPED;
   pl_work_cancel(&r->tidy);
   pl_intake_fini(&r->intake);
-  pl_intake_init(&r->intake, NULL, 0, 0, 0, 0);
+  pl_intake_init(&r->intake, NULL, NULL, 0, 0, 0, 0);
   if (!told) pl_flow_control(&r->flow, PL_FRAME_STOP, (pl_bytes){0});
 }
 
@@ -123,11 +114,7 @@ int pl_request_next(pl_request *r, pl_bytes *item) {
   begin_reading(r);
   if (!pl_intake_next(&r->intake, item)) return r->input == PL_INPUT_ENDED ? -1 : 0;
   if (r->input != PL_INPUT_OPEN) return 1;
-  if (pl_intake_is_low(&r->intake)) {
-    pl_request_grant(r);
-  } else if (pl_now_us(r->service->loop) - r->granted_us >= SLOW_US) {
-    grant_early(r);
-  }
+  if (pl_intake_is_low(&r->intake)) pl_request_grant(r);
   return 1;
 }
 

@@ -71,10 +71,6 @@ pl_priority pl_request_priority(const pl_request *r) {
   return (pl_priority)(PL_PRIORITY_HIGH + r->rank);
 }
 
-void pl_request_forget_args(pl_request *r) {
-  if (!r->shared) pl_bytes_drop(&r->args);  // others are compared with them
-}
-
 void pl_request_set_user(pl_request *r, void *user) {
   r->user = user;
 }

@@ -119,7 +119,11 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_dedup_init(&sv->dedup);
   pl_dedup_init(&sv->shared);
   pl_budget_init(&sv->budget, pl_now_us(sv->loop));
+  pl_memory_init(&sv->memory, config->buffer_limit);
   sv->windows.budget = PL_WINDOWS_BYTES;
+  if (config->buffer_limit > 0 && config->buffer_limit / 4 < sv->windows.budget)
+    sv->windows.budget = config->buffer_limit / 4;
+  pl_list_init(&sv->unread);
   pl_list_init(&sv->free_calls);
   pl_list_init(&sv->free_requests);
   pl_list_init(&sv->relays);
@@ -144,7 +148,8 @@ void pl_service_shutdown(pl_service *sv, void (*done)(void *user), void *user) {
 void pl_service_free(pl_service *sv) {
   assert(sv->local_sessions[0] == NULL && sv->local_sessions[1] == NULL);
   assert(pl_list_empty(&sv->neighbours));
-  assert(sv->windows.promised == 0);
+  pl_memory_fini(sv);
+  assert(sv->windows.promised == 0 && sv->memory.held == 0);
   size_t at = 0;
   for (pl_map_entry *e; (e = pl_map_next(&sv->actions, &at)) != NULL;)
     pl_action_free(e->value);

@@ -16,9 +16,11 @@ typedef struct pl_service_config {
   pl_identity *identity;  // outlives the service, which may raise its epoch
   int64_t max_concurrency, max_queue;
   size_t message_max;
-  pl_strategy strategy;  // of calls and actions that name none
-  const char *region;    // outlives the service; NULL: none
-  uint64_t link_cost;    // of each link that has none of its own; 0: its round trip
+  pl_strategy strategy;   // of calls and actions that name none
+  const char *region;     // outlives the service; NULL: none
+  uint64_t link_cost;     // of each link that has none of its own; 0: its round trip
+  uint64_t stall_us;      // how long a consumer may take nothing; 0: for ever
+  uint64_t buffer_limit;  // bytes that it may hold for others; 0: no bound
   // The directory or a neighbour's part in it changed.
   void (*on_change)(void *user);
   // The last circuit of a session ended.
@@ -86,6 +88,8 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
 // it takes no calls with an error of its own. Errors as of pl_service_call.
 pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_t deadline_us,
                        const pl_call_ops *ops, void *user, pl_failure *why);
+// As pl_node_each_stream.
+void pl_service_each_stream(pl_service *sv, pl_stream_fn *fn, void *user);
 // As pl_node_explain.
 void pl_service_explain(pl_service *sv, const pl_call_options *o, const pl_parts *args,
                         pl_explanation *out, pl_standing_fn *fn, void *user);

@@ -39,6 +39,7 @@ void pl_window_init(pl_window *w, pl_windows *all, uint64_t items, uint64_t byte
       .first_items = items,
       .first_bytes = bytes,
       .heard_us = now_us,
+      .granted_us = now_us,
   };
   pl_window_settle(w, 0);
 }
@@ -102,6 +103,7 @@ void pl_window_arrived(pl_window *w, uint64_t items, uint64_t bytes, bool starve
 }
 
 void pl_window_granted(pl_window *w, uint64_t open_items, uint64_t open_bytes, uint64_t now_us) {
+  w->granted_us = now_us;
   if (w->asked) return;
   w->asked = true;
   w->asked_us = now_us;

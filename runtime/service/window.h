@@ -25,6 +25,7 @@ typedef struct pl_window {
   uint64_t first_items, first_bytes;
   uint64_t promised;  // in all->promised
   // Of the last grant that is waited for.
+  uint64_t granted_us;
   bool asked;
   uint64_t asked_us;
   uint64_t older_items, older_bytes;  // of the credit before it, that has not come yet

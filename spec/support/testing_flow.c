@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "peer/flow.h"
 #include "service/intake.h"
+#include "service/memory.h"
 #include "spec/support/testing_base.h"
 
 void testing_open_flow(lua_State *L);
@@ -52,6 +53,7 @@ typedef struct world {
   pl_identity identities[2];
   pl_session *sessions[2];  // sending, receiving; NULL when down
   pl_lanes lanes;
+  uint64_t held;
   int frames;  // reference to the list of what arrived
 } world;
 
@@ -124,7 +126,7 @@ static int new_world(lua_State *L) {
     w->sessions[i] = pl_session_open(w->loop, &w->identities[i], ends[i], i == 0, &session_ops, w);
   }
   pl_loop_advance(w->loop, 1000);
-  pl_lanes_init(&w->lanes, w->loop, w->sessions[0]);
+  pl_lanes_init(&w->lanes, w->loop, w->sessions[0], &w->held);
   return 1;
 }
 
@@ -321,8 +323,9 @@ static int new_intake(lua_State *L) {
   intake *i = lua_newuserdatauv(L, sizeof *i, 1);
   lua_pushvalue(L, 4);
   lua_setiuservalue(L, -2, 1);
-  pl_intake_init(&i->in, all, (uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2),
-                 (size_t)luaL_checkinteger(L, 3), (uint64_t)luaL_optinteger(L, 5, 0));
+  pl_intake_init(&i->in, all, NULL, (uint64_t)luaL_checkinteger(L, 1),
+                 (uint64_t)luaL_checkinteger(L, 2), (size_t)luaL_checkinteger(L, 3),
+                 (uint64_t)luaL_optinteger(L, 5, 0));
   i->open = true;
   luaL_setmetatable(L, INTAKE);
   return 1;
@@ -417,6 +420,17 @@ static int intake_close(lua_State *L) {
   return 0;
 }
 
+// flow.judge(limit, bytes, level before) -> level of what a node holds
+static int judge(lua_State *L) {
+  static const char *const names[] = {"fine", "tight", "full", "over", NULL};
+  int before = luaL_checkoption(L, 3, NULL, names);
+  pl_memory_level level =
+      pl_memory_judge((uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2),
+                      (pl_memory_level)before);
+  lua_pushstring(L, names[level]);
+  return 1;
+}
+
 void testing_open_flow(lua_State *L) {
   static const luaL_Reg world_methods[] = {
       {"turn", world_turn}, {"frames", world_frames}, {"flow", world_flow},
@@ -436,10 +450,8 @@ void testing_open_flow(lua_State *L) {
   };
   static const luaL_Reg windows_methods[] = {{"info", windows_info}, {NULL, NULL}};
   static const luaL_Reg functions[] = {
-      {"world", new_world},
-      {"intake", new_intake},
-      {"windows", new_windows},
-      {NULL, NULL},
+      {"world", new_world}, {"intake", new_intake}, {"windows", new_windows},
+      {"judge", judge},     {NULL, NULL},
   };
   testing_new_class(L, WORLD, world_methods, NULL);
   testing_new_class(L, FLOW, flow_methods, flow_close);

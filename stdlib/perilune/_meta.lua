@@ -190,6 +190,17 @@ local Input = {}
 --- Tells the caller to send no more.
 function Input:close() end
 
+---@class perilune.OpenStream
+---@field action string
+---@field node string id of the other end
+---@field name string its name
+---@field direction 'in'|'out' whether the chunks come or go
+---@field chunks integer
+---@field bytes integer
+---@field credit { chunks: integer, bytes: integer }
+---@field waits_for 'producer'|'consumer'|'link'
+---@field waited number
+
 ---@class perilune.Error
 ---@field code string
 ---@field message string

@@ -6,6 +6,7 @@ local actions = require 'perilune.actions'
 local callers = require 'perilune.callers'
 local check = require 'perilune.check'
 local core = require 'perilune.core.node'
+local core_streams = require 'perilune.core.streams'
 local requests = require 'perilune.core.action'
 local sys = require 'perilune.core.sys'
 local task = require 'perilune.task'
@@ -120,6 +121,16 @@ end
 function M.routes()
   core.start()
   return core.routes()
+end
+
+--- The streams that are open from and to this node, and who waits for whom. `chunks` and `bytes` have passed; `credit`
+--- is what may follow before the consumer takes more. `waits_for` is the `consumer`, who has chunks to read; the
+--- `producer`, who has none to give; or the `link`; and `waited` for how many seconds.
+---
+---@return perilune.OpenStream[]
+function M.streams()
+  core.start()
+  return core_streams.streams()
 end
 
 --- Waits until some node provides the action. Raises `TIMEOUT` after `timeout` seconds; without one, never.
