@@ -113,6 +113,27 @@ cluster.describe('links of two nodes that dial each other', cluster.kinds, funct
   end)
 end)
 
+describe('a link that was replaced by another', function()
+  it('has its calls cancelled with the rest when a drain is over', function()
+    local net = cluster.new 'mem'
+    local slow = function() mesh.action('slow', function() mesh.sleep(1000) end) end
+    local b = net:node('b', { id = ('0'):rep(31) .. '1' }, slow)
+    local a = net:node('a', { id = ('f'):rep(32), peers = { b } }, slow)
+    local call = a:start(function() return mesh.with { node = 'b', timeout = 0 }.call 'slow' end)
+    net:advance(0.1)
+    b:eval(function(url) return mesh.connect(url) end, a:url()) -- of two links the one of the lower id stays
+    net:advance(0.1)
+    assert.equal(1, net:metrics().duplicate_links // 2)
+    assert.equal('running', call:state())
+    b:stop(0.5)
+    net:advance(1)
+    assert.equal('CANCELLED', call:failure().code)
+    net:advance(1)
+    assert.is_true((b:over()))
+    net:finish()
+  end)
+end)
+
 describe('two nodes of one id', function()
   it('are not linked to a third at once', function()
     local net = cluster.new 'mem'

@@ -131,6 +131,23 @@ routes.describe('routers', function(over)
     end)
   end)
 
+  it('learn of a node that could not be told when they came, as soon as there is a way to it', function()
+    w = world(4)
+    over.w = w
+    w:link(2, 3)
+    w:link(3, 4)
+    w:advance(0.2)
+    w:unlink(2, 3)
+    w:advance(0.1)
+    w:link(1, 2)
+    w:advance(0.1)
+    assert.is_nil(w:route(1, 4))
+    w:link(2, 3) -- about 4 itself there is nothing new
+    w:advance(0.2)
+    assert.equal(3, (w:route(1, 4)))
+    assert.equal(0, w:metrics().databases_differed)
+  end)
+
   it('forget a node that cannot be reached, after a while', function()
     local known = {}
     w = line(3, { known = known })
