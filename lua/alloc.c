@@ -120,17 +120,37 @@ static large *large_of(const void *p) {
   return (large *)(uintptr_t)p - 1;
 }
 
-static RARE void *get_large(size_t size) {
+static void *take_offer(pl_alloc_state *a) {
+  large *b = large_of(a->offered_block);
+  *b = (large){.pin = pl_slice_hold(a->offered), .size = a->offered_size};
+  a->offered = NULL;
+  return b + 1;
+}
+
+static RARE void *get_large(pl_alloc_state *a, size_t size) {
+  if (a->offered != NULL && a->offered_size == size) return take_offer(a);
   large *b = malloc(sizeof *b + size);
   if (b == NULL) return NULL;
   *b = (large){.size = size};
   return b + 1;
 }
 
+// The pin of a block, as the data of its slice.
+static void unpin(pl_slice *s) {
+  large *b;
+  memcpy(&b, s->data, sizeof b);
+  b->pin = NULL;
+  if (b->size == 0) free(b);
+}
+
 static RARE void release_large(void *p) {
   large *b = large_of(p);
   b->size = 0;
-  if (b->pin == NULL) free(b);
+  if (b->pin == NULL) {
+    free(b);
+  } else if (b->pin->on_free != unpin) {  // it lies in that slice
+    pl_slice_drop(b->pin);
+  }
 }
 
 // Nothing that can be pinned changes its size.
@@ -143,7 +163,7 @@ static void *resize_large(void *p, size_t size) {
 }
 
 static inline void *get(pl_alloc_state *a, size_t size) {
-  if (!is_pooled(size)) return get_large(size);
+  if (!is_pooled(size)) return get_large(a, size);
   size_t class = class_of(size);
   slab *s = a->slabs[class];
   if (s == NULL || s->free == NULL) return get_fresh(a, class);
@@ -221,14 +241,6 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   return q;
 }
 
-// The pin of a block, as the data of its slice.
-static void unpin(pl_slice *s) {
-  large *b;
-  memcpy(&b, s->data, sizeof b);
-  b->pin = NULL;
-  if (b->size == 0) free(b);
-}
-
 pl_slice *pl_alloc_pin(const void *object, const char *text, size_t len) {
   size_t size = (size_t)(text - (const char *)object) + len + 1;  // as Lua lays a string out
   if (is_pooled(size)) return NULL;
@@ -241,6 +253,21 @@ pl_slice *pl_alloc_pin(const void *object, const char *text, size_t len) {
   s->len = sizeof b;
   s->on_free = unpin;
   return b->pin = s;
+}
+
+bool pl_alloc_offer(pl_alloc_state *a, pl_slice *owner, const uint8_t *text, size_t len) {
+  enum { WASTE = 8 };  // at most such a part of the memory
+  size_t front = sizeof(large) + a->string_front, size = a->string_front + len + 1;
+  if (a->string_front == 0 || owner->refs > 1 || owner->on_free != NULL) return false;
+  if ((size_t)(text - owner->data) < front || (owner->cap - front) / WASTE * (WASTE - 1) > size)
+    return false;
+  if (owner->cap - (size_t)(text - owner->data) < len + 1) return false;
+  const uint8_t *start = text - a->string_front;
+  if ((uintptr_t)start % PL_ALLOC_STEP != 0 || is_pooled(size) || is_refused(a, size)) return false;
+  a->offered = owner;
+  a->offered_block = (void *)(uintptr_t)start;
+  a->offered_size = size;
+  return true;
 }
 
 static void free_empty(pl_alloc_state *a) {

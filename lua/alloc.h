@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -18,6 +19,10 @@ typedef struct pl_alloc_state {
   struct pl_alloc_slab *slabs[PL_ALLOC_CLASSES];  // those with room, of each size
   struct pl_alloc_slab *empty;                    // for any size
   unsigned empty_count;
+  size_t string_front;  // bytes of a long string in front of its text; 0: not known
+  pl_slice *offered;    // what is in memory that Lua may have; NULL: nothing
+  void *offered_block;
+  size_t offered_size;
 } pl_alloc_state;
 
 // A lua_Alloc; `ud` is the pl_alloc_state, zeroed at first.
@@ -26,6 +31,15 @@ void *pl_alloc_lua(void *ud, void *block, size_t old_size, size_t size);
 // collected the string, or the state is gone. `object` is what lua_topointer says of the string, of
 // `len` bytes at `text`. NULL: it is short, or no memory. Of the state's thread.
 pl_slice *pl_alloc_pin(const void *object, const char *text, size_t len);
+// The string that is pushed next, the `len` bytes at `text`, gets the memory in which they lie
+// already, so that Lua copies them to where they are. That belongs to `owner`, which nobody else
+// may hold or look at any more, and which Lua holds until it collects the string. What is in front
+// of the text is lost. False: it does not fit, and nothing changed. Else pl_alloc_withdraw must
+// follow.
+bool pl_alloc_offer(pl_alloc_state *a, pl_slice *owner, const uint8_t *text, size_t len);
+static inline void pl_alloc_withdraw(pl_alloc_state *a) {  // the string was pushed
+  a->offered = NULL;
+}
 // What is free goes back to the system: after a state was full.
 void pl_alloc_trim(pl_alloc_state *a);
 // Gives everything back, after lua_close.

@@ -68,7 +68,7 @@ static void on_items(pl_request *r) {
 static int begin(lua_State *L, void *user) {
   handling *h = user;
   lua_rawgeti(L, LUA_REGISTRYINDEX, h->action->handler);
-  int n = pl_values_decode(L, (pl_codec)h->codec, pl_request_args(h->request));
+  int n = pl_values_take(L, (pl_codec)h->codec, pl_request_args(h->request));
   pl_request_forget_args(h->request);
   return n;
 }

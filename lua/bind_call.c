@@ -139,7 +139,7 @@ static int call_finish(lua_State *L, pl_op *op) {
   forget_ended(d);
   d->ended = c;
   if (pl_call_failure(c) != NULL) return pl_call_raise(L, pl_call_failure(c), 1);
-  int n = pl_values_decode(L, (pl_codec)pl_call_codec(c), pl_call_result(c));
+  int n = pl_values_take(L, (pl_codec)pl_call_codec(c), pl_call_result(c));
   forget_ended(d);
   return n;
 }

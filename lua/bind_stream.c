@@ -173,7 +173,7 @@ static int ended(lua_State *L, const pl_stream *s, int what) {
 
 int pl_chunk_decode(lua_State *L, int codec, pl_bytes item) {
   int first = lua_gettop(L) + 1;
-  int n = pl_values_decode(L, (pl_codec)codec, item);
+  int n = pl_values_take(L, (pl_codec)codec, item);
   if (n == 0 || lua_isnil(L, first)) {  // a nil would end the loop
     pl_push_null(L);
     if (n > 0) {
@@ -188,7 +188,7 @@ int pl_chunk_decode(lua_State *L, int codec, pl_bytes item) {
 static int give(lua_State *L, const pl_stream *s, pl_bytes item, int what) {
   if (what != NEXT) return pl_chunk_decode(L, s->codec, item);
   lua_pushboolean(L, 1);
-  return 1 + pl_values_decode(L, (pl_codec)s->codec, item);
+  return 1 + pl_values_take(L, (pl_codec)s->codec, item);
 }
 
 static int wait(lua_State *L, pl_stream *s) {

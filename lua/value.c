@@ -325,7 +325,13 @@ int pl_decode_fail(lua_State *L, const char *what) {
 }
 
 int pl_values_decode(lua_State *L, pl_codec codec, pl_bytes src) {
-  return codec == PL_CODEC_JSON ? pl_json_decode_list(L, src) : pl_msgpack_decode_list(L, src);
+  if (codec == PL_CODEC_JSON) return pl_json_decode_list(L, src);
+  return pl_msgpack_decode_list(L, src, false);
+}
+
+int pl_values_take(lua_State *L, pl_codec codec, pl_bytes src) {
+  if (codec == PL_CODEC_JSON) return pl_json_decode_list(L, src);
+  return pl_msgpack_decode_list(L, src, true);
 }
 
 void pl_value_decode(lua_State *L, pl_codec codec, pl_bytes src) {

@@ -26,6 +26,10 @@ void pl_values_pack(lua_State *L, pl_codec codec, int first, int n, const char *
 // 16 free slots, as a C function has them. [-0, +n]
 int pl_values_decode(lua_State *L, pl_codec codec, pl_bytes src);
 
+// The same of bytes that are nobody else's and that nobody looks at again: a string that ends them,
+// and is most of them, stays where it is.
+int pl_values_take(lua_State *L, pl_codec codec, pl_bytes src);
+
 // One value. [-0, +0] / [-0, +1]
 void pl_value_encode(lua_State *L, pl_codec codec, int index, const char *root, size_t max,
                      pl_buf *out);

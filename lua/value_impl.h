@@ -89,7 +89,7 @@ int pl_decode_fail(lua_State *L, const char *what);
 
 void pl_msgpack_encode(pl_encoder *e, int index);
 void pl_msgpack_encode_list(pl_encoder *e, int first, int n);
-int pl_msgpack_decode_list(lua_State *L, pl_bytes src);
+int pl_msgpack_decode_list(lua_State *L, pl_bytes src, bool take);
 void pl_msgpack_decode(lua_State *L, pl_bytes src);
 
 void pl_json_encode(pl_encoder *e, int index);

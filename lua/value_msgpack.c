@@ -316,15 +316,36 @@ static uint32_t take_array(lua_State *L, pl_mp_reader *r) {
   return t.len;
 }
 
-int pl_msgpack_decode_list(lua_State *L, pl_bytes src) {
+// A long string that is all that is left becomes one of Lua where it lies. False: it does not, or
+// is no such string, and nothing was read.
+static bool take_string(lua_State *L, pl_mp_reader *r, pl_slice *owner) {
+  if (owner == NULL || (size_t)(r->end - r->at) <= PL_FRAGMENT_MAX) return false;
+  pl_mp_reader ahead = *r;
+  pl_mp_token t;
+  if (pl_mp_read(&ahead, &t) != PL_OK || ahead.at != r->end) return false;
+  if (t.kind != PL_MP_BIN && t.kind != PL_MP_STR) return false;
+  const char *s = (const char *)t.data;
+  if (t.kind == PL_MP_STR && !pl_utf8_valid(s, t.len)) return false;
+  void *alloc;
+  lua_getallocf(L, &alloc);
+  if (!pl_alloc_offer(alloc, owner, t.data, t.len)) return false;
+  lua_pushlstring(L, s, t.len);
+  pl_alloc_withdraw(alloc);
+  r->at = r->end;
+  return true;
+}
+
+int pl_msgpack_decode_list(lua_State *L, pl_bytes src, bool take) {
   pl_mp_reader r = {src.data, src.data + src.len};
   uint32_t n;
   if (!take_small_array(&r, &n)) n = take_array(L, &r);
   if (n > TOP_ROOM && (n > INT32_MAX || !lua_checkstack(L, (int)n + LUA_MINSTACK))) {
     pl_decode_fail(L, "more values than a function can take");
   }
-  for (uint32_t i = 0; i < n; i++)
+  for (uint32_t i = 0; i < n; i++) {
+    if (take && i == n - 1 && take_string(L, &r, src.owner)) break;
     decode_any(L, &r, 0, false);
+  }
   check_end(L, &r);
   return (int)n;
 }

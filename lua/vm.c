@@ -39,7 +39,16 @@ static void open_libraries(lua_State *L) {
   }
 }
 
+// How far the text of a long string is from where its block begins.
+static void measure_strings(lua_State *L) {
+  static const char text[64];
+  const char *at = lua_pushlstring(L, text, sizeof text);
+  pl_vm_of(L)->alloc.string_front = (size_t)(at - (const char *)lua_topointer(L, -1));
+  lua_pop(L, 1);
+}
+
 static int set_up(lua_State *L) {
+  measure_strings(L);
   open_libraries(L);
   pl_open_base(L);
   pl_open_require(L);

@@ -436,7 +436,8 @@ pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
 pl_err pl_node_remove_action(pl_node *n, pl_bytes name);
 
 // What every handler asks of its request,
-pl_bytes pl_request_args(const pl_request *r);  // borrowed until it ends, or they are forgotten
+// borrowed until it ends, or they are forgotten; with an owner if nobody else looks at them
+pl_bytes pl_request_args(const pl_request *r);
 int pl_request_codec(const pl_request *r);
 bool pl_request_is_stream(const pl_request *r);
 uint64_t pl_request_deadline(const pl_request *r);  // PL_NEVER

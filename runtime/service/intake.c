@@ -113,14 +113,34 @@ static pl_err take_items(pl_intake *in, const pl_frame *f, bool expected, uint64
   return PL_OK;
 }
 
+// A body has room around it for whoever takes over its memory: in front for his own head, such that
+// a string that is all of the body, behind the head of an array and its own, begins at half a
+// multiple of 16 bytes; behind it for a NUL.
+enum { FRONT = 40, BEHIND = 1 };
+
+static size_t front_of(size_t total) {
+  return FRONT - (total > UINT16_MAX ? 6 : 4);
+}
+
+// Moves what has come to where there is room for `n` bytes.
+static bool make_room(pl_intake *in, size_t n, size_t total) {
+  size_t front = front_of(total), len = pl_buf_len(&in->partial);
+  pl_slice *s = pl_slice_new(front + n + BEHIND);
+  if (s == NULL) return false;
+  if (len > 0) memcpy(s->data + front, pl_buf_data(&in->partial), len);
+  pl_buf_fini(&in->partial);
+  in->partial = (pl_buf){.data = s->data, .start = front, .end = front + len, .cap = s->cap};
+  return true;
+}
+
 // Adds to the partial body. An announced length is believed as far as a multiple of what has come,
 // so that a body is rarely moved and a stranger reserves little that he does not fill.
 static bool gather(pl_intake *in, size_t total, pl_bytes part) {
   enum { TRUST = 8 };
   size_t have = pl_buf_len(&in->partial) + part.len;
-  if (in->partial.cap < have) {
+  if (in->partial.cap - in->partial.end < part.len + BEHIND) {
     size_t room = have < total / TRUST ? have * TRUST : total;
-    if (pl_buf_reserve(&in->partial, room - pl_buf_len(&in->partial)) == NULL) return false;
+    if (!make_room(in, room, total)) return false;
   }
   return pl_buf_append(&in->partial, part.data, part.len);
 }

@@ -52,7 +52,9 @@ const pl_trace *pl_request_trace(pl_request *r) {
 }
 
 pl_bytes pl_request_args(const pl_request *r) {
-  return r->args;
+  pl_bytes args = r->args;
+  if (r->shared) args.owner = NULL;  // others are compared with them
+  return args;
 }
 
 int pl_request_codec(const pl_request *r) {

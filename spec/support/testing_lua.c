@@ -12,6 +12,7 @@
 #include "lua/error.h"
 #include "lua/value.h"
 #include "spec/support/testing_base.h"
+#include "spec/support/testing_pack.h"
 
 void testing_open_lua(lua_State *L);
 
@@ -59,7 +60,7 @@ static lua_Integer option(lua_State *L, const char *name, lua_Integer otherwise)
 
 // What the tasks of a VM find under `require 'spec'`.
 
-static pl_codec check_codec(lua_State *L, int arg) {
+pl_codec testing_check_codec(lua_State *L, int arg) {
   static const char *const names[] = {"msgpack", "json", NULL};
   return (pl_codec)luaL_checkoption(L, arg, NULL, names);
 }
@@ -67,49 +68,23 @@ static pl_codec check_codec(lua_State *L, int arg) {
 // encode(codec, max, ...) -> bytes of the list
 static int spec_encode(lua_State *L) {
   pl_buf *out = pl_vm_scratch(pl_vm_of(L));
-  pl_codec codec = check_codec(L, 1);
+  pl_codec codec = testing_check_codec(L, 1);
   size_t max = (size_t)luaL_checkinteger(L, 2);
   pl_values_encode(L, codec, 3, lua_gettop(L) - 2, "args", max, out);
   lua_pushlstring(L, (const char *)pl_buf_data(out), pl_buf_len(out));
   return 1;
 }
 
-// What a task packed last; may outlive its VM.
-static pl_parts packed;
-
-// pack(codec, max, ...)
-static int spec_pack(lua_State *L) {
-  pl_parts parts;
-  pl_codec codec = check_codec(L, 1);
-  size_t max = (size_t)luaL_checkinteger(L, 2);
-  pl_values_pack(L, codec, 3, lua_gettop(L) - 2, "args", max, &parts);
-  pl_parts kept;
-  bool ok = pl_parts_keep(&kept, &parts);
-  pl_parts_drop(&parts);
-  pl_parts_drop(&packed);
-  if (!ok) return luaL_error(L, "no memory");
-  packed = kept;
-  return 0;
-}
-
-// packed() -> head, tail; which are given up
-static int take_packed(lua_State *L) {
-  lua_pushlstring(L, (const char *)packed.head.data, packed.head.len);
-  lua_pushlstring(L, (const char *)packed.tail.data, packed.tail.len);
-  pl_parts_drop(&packed);
-  return 2;
-}
-
 static int spec_decode(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 2, &len);
-  return pl_values_decode(L, check_codec(L, 1), pl_bytes_of(s, len));
+  return pl_values_decode(L, testing_check_codec(L, 1), pl_bytes_of(s, len));
 }
 
 static int spec_decode_one(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 2, &len);
-  pl_value_decode(L, check_codec(L, 1), pl_bytes_of(s, len));
+  pl_value_decode(L, testing_check_codec(L, 1), pl_bytes_of(s, len));
   return 1;
 }
 
@@ -171,7 +146,8 @@ static int spec_cpu(lua_State *L) {
 static int open_spec(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"encode", spec_encode},
-      {"pack", spec_pack},
+      {"pack", testing_pack},
+      {"take", testing_take},
       {"decode", spec_decode},
       {"decode_one", spec_decode_one},
       {"failure", spec_failure},
@@ -482,7 +458,7 @@ static const luaL_Reg run_methods[] = {
 void testing_open_lua(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"vm", vm_new},
-      {"packed", take_packed},
+      {"packed", testing_packed},
       {NULL, NULL},
   };
   testing_new_class(L, VM, vm_methods, vm_gc);

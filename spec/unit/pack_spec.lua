@@ -115,3 +115,77 @@ describe('what a script sends', function()
     assert.same({ 'done', 50004, '' }, { run:state(), #head, tail })
   end)
 end)
+
+describe('a string that a script is sent', function()
+  after_each(function()
+    testing.lua.packed()
+    script.close_all()
+  end)
+
+  local eval = script.eval
+
+  it('is the same wherever it lies', function()
+    assert.equal('true', eval [[
+      for _, len in ipairs { 16384, 16385, 50000, 65535, 65536, 100000 } do
+        for _, s in ipairs { ('x'):rep(len), ('\255'):rep(len) } do
+          local bytes = spec.encode('msgpack', 1 << 24, 'first', s)
+          local alone = spec.encode('msgpack', 1 << 24, s)
+          for front = 0, 64 do
+            local _, a, b = spec.take('msgpack', front, 1, bytes)
+            local _, c = spec.take('msgpack', front, front % 2, alone)
+            if a ~= 'first' or b ~= s or c ~= s then return front, len end
+          end
+        end
+      end
+      return true
+    ]])
+  end)
+
+  it('stays where it lies if that is where a string may begin', function()
+    assert.equal('true true false false false false false', eval [[
+      local function stays(len, front, behind, codec)
+        codec = codec or 'msgpack'
+        return (spec.take(codec, front, behind or 1, spec.encode(codec, 1 << 24, ('x'):rep(len))))
+      end
+      return stays(50000, 36), stays(100000, 34), stays(100000, 36), stays(100000, 18), stays(100000, 34, 0),
+        stays(100000, 34, 30000), stays(100000, 34, 1, 'json')
+    ]])
+  end)
+
+  it('lives as long as the script has it, and longer if that sends it', function()
+    local vm = testing.lua.vm()
+    local run = script.start(vm, [[
+      local bytes = spec.encode('msgpack', 1 << 24, ('abcd'):rep(20000))
+      local kept = {}
+      for i = 1, 20 do
+        local stayed, s = spec.take('msgpack', 34, 1, bytes)
+        if not stayed then return i end
+        kept[i % 3] = s
+        spec.pack('msgpack', 1 << 24, s)
+        s = nil
+        collectgarbage()
+      end
+      for _, s in pairs(kept) do
+        if s ~= ('abcd'):rep(20000) then return false end
+      end
+      kept = nil
+      collectgarbage()
+      return true
+    ]])
+    vm:advance(1)
+    local state, result = run:state()
+    assert.same({ 'done', 'true' }, { state, result })
+    vm:close()
+    local _, tail = testing.lua.packed()
+    assert.equal(('abcd'):rep(20000), tail)
+  end)
+
+  it('counts for the memory of the script', function()
+    local state, result = script.run([[
+      local bytes, kept = spec.encode('msgpack', 1 << 24, ('abcd'):rep(100000)), {}
+      for i = 1, 100 do kept[i] = select(2, spec.take('msgpack', 34, 1, bytes)) end
+    ]], { memory_limit = 8 << 20 })
+    assert.equal('failed', state)
+    assert.matches('not enough memory', result)
+  end)
+end)
