@@ -158,7 +158,8 @@ void pl_call_dispatch(pl_call *c, pl_offer *offer, const pl_order *order) {
 static void prepare_repeat(pl_call *c, const pl_offer *offer, const pl_order *order) {
   unsigned retries = pl_order_retries(order);
   c->idempotent = offer->idempotent;
-  if (retries == 0 || (offer->entry->count < 2 && !offer->idempotent)) return;
+  bool far = offer->provider->channel == NULL;  // there may be another way
+  if (retries == 0 || (offer->entry->count < 2 && !offer->idempotent && !far)) return;
   c->order = *order;
   const pl_parts *args = &order->args;
   if (args->head.owner == NULL && pl_parts_len(args) <= PL_ORDER_ROOM) {
