@@ -108,9 +108,9 @@ static void print_report(const pl_sim_config *c, const pl_sim_report *r) {
   printf("time       %.3f s, virtual\n", (double)r->virtual_us / 1e6);
   printf("disasters  %" PRIu64 " cuts, %" PRIu64 " partitions, %" PRIu64 " deaths, %" PRIu64
          " stops, %" PRIu64 " slow, %" PRIu64 " clocks, %" PRIu64 " actions, %" PRIu64
-         " keys, %" PRIu64 " visits\n",
+         " keys, %" PRIu64 " visits, %" PRIu64 " copies\n",
          n->cuts, n->partitions, n->crashes, n->pauses, n->slow, n->clocks, n->churn, n->rotations,
-         n->visits);
+         n->visits, n->copies);
   printf("links      %" PRIu64 " opened, %" PRIu64 " lost; %" PRIu64 " frames, %" PRIu64
          " bytes in %" PRIu64 " segments\n",
          n->links_opened, n->links_lost, n->frames, n->bytes, n->segments);
@@ -163,6 +163,7 @@ static void put_counts(pl_buf *out, const pl_sim_counts *n) {
   put(out, "rotations", n->rotations);
   put(out, "visits", n->visits);
   put(out, "foreign", n->foreign);
+  put(out, "copies", n->copies);
   put(out, "cuts", n->cuts);
   put(out, "partitions", n->partitions);
   put(out, "deaths", n->crashes);

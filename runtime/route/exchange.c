@@ -128,6 +128,9 @@ static uint32_t compare_up_to(pl_router *r, pl_router_link *l, uint32_t at,
     bool lacks = order < 0 ? !n->gone && n != l->to : is_older(e, n);
     if (lacks && n != r->self && tell_or_owe(r, n)) add_due(l, n);
     if (order == 0 && e->epoch < n->epoch) pl_rival_tell_of(r, l, n);
+    // A leaf is not told what it would not believe, so it could not object.
+    const pl_rival remembered = {.id = n->id, .epoch = order == 0 ? e->epoch : 0};
+    if (!l->full && remembered.epoch > n->epoch) pl_rival_arrived(r, l, &remembered);
     if (order == 0) return at + 1;
   }
   return at;

@@ -48,8 +48,8 @@ void pl_rival_heard(pl_router *r, const pl_rival *v) {
 void pl_rival_tell(pl_router *r, pl_router_link *l, const pl_rival *v) {
   uint64_t now = pl_router_now(r);
   bool told = l->told_epoch == v->epoch && pl_id_equal(&l->told_id, &v->id) &&
-              now - l->told_us < PL_RECORD_ASK_US;
-  if (told || !r->joined) return;
+              now - l->told_us < PL_RECORD_PACE_US;
+  if (told) return;
   l->told_id = v->id;
   l->told_epoch = v->epoch;
   l->told_us = now;
@@ -81,15 +81,15 @@ bool pl_rival_beside(pl_router *r, pl_router_link *from, pl_mesh_node *n, const 
 
 void pl_rival_arrived(pl_router *r, pl_router_link *l, const pl_rival *v) {
   pl_mesh_node *n = pl_lsdb_find(r->db, &v->id);
-  // A member, even before its record is here: what it knows of this node must not wait.
-  bool sane = v->epoch >> PL_EPOCH_BITS == 0 && l->full;
-  if (!sane) return;
+  // A leaf may say so, too: who else would tell it of the new start, if nobody else remembers the
+  // old.
+  if (v->epoch >> PL_EPOCH_BITS != 0) return;
   if (n == r->self) {
     pl_rival_heard(r, v);
   } else if (n != NULL && n->link != NULL) {
     if (l != n->link && v->epoch > n->link->epoch) pl_rival_beside(r, l, n, v);
   } else if (n != NULL && n->epoch < v->epoch) {
-    pl_pull_send(r, l, &v->id, n);
+    if (l->full) pl_pull_send(r, l, &v->id, n);
     // Where it came from it may be remembered only, and told to nobody: then the node has to act.
     if (n->next_count > 0 && n->next[0] != l) pl_rival_tell(r, n->next[0], v);
   }

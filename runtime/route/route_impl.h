@@ -80,7 +80,7 @@ struct pl_router {
 
   // The own record.
   bool joined, left;
-  bool taken;          // it was told to go, and has not lost all its links since
+  bool taken;          // it was told to go, and was not let in again since
   uint64_t taken_by;   // the epoch of who has its id; 0: nobody
   unsigned echoes;     // times that others told its very epoch with versions it never had
   bool whole_due;      // a snapshot, not a change

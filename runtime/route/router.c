@@ -129,7 +129,7 @@ pl_router_link *pl_router_link_up(pl_router *r, const pl_id *id, uint64_t epoch,
   assert(!pl_id_equal(id, &r->self->id));
   const pl_mesh_node *n = pl_lsdb_find(r->db, id);
   bool again = n != NULL && n->link != NULL;
-  if (pl_list_empty(&r->links)) r->taken = false;
+  r->taken = false;  // the ones of before are closed: it was let in once more
   pl_router_link *l = again ? n->link : new_link(r, id, user);
   pl_mesh_node *to = l->to;
   const pl_rival known = {.id = *id, .epoch = to->epoch, .boot = to->boot, .over = to->over};

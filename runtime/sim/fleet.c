@@ -47,6 +47,9 @@ static void set_options(pl_options *o, const pl_sim_node *n) {
     snprintf(url, sizeof url, "mem://%s", s->nodes[s->edges[i].to].name);
     pl_texts_add(&o->peers, url);
   }
+  if (n->dials == NULL) return;
+  snprintf(url, sizeof url, "mem://%s", n->dials->name);
+  pl_texts_add(&o->peers, url);
 }
 
 static void on_joined(void *user) {
@@ -71,7 +74,7 @@ void pl_fleet_boot(pl_sim_node *n) {
   for (unsigned kind = 0; kind < PL_SIM_KINDS; kind++) {
     if (n->actions[kind].provided) pl_serve_provide(n, (pl_sim_kind)kind, true);
   }
-  if (s->working) pl_work_begin(n);
+  if (s->working && n != s->copy) pl_work_begin(n);
   pl_site_leave(n->site, before);
 }
 

@@ -23,6 +23,7 @@ typedef enum trouble_kind {
   CLOCK,
   CHURN,
   ROTATION,
+  COPY,
   KINDS,
 } trouble_kind;
 
@@ -292,6 +293,22 @@ static void strike_rotation(pl_sim *s) {
   pl_rotation_go_on(s, first, all);
 }
 
+static void on_copy_over(pl_event *event) {
+  trouble *t = pl_container(event, trouble, end);
+  pl_copy_end(t->sim, t->b);
+  trouble_free(t);
+}
+
+static void strike_copy(pl_sim *s) {
+  const pl_sim_node *of = any_node(s), *at = any_node(s);
+  int64_t wall_us = (int64_t)between(s, 0, 7200ULL * SECOND_US) - 3600LL * SECOND_US;
+  uint64_t us = spell(s);
+  bool power = chance(s, 2);
+  if (!pl_copy_begin(s, of, at, wall_us)) return;
+  s->uneven = true;
+  lasts(trouble_new(s, COPY, of->number, power), us, on_copy_over);
+}
+
 // The weather.
 
 static void (*const strikes[KINDS])(pl_sim *s) = {
@@ -299,6 +316,7 @@ static void (*const strikes[KINDS])(pl_sim *s) = {
     [PARTITION] = strike_partition, [CLOG] = strike_clog,   [KILL] = strike_kill,
     [RESTART] = strike_restart,     [PAUSE] = strike_pause, [SLOW] = strike_slow,
     [CLOCK] = strike_clock,         [CHURN] = strike_churn, [ROTATION] = strike_rotation,
+    [COPY] = strike_copy,
 };
 
 static void on_next(pl_event *event) {
@@ -341,6 +359,7 @@ void pl_nemesis_end(pl_sim *s) {
     trouble *t = pl_container(m->troubles.next, trouble, node);
     if (t->kind == PARTITION) set_partition(t, false);
     if (t->kind == CLOG) clear_path(s, t->a, t->b);
+    if (t->kind == COPY) pl_copy_end(s, t->b);
     trouble_free(t);
   }
   for (unsigned i = 0; i < s->count; i++)
@@ -352,6 +371,7 @@ void pl_nemesis_free(pl_sim *s) {
   pl_agenda_cancel(&s->net.agenda, &s->nemesis->next);
   while (!pl_list_empty(&s->nemesis->troubles))
     trouble_free(pl_container(s->nemesis->troubles.next, trouble, node));
+  pl_copy_free(s);
   pl_free(s->nemesis);
   s->nemesis = NULL;
 }

@@ -33,6 +33,7 @@ typedef struct pl_sim_counts {
   uint64_t executions, chunks;
   uint64_t rotations;        // changes of the keys of a node
   uint64_t visits, foreign;  // of the intruder, and handlers that ran for it
+  uint64_t copies;           // nodes with the id of another
   uint64_t crashes, cuts, partitions, pauses, clocks, slow, churn;
   uint64_t links_opened, links_lost, frames, bytes, segments;
 } pl_sim_counts;

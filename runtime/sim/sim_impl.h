@@ -1,5 +1,5 @@
 // Shared by the files of a simulated mesh: sim.c, fleet.c, work.c, serve.c, ledger.c, nemesis.c,
-// rotation.c, intruder.c, truth.c and journal.c.
+// copy.c, rotation.c, intruder.c, truth.c and journal.c.
 #pragma once
 
 #include <limits.h>
@@ -116,9 +116,10 @@ struct pl_sim_node {
   bool stopping;  // told to, and not down yet
   bool down;      // its stop is complete
   unsigned boots;
-  unsigned troubles;  // of its clock, so far
-  unsigned key_step;  // how often its keys were changed
-  bool visited;       // by the intruder: breaches of the protocol are to be expected
+  unsigned troubles;         // of its clock, so far
+  unsigned key_step;         // how often its keys were changed
+  bool visited;              // by the intruder: breaches of the protocol are to be expected
+  const pl_sim_node *dials;  // of a copy: whom; NULL: as the edges say
   pl_sim_action actions[PL_SIM_KINDS];
   pl_list calls;     // of those it makes (work.c)
   pl_list handlers;  // that run (serve.c)
@@ -135,6 +136,7 @@ struct pl_sim {
   unsigned count;
   unsigned leaves;  // of these, the last ones
   pl_sim_node *nodes;
+  pl_sim_node *copy;  // see copy.c; NULL: there was none yet
   pl_edge *edges;
   size_t edge_count;
   pl_sim_ledger ledger;
@@ -223,6 +225,12 @@ void pl_intruder_ran(pl_sim *s, uint64_t key, unsigned node);
 
 // flaps.c
 void pl_sim_flap(pl_sim *s);
+
+// copy.c
+// Starts one with the id of `of`, which dials `at`. False when that cannot be, or it runs already.
+bool pl_copy_begin(pl_sim *s, const pl_sim_node *of, const pl_sim_node *at, int64_t wall_us);
+void pl_copy_end(pl_sim *s, bool power);  // if it runs
+void pl_copy_free(pl_sim *s);
 
 // nemesis.c
 void pl_nemesis_begin(pl_sim *s);

@@ -107,4 +107,32 @@ describe('a node that starts again with its clock set back', function()
       print 'ok'
     ]])
   end)
+
+  it('is asked for in the mesh before another takes its place, and whoever asks may stop meanwhile', function()
+    assert.equal('first\tlater\nfirst\tstopped\n', lines_of [[
+      for _, stops in ipairs { false, true } do
+        local net <close> = mesh.sim { nodes = { 'a', 'b', 'c' }, topology = 'line' }
+        local options = { id = ('0c'):rep(16), reconnect_max = 0.2 }
+        local function script() mesh.action('who', function() return mesh.self().name end) end
+        local later = net:node('later', { peers = { net.a }, options = options, script = script })
+        later:crash()
+        net:advance(40)
+        local first = net:node('first', { peers = { net.c }, options = options, script = script })
+        first:clock { wall = 3600 }
+        first:crash()
+        first:restart() -- with the later epoch
+        net:advance(1)
+
+        later:launch()
+        net:advance(1)
+        local function who() return mesh.with { wait = 1, timeout = 1 }.call 'who' end
+        local before = net.a:eval(who) -- which has answered
+        first:crash { power = true }
+        net:advance(0.5) -- nobody has noticed, and it is asked
+        if stops then net.a:stop { drain = 0 } end
+        net:advance(10)
+        print(before, stops and 'stopped' or net.b:eval(who))
+      end
+    ]])
+  end)
 end)

@@ -107,6 +107,29 @@ routes.describe('an id that was started twice', function(over)
       assert.is_true(w:claims(1) > 2 * A_DAY)
     end)
 
+    it('is known so by a leaf that was away meanwhile, and alone remembers the first', function()
+      line(3, 2 * A_DAY)
+      w:start(5)
+      w:link(5, 3, 100, true)
+      w:advance(0.1)
+      check('first', { [3] = 2, [5] = 3 })
+      w:unlink(5, 3)
+      for i = 1, 3 do w:stop(i) end
+      for i = 2, 3 do
+        known[i .. ' 1'] = nil
+        w:start(i)
+        w:join(i)
+      end
+      copy(1, A_DAY, 'second')
+      w:link(1, 2)
+      w:link(2, 3)
+      w:advance(0.1)
+      assert.equal(A_DAY, (w:claims(1)))
+      w:link(5, 3, 100, true)
+      w:advance(0.1)
+      check('second', { [2] = 1, [3] = 2, [5] = 3 })
+    end)
+
     it('is known so when the first is still believed to be there', function()
       line(4, 2 * A_DAY)
       copy(5, A_DAY, 'second') -- the same node, in another place
