@@ -9,9 +9,8 @@ typedef struct pl_action {
   const pl_action_ops *ops;
   void *user;
   pl_gate gate;
-  size_t awaited;  // of those that run, such as others that wait for it were made in
-  size_t refs;     // requests, and one while it is published
-  pl_work gone;    // on_gone, once
+  size_t refs;   // requests, and one while it is published
+  pl_work gone;  // on_gone, once
   size_t name_len;
   char name[];
 } pl_action;

@@ -122,7 +122,7 @@ static void left_line(pl_request *r) {
   all->waiting--;
   if (--g->waiting == 0) pl_list_remove(&g->in_busy);
   r->service->loop->metrics.requests_queued_now--;
-  pl_ancestry_waited(r);
+  r->wait.awaited = false;
   place(r->action);
 }
 
@@ -177,7 +177,7 @@ static void enter_queue(pl_request *r) {
   pl_line *line = &a->gate.lines[r->rank];
   bool overloaded = line->surge.over;
   r->state = PL_REQUEST_WAITING;
-  pl_ancestry_waits(r);
+  r->wait.awaited = pl_ancestry_is_awaited(r);
   join(r);
   if (!line->surge.over) return;
   if (!overloaded) sv->loop->metrics.overloads++;
@@ -276,8 +276,8 @@ void pl_admission_go_on(pl_service *sv) {
   sv->gates.going_on = true;
   for (pl_request *r; node_has_slot(sv) && (r = next(sv)) != NULL;)
     start_in_time(r);
-  // Over the bound: what has the slots only waits for those that wait.
-  for (pl_request *r; (r = pl_ancestry_stuck(sv)) != NULL;) {
+  // Over the bound: who lends his slot only waits.
+  for (pl_request *r; (r = pl_ancestry_next(sv)) != NULL;) {
     pl_admission_withdraw(r);
     start_in_time(r);
   }
@@ -298,6 +298,8 @@ void pl_admission_ask(pl_request *r) {
     start(r);
   } else if (pl_ancestry_hangs(r, why, sizeof why)) {
     pl_request_refuse(r, PL_BUSY, why, 0);
+  } else if (pl_ancestry_borrow(r)) {
+    start(r);
   } else if (has_room(r)) {
     enter_queue(r);
     pl_admission_go_on(r->service);

@@ -21,7 +21,7 @@ pl_err pl_ancestry_line(pl_request *r, pl_bytes *out) {
     if (line == NULL) return PL_NO_MEMORY;
     do
       r->mark = pl_random_secret_u64();
-    while (pl_map_find(&r->service->marked, r->mark) != NULL);
+    while (r->mark == 0 || pl_map_find(&r->service->marked, r->mark) != NULL);
     pl_map_put(&r->service->marked, r->mark, r);
     const uint8_t *end = pl_msg_ancestors_put(line->data, r->ancestors, r->mark);
     line->len = (size_t)(end - line->data);
@@ -29,19 +29,6 @@ pl_err pl_ancestry_line(pl_request *r, pl_bytes *out) {
   }
   *out = r->line;
   return PL_OK;
-}
-
-void pl_ancestry_end(pl_request *r) {
-  if (r->line.len == 0) return;
-  pl_map_remove(&r->service->marked, r->mark);
-  r->service->awaited -= r->awaited > 0;
-  r->action->awaited -= r->awaited_there > 0;
-  r->awaited = r->awaited_there = 0;
-  pl_bytes_drop(&r->line);
-}
-
-void pl_ancestry_drop(pl_request *r) {
-  pl_bytes_drop(&r->ancestors);
 }
 
 // The next of those that led to `r` and run here; NULL at the end. `elsewhere` counts those between
@@ -69,7 +56,6 @@ bool pl_ancestry_leads(const pl_request *of, const pl_request *r) {
 
 typedef struct place {
   size_t bound, running;
-  size_t awaited;  // of those that run
 } place;
 
 static bool is_full(const place *p) {
@@ -77,11 +63,11 @@ static bool is_full(const place *p) {
 }
 
 static place place_in(const pl_action *a) {
-  return (place){(size_t)a->options.concurrency, a->gate.running, a->awaited};
+  return (place){(size_t)a->options.concurrency, a->gate.running};
 }
 
 static place place_on(const pl_service *sv) {
-  return (place){(size_t)sv->config.max_concurrency, sv->gates.running, sv->awaited};
+  return (place){(size_t)sv->config.max_concurrency, sv->gates.running};
 }
 
 static void append(char *text, size_t size, const char *what, size_t len) {
@@ -132,49 +118,69 @@ bool pl_ancestry_hangs(const pl_request *r, char *text, size_t size) {
   return in_action || in_node;
 }
 
-// Waiting.
+// Borrowing.
 
-void pl_ancestry_waits(pl_request *r) {
+bool pl_ancestry_is_awaited(const pl_request *r) {
+  size_t at = 0;
+  unsigned elsewhere;
+  return next_here(r, &at, &elsewhere) != NULL;
+}
+
+// The nearest of those that led to `r` and have a slot where it finds none.
+static pl_request *lender_of(const pl_request *r) {
+  place action = place_in(r->action), node = place_on(r->service);
+  bool in_action = is_full(&action), in_node = is_full(&node);
+  pl_request *nearest = NULL;
   size_t at = 0;
   unsigned elsewhere;
   for (pl_request *of; (of = next_here(r, &at, &elsewhere)) != NULL;) {
-    r->service->awaited += of->awaited++ == 0;
-    if (of->action == r->action) r->action->awaited += of->awaited_there++ == 0;
-    r->wait.awaited = true;
+    if (in_action ? of->action == r->action : in_node) nearest = of;
   }
-  r->service->descending += r->wait.awaited;
+  return nearest;
 }
 
-void pl_ancestry_waited(pl_request *r) {
-  if (!r->wait.awaited) return;
-  r->wait.awaited = false;
-  r->service->descending--;
-  size_t at = 0;
-  unsigned elsewhere;
-  for (pl_request *of; (of = next_here(r, &at, &elsewhere)) != NULL;) {
-    r->service->awaited -= --of->awaited == 0;
-    if (of->action == r->action) r->action->awaited -= --of->awaited_there == 0;
-  }
+bool pl_ancestry_borrow(pl_request *r) {
+  pl_request *of = r->ancestors.len > 0 ? lender_of(r) : NULL;
+  if (of == NULL || of->lends) return false;
+  of->lends = true;
+  r->lender = of->mark;
+  return true;
 }
 
-// All that run there wait. A bound of one is a promise that nothing else runs, and the others are
-// passed by as much again at most.
-static bool is_stuck(const place *p) {
-  return p->bound > 1 && p->awaited == p->running && p->running < 2 * p->bound;
+static void give_back(pl_request *r) {
+  if (r->lender == 0) return;
+  pl_request *of = pl_map_find(&r->service->marked, r->lender);
+  r->lender = 0;
+  if (of == NULL) return;  // it did not wait for all that it began
+  of->lends = false;
+  r->service->lendable = true;
 }
 
-pl_request *pl_ancestry_stuck(const pl_service *sv) {
-  if (sv->descending == 0) return NULL;
-  place node = place_on(sv);
-  if (is_full(&node) && !is_stuck(&node)) return NULL;
+pl_request *pl_ancestry_next(pl_service *sv) {
+  if (!sv->lendable) return NULL;
   for (pl_list *n = sv->gates.busy.next; n != &sv->gates.busy; n = n->next) {
-    const pl_action *a = pl_container(n, pl_action, gate.in_busy);
-    place action = place_in(a);
-    if (is_full(&action) && !is_stuck(&action)) continue;
+    pl_action *a = pl_container(n, pl_action, gate.in_busy);
     for (unsigned rank = 0; rank < PL_RANKS; rank++) {
-      const pl_list *awaited = &a->gate.lines[rank].awaited;
-      if (!pl_list_empty(awaited)) return pl_container(awaited->next, pl_request, wait.in_line);
+      pl_list *awaited = &a->gate.lines[rank].awaited;
+      for (pl_list *w = awaited->next; w != awaited; w = w->next) {
+        pl_request *r = pl_container(w, pl_request, wait.in_line);
+        if (pl_ancestry_borrow(r)) return r;
+      }
     }
   }
+  sv->lendable = false;
   return NULL;
+}
+
+void pl_ancestry_end(pl_request *r) {
+  give_back(r);
+  if (r->line.len == 0) return;
+  pl_map_remove(&r->service->marked, r->mark);
+  r->lends = false;
+  pl_bytes_drop(&r->line);
+}
+
+void pl_ancestry_drop(pl_request *r) {
+  give_back(r);
+  pl_bytes_drop(&r->ancestors);
 }

@@ -27,9 +27,10 @@ bool pl_ancestry_hangs(const pl_request *r, char *text, size_t size);
 // Text for a refusal: the way that led to `r`, and why it would wait for itself.
 void pl_ancestry_describe(const pl_request *r, const char *why, char *text, size_t size);
 
-// `r` begins to wait for a slot, and has ended to do so.
-void pl_ancestry_waits(pl_request *r);
-void pl_ancestry_waited(pl_request *r);
-// A request that waits although all that run in its place wait for such as it is: unless it starts,
-// over the bound, none of them ever goes on. NULL: there is none.
-pl_request *pl_ancestry_stuck(const pl_service *sv);
+// Whether some that led to `r` run here.
+bool pl_ancestry_is_awaited(const pl_request *r);
+// `r`, for which there is no slot, may start in that of the nearest that led to it, which waits
+// meanwhile: over the bound, but one at a time. Given back when `r` ends or goes.
+bool pl_ancestry_borrow(pl_request *r);
+// The next of those that wait for a slot that has borrowed one; NULL: none can.
+pl_request *pl_ancestry_next(pl_service *sv);

@@ -76,10 +76,9 @@ struct pl_service {
   pl_candidate *candidates;  // scratch of a choice
   size_t candidate_cap;
   uint64_t choices;
-  size_t awaited;     // of the requests that run, such as others that wait were made in
-  size_t descending;  // of those that wait, such as were made in others
-  pl_map marked;      // mark -> pl_request, see ancestry.h
-  size_t requests;    // all that have not ended
+  bool lendable;                    // a slot may be lent, see ancestry.h
+  pl_map marked;                    // mark -> pl_request, see ancestry.h
+  size_t requests;                  // all that have not ended
   char why_text[PL_NAME_MAX + 64];  // of the last refusal: borrowed by its failure
   bool draining;
   pl_windows windows;

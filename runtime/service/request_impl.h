@@ -66,13 +66,13 @@ struct pl_request {
   bool has_outer;
   pl_bytes args;
   pl_bytes meta;
-  pl_bytes identity;       // of the caller; empty: nobody authenticated it
-  unsigned awaited;        // requests that wait for slots and were made in its handler, or below
-  unsigned awaited_there;  // of these, of the same action
-  uint64_t mark;           // see ancestry.h
-  pl_bytes line;           // of marks, its own the last; empty: no call was made for it
-  pl_bytes ancestors;      // the marks that came with it
-  pl_bytes name;           // when the arguments came in pieces
+  pl_bytes identity;   // of the caller; empty: nobody authenticated it
+  uint64_t mark;       // see ancestry.h
+  uint64_t lender;     // the mark of the one in whose slot it runs; 0: in its own
+  bool lends;          // another runs in its slot
+  pl_bytes line;       // of marks, its own the last; empty: no call was made for it
+  pl_bytes ancestors;  // the marks that came with it
+  pl_bytes name;       // when the arguments came in pieces
   pl_flow flow;
   pl_intake intake;  // if has_intake
   pl_trace trace;

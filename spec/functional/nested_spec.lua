@@ -20,7 +20,7 @@ local function again()
 end
 
 local function pass()
-  mesh.action('pass', function(n, rest) return mesh.with { timeout = rest }.call('again', n - 1, rest) end)
+  mesh.action('pass', function(n, rest) return mesh.with { timeout = rest }.call('again', n - 1, rest) end, ACTION)
 end
 
 --- Calls `again` with each of `numbers` at once, with a timeout each; returns how many were right, how often each
@@ -56,14 +56,16 @@ cluster.describe('a call that comes back', { 'mem', 'tcp' }, function(over)
   before_each(function() net = over.net end)
 
   --- a and c behind a relay, and the caller behind the same.
-  local function build(node, action)
+  local function build(node, action, between)
     local code = string.dump(again)
     local options = node or {}
     local a = net:node('a', options)
     a:eval('ACTION = ' .. (action or '{}') .. " mesh = require 'perilune'")
     a:eval(code)
     local r = net:node('r', { peers = { a } })
-    local c = net:node('c', { peers = { r } }, pass)
+    local c = net:node('c', { peers = { r } })
+    c:eval('ACTION = ' .. (between or '{}') .. " mesh = require 'perilune'")
+    c:eval(string.dump(pass))
     local x = net:node('x', { peers = { r } })
     c:eval(function() mesh.wait 'again' end)
     a:eval(function() mesh.wait 'pass' end)
@@ -115,6 +117,15 @@ cluster.describe('a call that comes back', { 'mem', 'tcp' }, function(over)
     assert.same({ 0, { BUSY = 1 } }, { right, codes })
     right, codes = x:eval(storm, times(2, 20), 5)
     assert.equal(20, right + (codes.BUSY or 0))
+    nothing_left()
+  end)
+
+  it('through bounds on both nodes, again and again, gets through', function()
+    local x = build(nil, '{ concurrency = 3 }', '{ concurrency = 3 }')
+    for depth = 1, 2 do
+      local right, codes = x:eval(storm, times(depth, 100), 20)
+      assert.same({ 100, {} }, { right, codes })
+    end
     nothing_left()
   end)
 
@@ -194,14 +205,14 @@ describe('a nested call', function()
     assert.same({ 'done' }, a:reported())
   end)
 
-  it('waits for slots that others have, and for that of a sibling', function()
+  it('starts in the slot of the one that waits for it, one at a time', function()
     local a = alone(function()
       local most, now = 0, 0
-      mesh.action('one', function(go)
+      mesh.action('one', function(fan)
         now = now + 1
         most = math.max(most, now)
-        mesh.sleep(0.001)
-        if go then
+        mesh.sleep(fan == 'hold' and 10 or 0.001)
+        if fan == 'out' then
           local tasks = {}
           for i = 1, 50 do tasks[i] = mesh.spawn(mesh.call, 'back') end
           mesh.all(tasks)
@@ -210,10 +221,13 @@ describe('a nested call', function()
         return most
       end, { concurrency = 2 })
     end)
-    assert.equal(2, (a:eval(function() return mesh.call('one', true) end))) -- itself, and one of the fifty
+    local hold = a:start(function() return mesh.with { timeout = 0 }.call('one', 'hold') end)
+    assert.equal(3, (a:eval(function() return mesh.call('one', 'out') end))) -- two, one of which waits for the third
+    assert.equal('running', hold:state())
     local calls = {}
-    for i = 1, 5 do calls[i] = a:start(function() return mesh.call('one', true) end) end
+    for i = 1, 5 do calls[i] = a:start(function() return mesh.with { timeout = 0 }.call('one', 'out') end) end
     for i = 1, 5 do assert.is_true(calls[i]:wait() <= 4) end
+    hold:wait()
     assert.equal(0, net:metrics().requests_queued_now)
   end)
 
@@ -233,22 +247,32 @@ describe('a nested call', function()
     for _, said in ipairs(a:reports()) do assert.same({ false, 'BUSY' }, { said[1], said[2] }) end
   end)
 
-  it('may be cancelled while it waits, and those that led to it too', function()
+  it('may be cancelled while it waits, with those that led to it or in the slot of one', function()
     local a = alone(function()
-      mesh.action('one', function(go)
-        if go then mesh.call 'back' end
+      mesh.action('one', function(go, n)
+        if go then mesh.all { mesh.spawn(mesh.call, 'back', 1), mesh.spawn(mesh.call, 'back', 2) } end
+        local guard <close> = setmetatable({}, { __close = function() report('closed') end })
+        report 'began'
         mesh.sleep(1000)
-      end, { concurrency = 3 })
+      end, { concurrency = 2 })
     end)
-    local calls = {}
-    for i = 1, 3 do calls[i] = a:start(function(go) mesh.with { timeout = 0 }.call('one', go) end, i < 3) end
+    local other = a:start(function() mesh.with { timeout = 0 }.call('one', false) end)
+    a:wait_reports(1)
+    local call = a:start(function() mesh.with { timeout = 0 }.call('one', true) end)
+    a:wait_reports(2) -- in the slot of the one that waits
     net:settle()
-    assert.equal(2, net:metrics().requests_queued_now)
-    calls[2]:cancel()
+    assert.equal(1, net:metrics().requests_queued_now)
+    call:cancel()
+    a:wait_reports(3)
     net:settle()
-    assert.equal(0, net:metrics().requests_queued_now) -- the slot of the second has gone to the first
-    calls[1]:cancel()
-    calls[3]:cancel()
+    assert.same({ 'began', 'began', 'closed' }, a:reported())
+    assert.equal(0, net:metrics().requests_queued_now)
+    call = a:start(function() mesh.with { timeout = 0 }.call('one', true) end)
+    a:wait_reports(4)
+    other:cancel() -- its slot is for the one that waits
+    a:wait_reports(6)
+    assert.equal(0, net:metrics().requests_queued_now)
+    call:cancel()
     net:settle()
     assert.equal(0, net:metrics().requests_now)
   end)
