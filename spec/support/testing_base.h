@@ -13,6 +13,8 @@ void testing_push_labels(lua_State *L);
 void testing_push_log(lua_State *L);
 void testing_push_loop(lua_State *L);
 void testing_push_map(lua_State *L);
+// Of `perilune.testing`.flow (testing_intake.c).
+void testing_push_intake(lua_State *L);
 
 // The counters of a loop as a table.
 void testing_push_metrics(lua_State *L, const pl_metrics *metrics);

@@ -6,37 +6,28 @@
 
 #include "base/mem.h"
 #include "peer/flow.h"
-#include "service/intake.h"
-#include "service/memory.h"
 #include "spec/support/testing_base.h"
 
 void testing_open_flow(lua_State *L);
 
 #define WORLD "perilune.testing.FlowWorld"
 #define FLOW "perilune.testing.Flow"
-#define INTAKE "perilune.testing.Intake"
 
 // Frames, as tables.
 
-static void push_frame(lua_State *L, const pl_frame *f) {
-  const struct {
-    const char *name;
-    lua_Integer value;
-  } numbers[] = {{"type", f->type}, {"flags", f->flags}, {"aux", f->aux}, {"label", f->label}};
-  lua_newtable(L);
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    lua_pushinteger(L, numbers[i].value);
-    lua_setfield(L, -2, numbers[i].name);
-  }
-  lua_pushlstring(L, (const char *)f->body.data, f->body.len);
-  lua_setfield(L, -2, "body");
+static void set_number(lua_State *L, const char *name, uint64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
 }
 
-static lua_Integer number_field(lua_State *L, int index, const char *name) {
-  lua_getfield(L, index, name);
-  lua_Integer value = luaL_optinteger(L, -1, 0);
-  lua_pop(L, 1);
-  return value;
+static void push_frame(lua_State *L, const pl_frame *f) {
+  lua_newtable(L);
+  set_number(L, "type", f->type);
+  set_number(L, "flags", f->flags);
+  set_number(L, "aux", f->aux);
+  set_number(L, "label", f->label);
+  lua_pushlstring(L, (const char *)f->body.data, f->body.len);
+  lua_setfield(L, -2, "body");
 }
 
 static int push_err(lua_State *L, pl_err err) {
@@ -173,6 +164,7 @@ static int world_free(lua_State *L) {
 typedef struct flow {
   pl_flow flow;
   unsigned empties;
+  unsigned lows;
   bool open;
 } flow;
 
@@ -239,6 +231,47 @@ static int flow_result(lua_State *L) {
   return 1;
 }
 
+// flow:finish([info]): END, or INFO
+static int flow_finish(lua_State *L) {
+  pl_flow *f = check_flow(L);
+  lua_pushboolean(L, lua_isnone(L, 2) ? pl_flow_end(f) : pl_flow_info(f, check_bytes(L, 2)));
+  return 1;
+}
+
+static int flow_drop(lua_State *L) {
+  pl_flow_drop_items(check_flow(L));
+  return 0;
+}
+
+// flow:move(other, item …) -> what the items that wait, and these, weigh on their way there
+static int flow_move(lua_State *L) {
+  pl_flow *f = check_flow(L);
+  flow *other = luaL_checkudata(L, 2, FLOW);
+  pl_unsent u;
+  pl_unsent_init(&u);
+  pl_unsent_take(&u, f);
+  for (int i = 3; i <= lua_gettop(L); i++) {
+    const pl_parts item = pl_parts_of(check_bytes(L, i));
+    pl_unsent_add(&u, &item);
+  }
+  lua_pushinteger(L, (lua_Integer)u.waiting);
+  pl_unsent_send(&u, &other->flow);
+  pl_unsent_fini(&u);
+  return 1;
+}
+
+static void on_low(pl_flow *f) {
+  pl_container(f, flow, flow)->lows++;
+}
+
+// flow:watch(low): counts how often what waits falls to `low`.
+static int flow_watch(lua_State *L) {
+  pl_flow *f = check_flow(L);
+  f->low = (size_t)luaL_checkinteger(L, 2);
+  f->on_low = on_low;
+  return 0;
+}
+
 static int flow_error(lua_State *L) {
   pl_failure f = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, luaL_checkstring(L, 2));
   lua_pushboolean(L, pl_flow_error(check_flow(L), &f));
@@ -264,7 +297,7 @@ static int flow_withdraw(lua_State *L) {
   return 1;
 }
 
-// flow:info() -> {idle, began, items, bytes, queued, empties}
+// flow:info() -> {idle, began, items, bytes, queued, empties, lows, waiting}
 static int flow_info(lua_State *L) {
   const pl_flow *f = check_flow(L);
   lua_newtable(L);
@@ -272,14 +305,12 @@ static int flow_info(lua_State *L) {
   lua_setfield(L, -2, "idle");
   lua_pushboolean(L, f->began);
   lua_setfield(L, -2, "began");
-  lua_pushinteger(L, (lua_Integer)f->credit_items);
-  lua_setfield(L, -2, "items");
-  lua_pushinteger(L, (lua_Integer)f->credit_bytes);
-  lua_setfield(L, -2, "bytes");
-  lua_pushinteger(L, (lua_Integer)f->queued);
-  lua_setfield(L, -2, "queued");
-  lua_pushinteger(L, pl_container(f, flow, flow)->empties);
-  lua_setfield(L, -2, "empties");
+  set_number(L, "items", f->credit_items);
+  set_number(L, "bytes", f->credit_bytes);
+  set_number(L, "queued", f->queued);
+  set_number(L, "empties", pl_container(f, flow, flow)->empties);
+  set_number(L, "lows", pl_container(f, flow, flow)->lows);
+  set_number(L, "waiting", pl_flow_waiting(f));
   return 1;
 }
 
@@ -288,147 +319,6 @@ static int flow_close(lua_State *L) {
   if (f->open) pl_flow_fini(&f->flow);
   f->open = false;
   return 0;
-}
-
-// Intakes.
-
-typedef struct intake {
-  pl_intake in;
-  bool open;
-} intake;
-
-#define WINDOWS "perilune.testing.Windows"
-
-// flow.windows(budget)
-static int new_windows(lua_State *L) {
-  pl_windows *all = lua_newuserdatauv(L, sizeof *all, 0);
-  *all = (pl_windows){.budget = (uint64_t)luaL_checkinteger(L, 1)};
-  luaL_setmetatable(L, WINDOWS);
-  return 1;
-}
-
-// windows:info([tight]) -> bytes promised, first window of the next stream
-static int windows_info(lua_State *L) {
-  pl_windows *all = luaL_checkudata(L, 1, WINDOWS);
-  if (!lua_isnone(L, 2)) all->tight = lua_toboolean(L, 2);
-  lua_pushinteger(L, (lua_Integer)all->promised);
-  lua_pushinteger(L, (lua_Integer)pl_windows_first(all));
-  return 2;
-}
-
-// flow.intake(items, bytes, item_max [, windows [, now]]); the times here are in microseconds.
-static int new_intake(lua_State *L) {
-  lua_settop(L, 5);
-  pl_windows *all = luaL_testudata(L, 4, WINDOWS);
-  intake *i = lua_newuserdatauv(L, sizeof *i, 1);
-  lua_pushvalue(L, 4);
-  lua_setiuservalue(L, -2, 1);
-  pl_intake_init(&i->in, all, NULL, (uint64_t)luaL_checkinteger(L, 1),
-                 (uint64_t)luaL_checkinteger(L, 2), (size_t)luaL_checkinteger(L, 3),
-                 (uint64_t)luaL_optinteger(L, 5, 0));
-  i->open = true;
-  luaL_setmetatable(L, INTAKE);
-  return 1;
-}
-
-static pl_intake *check_intake(lua_State *L) {
-  intake *i = luaL_checkudata(L, 1, INTAKE);
-  luaL_argcheck(L, i->open, 1, "closed");
-  return &i->in;
-}
-
-// intake:frame{type=, flags=, aux=, body=, total=, expected=, now=} -> "nothing", "items", or
-// "body", type, bytes; nil, error. The body is a view of a slab that is gone after `expected`
-// frames are dropped.
-static int intake_frame(lua_State *L) {
-  pl_intake *in = check_intake(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  pl_frame f = {.type = (uint8_t)number_field(L, 2, "type"),
-                .flags = (uint8_t)number_field(L, 2, "flags"),
-                .aux = (uint16_t)number_field(L, 2, "aux"),
-                .label = 1};
-  uint64_t total = (uint64_t)number_field(L, 2, "total");
-  uint64_t now = (uint64_t)number_field(L, 2, "now");
-  lua_getfield(L, 2, "expected");
-  bool expected = lua_toboolean(L, -1);
-  lua_getfield(L, 2, "body");
-  size_t len;
-  const char *text = luaL_optlstring(L, -1, "", &len);
-  pl_slice *slab = pl_slice_copy(text, len);
-  f.body = (pl_bytes){.data = slab->data, .len = len, .owner = slab};
-  pl_intake_event event;
-  uint8_t type;
-  pl_bytes body;
-  pl_err err = pl_intake_frame(in, &f, total, expected, now, &event, &type, &body);
-  pl_slice_drop(slab);
-  if (err != PL_OK) return push_err(L, err);
-  static const char *const names[] = {"nothing", "items", "body"};
-  lua_pushstring(L, names[event]);
-  if (event != PL_INTAKE_BODY) return 1;
-  lua_pushinteger(L, type);
-  lua_pushlstring(L, (const char *)body.data, body.len);
-  pl_bytes_drop(&body);
-  return 3;
-}
-
-static int intake_next(lua_State *L) {
-  pl_bytes item;
-  if (!pl_intake_next(check_intake(L), &item)) return 0;
-  lua_pushlstring(L, (const char *)item.data, item.len);
-  return 1;
-}
-
-// intake:grant([now]) -> items, bytes; nothing when none is due
-static int intake_grant(lua_State *L) {
-  uint64_t items, bytes;
-  uint64_t now = (uint64_t)luaL_optinteger(L, 2, 0);
-  if (!pl_intake_grant(check_intake(L), now, &items, &bytes)) return 0;
-  lua_pushinteger(L, (lua_Integer)items);
-  lua_pushinteger(L, (lua_Integer)bytes);
-  return 2;
-}
-
-static int intake_settle(lua_State *L) {
-  lua_pushboolean(L, pl_intake_settle(check_intake(L)));
-  return 1;
-}
-
-// intake:info() -> items waiting, open items, open bytes, held bytes, whether it borrows
-static int intake_info(lua_State *L) {
-  const pl_intake *in = check_intake(L);
-  lua_pushinteger(L, (lua_Integer)in->items);
-  lua_pushinteger(L, (lua_Integer)in->open_items);
-  lua_pushinteger(L, (lua_Integer)in->open_bytes);
-  lua_pushinteger(L, (lua_Integer)in->held_bytes);
-  lua_pushboolean(L, in->borrows);
-  return 5;
-}
-
-// intake:window() -> items, bytes, round trip
-static int intake_window(lua_State *L) {
-  const pl_window *w = &check_intake(L)->window;
-  lua_pushinteger(L, (lua_Integer)w->items);
-  lua_pushinteger(L, (lua_Integer)w->bytes);
-  lua_pushinteger(L, (lua_Integer)w->rtt_us);
-  return 3;
-}
-
-static int intake_close(lua_State *L) {
-  intake *i = luaL_checkudata(L, 1, INTAKE);
-  if (i->open) pl_intake_fini(&i->in);
-  i->open = false;
-  return 0;
-}
-
-// flow.judge(limit, bytes, level before) -> level of what a node holds
-static int judge(lua_State *L) {
-  static const char *const names[] = {"fine", "tight", "full", "over", NULL};
-  int before = luaL_checkoption(L, 3, NULL, names);
-  pl_memory_level level =
-      pl_memory_judge((uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2),
-                      (pl_memory_level)before);
-  lua_pushstring(L, names[level]);
-  return 1;
 }
 
 void testing_open_flow(lua_State *L) {
@@ -441,21 +331,13 @@ void testing_open_flow(lua_State *L) {
       {"result", flow_result},     {"error", flow_error},
       {"control", flow_control},   {"grant", flow_grant},
       {"withdraw", flow_withdraw}, {"info", flow_info},
-      {"close", flow_close},       {NULL, NULL},
-  };
-  static const luaL_Reg intake_methods[] = {
-      {"frame", intake_frame},   {"next", intake_next}, {"grant", intake_grant},
-      {"settle", intake_settle}, {"info", intake_info}, {"window", intake_window},
-      {"close", intake_close},   {NULL, NULL},
-  };
-  static const luaL_Reg windows_methods[] = {{"info", windows_info}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {
-      {"world", new_world}, {"intake", new_intake}, {"windows", new_windows},
-      {"judge", judge},     {NULL, NULL},
+      {"close", flow_close},       {"finish", flow_finish},
+      {"drop", flow_drop},         {"move", flow_move},
+      {"watch", flow_watch},       {NULL, NULL},
   };
   testing_new_class(L, WORLD, world_methods, NULL);
   testing_new_class(L, FLOW, flow_methods, flow_close);
-  testing_new_class(L, WINDOWS, windows_methods, NULL);
-  testing_new_class(L, INTAKE, intake_methods, intake_close);
-  luaL_newlib(L, functions);
+  testing_push_intake(L);
+  lua_pushcfunction(L, new_world);
+  lua_setfield(L, -2, "world");
 }
