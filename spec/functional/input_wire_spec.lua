@@ -83,7 +83,7 @@ cluster.describe('the caller of a handler with input', { 'mem' }, function(over)
     assert.equal('CANCELLED', s:error(1).code)
   end)
 
-  it('is granted what was consumed, and at the latest a second later', function()
+  it('is granted what was consumed, and in time where that goes slowly', function()
     s:call(1, 'collect', { input = true })
     local items, bytes = granted(s:receive(S.CREDIT))
     for _ = 1, 511 do s:send(S.DATA, item 'x', UP) end
@@ -98,8 +98,12 @@ cluster.describe('the caller of a handler with input', { 'mem' }, function(over)
     t:receive(S.CREDIT)
     for _ = 1, 3 do t:send(S.DATA, item 'x', UP) end
     net:advance(3)
-    assert.same({ 2, 2 * #item 'x' }, { granted(t:receive(S.CREDIT)) })
-    assert.same({ 1, #item 'x' }, { granted(t:receive(S.CREDIT)) })
+    local taken = { 0, 0 }
+    repeat
+      local more, size = granted(t:receive(S.CREDIT))
+      taken = { taken[1] + more, taken[2] + size }
+    until taken[1] >= 3
+    assert.same({ 3, 3 * #item 'x' }, taken)
   end)
 
   it('may send an item in fragments, with arguments in fragments before it', function()
