@@ -22,6 +22,7 @@ typedef struct pl_encoder {
   pl_value_frame *frame;  // innermost
   unsigned depth;
   pl_bytes *tail;  // a long string at the end may go here; NULL: all goes to `out`
+  int count;       // of the list
 } pl_encoder;
 
 uint8_t *pl_encode_grow(pl_encoder *e, size_t n);

@@ -30,9 +30,26 @@ static void encode_bytes(pl_encoder *e, const char *s, size_t len) {
   commit(e, pl_mp_put_bin(bytes_room(e, len), s, (uint32_t)len));
 }
 
+// A long string that ends the list stays where it is, and only its head is written. False: it does
+// not, and nothing is written.
+static bool encode_tail(pl_encoder *e, int index, const char *s, size_t len) {
+  if (e->tail == NULL || e->depth > 0 || e->frame->index != e->count) return false;
+  size_t used = pl_buf_len(e->out) - e->start;
+  if (len > UINT32_MAX || len > e->max || used + PL_MP_TOKEN_MAX > e->max - len) return false;
+  if (used + PL_MP_TOKEN_MAX > PL_PREFIX_MAX) return false;
+  uint8_t *p = pl_encode_room(e, PL_MP_TOKEN_MAX);
+  pl_slice *owner = pl_alloc_pin(lua_topointer(e->L, index), s, len);
+  if (owner == NULL) return false;
+  bool text = pl_utf8_valid(s, len);
+  commit(e, text ? pl_mp_put_str_head(p, (uint32_t)len) : pl_mp_put_bin_head(p, (uint32_t)len));
+  *e->tail = (pl_bytes){(const uint8_t *)s, len, owner};
+  return true;
+}
+
 static void encode_string(pl_encoder *e, int index) {
   size_t len;
   const char *s = lua_tolstring(e->L, index, &len);
+  if (len > PL_FRAGMENT_MAX && encode_tail(e, index, s, len)) return;
   uint8_t *p = bytes_room(e, len);
   bool text = pl_utf8_valid(s, len);
   commit(e, text ? pl_mp_put_str(p, s, (uint32_t)len) : pl_mp_put_bin(p, s, (uint32_t)len));
@@ -161,30 +178,13 @@ void pl_msgpack_encode(pl_encoder *e, int index) {
   encode_any(e, index);
 }
 
-// A long string that ends the list stays where it is, and only its head is written. False: it does
-// not, or is no such string.
-static bool encode_tail(pl_encoder *e, int index) {
-  if (lua_type(e->L, index) != LUA_TSTRING) return false;
-  size_t len, used = pl_buf_len(e->out) - e->start;
-  const char *s = lua_tolstring(e->L, index, &len);
-  if (len <= PL_FRAGMENT_MAX || len > UINT32_MAX || len > e->max) return false;
-  if (used + PL_MP_TOKEN_MAX > PL_PREFIX_MAX || used + PL_MP_TOKEN_MAX > e->max - len) return false;
-  uint8_t *p = pl_encode_room(e, PL_MP_TOKEN_MAX);
-  pl_slice *owner = pl_alloc_pin(lua_topointer(e->L, index), s, len);
-  if (owner == NULL) return false;
-  bool text = pl_utf8_valid(s, len);
-  commit(e, text ? pl_mp_put_str_head(p, (uint32_t)len) : pl_mp_put_bin_head(p, (uint32_t)len));
-  *e->tail = (pl_bytes){(const uint8_t *)s, len, owner};
-  return true;
-}
-
 void pl_msgpack_encode_list(pl_encoder *e, int first, int n) {
   pl_value_frame f = {.index = 0};
   commit(e, pl_mp_put_array(pl_encode_room(e, PL_MP_TOKEN_MAX), (uint32_t)n));
   e->frame = &f;
+  e->count = n;
   for (int i = 0; i < n; i++) {
     f.index = i + 1;
-    if (i == n - 1 && e->tail != NULL && encode_tail(e, first + i)) break;
     encode_any(e, first + i);
   }
   e->frame = NULL;
@@ -319,7 +319,6 @@ static uint32_t take_array(lua_State *L, pl_mp_reader *r) {
 // A long string that is all that is left becomes one of Lua where it lies. False: it does not, or
 // is no such string, and nothing was read.
 static bool take_string(lua_State *L, pl_mp_reader *r, pl_slice *owner) {
-  if (owner == NULL || (size_t)(r->end - r->at) <= PL_FRAGMENT_MAX) return false;
   pl_mp_reader ahead = *r;
   pl_mp_token t;
   if (pl_mp_read(&ahead, &t) != PL_OK || ahead.at != r->end) return false;
@@ -343,7 +342,8 @@ int pl_msgpack_decode_list(lua_State *L, pl_bytes src, bool take) {
     pl_decode_fail(L, "more values than a function can take");
   }
   for (uint32_t i = 0; i < n; i++) {
-    if (take && i == n - 1 && take_string(L, &r, src.owner)) break;
+    bool is_long = take && i == n - 1 && (size_t)(r.end - r.at) > PL_FRAGMENT_MAX;
+    if (is_long && src.owner != NULL && take_string(L, &r, src.owner)) break;
     decode_any(L, &r, 0, false);
   }
   check_end(L, &r);
