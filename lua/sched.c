@@ -324,6 +324,10 @@ static void run_ready(pl_work *work) {
       break;
     }
     if (vm->collect) collect(vm);
+    if (vm->slice_ticks > 0) {  // of short tasks, too, many make a long turn
+      pl_loop_end_turn(loop);
+      break;
+    }
     if (n % TASKS_PER_LOOK != 0) continue;
     uint64_t now = pl_now_precise_us(loop);
     if (until == 0) until = now + PL_TURN_US / 2;

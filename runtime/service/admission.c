@@ -143,10 +143,14 @@ static bool own(pl_bytes *b) {
 // Those who have waited for longer than a handler takes, in a line that is overloaded, learn it: so
 // whoever is served then has his answer within twice that time.
 static void shed(pl_service *sv, pl_action *a, unsigned rank) {
+  pl_line *line = &a->gate.lines[rank];
+  if (!line->surge.over) return;
+  if (line->surge.fresh) sv->loop->metrics.overloads++;
+  line->surge.fresh = false;
   uint64_t patience_us = a->gate.pace.run_us;
   if (patience_us < PL_QUEUE_TARGET_US) patience_us = PL_QUEUE_TARGET_US;
   for (int n = 0; n < SHED_AT_ONCE; n++) {
-    pl_waiter *w = pl_line_overdue(&a->gate.lines[rank], pl_now_us(sv->loop), patience_us);
+    pl_waiter *w = pl_line_overdue(line, pl_now_us(sv->loop), patience_us);
     if (w == NULL) return;
     pl_admission_withdraw(of_waiter(w));
     sv->loop->metrics.requests_shed++;
@@ -174,13 +178,9 @@ static void enter_queue(pl_request *r) {
   }
   pl_action *a = r->action;
   pl_request_hold_args(r);
-  pl_line *line = &a->gate.lines[r->rank];
-  bool overloaded = line->surge.over;
   r->state = PL_REQUEST_WAITING;
   r->wait.awaited = pl_ancestry_is_awaited(r);
   join(r);
-  if (!line->surge.over) return;
-  if (!overloaded) sv->loop->metrics.overloads++;
   shed(sv, a, r->rank);
 }
 
@@ -259,7 +259,7 @@ static pl_request *next(pl_service *sv) {
   pl_request *r = of_waiter(pl_line_take(line, pl_now_us(sv->loop)));
   pl_list_remove(&a->gate.in_ring[rank]);  // behind the others
   left_line(r);
-  if (line->surge.over) shed(sv, a, rank);
+  shed(sv, a, rank);
   return r;
 }
 

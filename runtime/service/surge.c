@@ -19,7 +19,9 @@ static bool judge(const pl_surge *s, uint64_t now_us, size_t waiting, uint64_t o
 
 static void look(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
   if (now_us - s->since_us < PL_QUEUE_INTERVAL_US || s->went < PL_QUEUE_TURNS) return;
-  s->over = judge(s, now_us, waiting, oldest_us);
+  bool over = judge(s, now_us, waiting, oldest_us);
+  if (over && !s->over) s->fresh = true;
+  s->over = over;
   s->first = false;
   s->since_us = now_us;
   s->came = s->went = 0;

@@ -16,6 +16,7 @@ typedef struct pl_surge {
   uint64_t came, went;
   bool first;  // interval since it was empty
   bool over;   // overloaded
+  bool fresh;  // since the owner has looked last
 } pl_surge;
 
 // One came to an empty queue.

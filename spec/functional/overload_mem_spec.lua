@@ -178,3 +178,39 @@ cluster.describe('a call whose time is over', { 'tcp' }, function(over)
     assert.is_true(over.net:metrics().requests_expired >= 20)
   end)
 end)
+
+cluster.describe('many handlers that compute for a while', { 'tcp' }, function(over)
+  it('let others have their turn between two of them', function()
+    local b = over.net:node('b', {}, function()
+      mesh.action('work', function(n)
+        local x = 0
+        for i = 1, n do x = x + i % 7 end
+        return x
+      end)
+    end)
+    local a = over.net:node('a', { peers = { b } })
+    local took, gap = a:eval(function()
+      mesh.wait 'work'
+      local n = 10000
+      local began
+      repeat -- until one takes some milliseconds
+        n, began = n * 2, mesh.now()
+        mesh.call('work', n)
+      until mesh.now() - began > 0.004
+      local tasks, gap, last, stop = {}, 0, mesh.now(), false
+      local watch = mesh.spawn(function()
+        while not stop do
+          mesh.sleep(0)
+          gap, last = math.max(gap, mesh.now() - last), mesh.now()
+        end
+      end)
+      began = mesh.now()
+      for i = 1, 100 do tasks[i] = mesh.spawn(mesh.call, 'work', n) end
+      mesh.all(tasks)
+      stop = true
+      watch:await()
+      return mesh.now() - began, gap
+    end)
+    assert.is_true(gap < took / 5, ('%.0f of %.0f ms'):format(gap * 1e3, took * 1e3))
+  end)
+end)
