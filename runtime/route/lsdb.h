@@ -23,6 +23,7 @@ struct pl_mesh_node {
   // The record. Version 0: none has come.
   uint64_t epoch, version;
   uint64_t boot, over;  // as in pl_msg_advert
+  uint64_t surpassed;   // an epoch that it has to be told of as soon as there is a path; 0: none
   pl_items items;
   pl_claim *claims;  // ascending
   uint32_t claim_count;

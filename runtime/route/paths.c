@@ -158,6 +158,7 @@ void pl_paths_compute(pl_router *r) {
   for (uint32_t i = 0; i < r->db->count; i++) {
     pl_mesh_node *n = r->db->sorted[i];
     if (n != r->self) set_path(r, n, &r->paths[i]);
+    if (n->surpassed != 0) pl_rival_pass(r, n);
     if (!pl_record_is_told(r, n)) continue;
     if (!n->gone) r->hash ^= pl_record_hash(n);
     if (n->owed) pl_record_flood(r, n);

@@ -79,6 +79,13 @@ bool pl_rival_beside(pl_router *r, pl_router_link *from, pl_mesh_node *n, const 
   return true;
 }
 
+void pl_rival_pass(pl_router *r, pl_mesh_node *n) {
+  if (n->epoch < n->surpassed && n->next_count == 0) return;
+  const pl_rival v = {.id = n->id, .epoch = n->surpassed};
+  if (n->epoch < n->surpassed) pl_rival_tell(r, n->next[0], &v);
+  n->surpassed = 0;
+}
+
 void pl_rival_arrived(pl_router *r, pl_router_link *l, const pl_rival *v) {
   pl_mesh_node *n = pl_lsdb_find(r->db, &v->id);
   // A leaf may say so, too: who else would tell it of the new start, if nobody else remembers the
@@ -91,6 +98,10 @@ void pl_rival_arrived(pl_router *r, pl_router_link *l, const pl_rival *v) {
   } else if (n != NULL && n->epoch < v->epoch) {
     if (l->full) pl_pull_send(r, l, &v->id, n);
     // Where it came from it may be remembered only, and told to nobody: then the node has to act.
-    if (n->next_count > 0 && n->next[0] != l) pl_rival_tell(r, n->next[0], v);
+    if (n->next_count > 0 && n->next[0] != l) {
+      pl_rival_tell(r, n->next[0], v);
+    } else if (n->next_count == 0 && v->epoch > n->surpassed) {
+      n->surpassed = v->epoch;
+    }
   }
 }

@@ -170,6 +170,8 @@ void pl_rival_tell_of(pl_router *r, pl_router_link *l, const pl_mesh_node *n);  
 // A record of `n`, to which there is a link here, is of epoch v->epoch: true when that is another
 // start than the one at the link. `from` NULL: nobody told it, it was known.
 bool pl_rival_beside(pl_router *r, pl_router_link *from, pl_mesh_node *n, const pl_rival *v);
+// Passes n->surpassed on towards the node, if there is a path and it is still worth it.
+void pl_rival_pass(pl_router *r, pl_mesh_node *n);
 // A ROUTE that tells of one.
 void pl_rival_arrived(pl_router *r, pl_router_link *l, const pl_rival *v);
 
