@@ -11,6 +11,7 @@ enum {
   PAUSE_TIMES = 4,                // nor is what is not longer than usual
   BUDGET_PARTS = 4,               // of what is left: the most that one window takes
   FIRST_PARTS = 256,
+  RTT_KEPT_US = 10000000,
 };
 
 static uint64_t at_least(uint64_t a, uint64_t b) {
@@ -40,6 +41,7 @@ void pl_window_init(pl_window *w, pl_windows *all, uint64_t items, uint64_t byte
       .first_bytes = bytes,
       .heard_us = now_us,
       .granted_us = now_us,
+      .rtt_since_us = now_us,
   };
   pl_window_settle(w, 0);
 }
@@ -58,11 +60,20 @@ void pl_window_settle(pl_window *w, uint64_t used_bytes) {
   w->promised = now;
 }
 
-// The least one counts, because every other time some of it is waiting for its turn. It is
-// forgotten bit by bit, because paths change, where the producer had no older credit left to use.
-static void measure(pl_window *w, uint64_t sample_us, bool stopped) {
-  uint64_t known = w->rtt_us == 0 ? UINT64_MAX : w->rtt_us + (stopped ? w->rtt_us / 16 + 1 : 0);
-  w->rtt_us = at_least(at_most(sample_us, known), 1);
+static void lower(uint64_t *least_us, uint64_t sample_us) {
+  if (*least_us == 0 || sample_us < *least_us) *least_us = at_least(sample_us, 1);
+}
+
+// The least one counts, because every other time some of it is waiting for its turn, be it for a
+// processor. It is forgotten after a while, because paths change.
+static void measure(pl_window *w, uint64_t sample_us, uint64_t now_us) {
+  if (now_us - w->rtt_since_us >= RTT_KEPT_US) {
+    w->rtt_us = w->rtt_next_us;
+    w->rtt_next_us = 0;
+    w->rtt_since_us = now_us;
+  }
+  lower(&w->rtt_us, sample_us);
+  lower(&w->rtt_next_us, sample_us);
 }
 
 static void grow(pl_window *w, bool items, bool bytes) {
@@ -96,9 +107,9 @@ void pl_window_arrived(pl_window *w, uint64_t items, uint64_t bytes, bool starve
   if (!newer) return;
 
   w->asked = false;
+  measure(w, now_us - w->asked_us, now_us);
   bool paused = pause_us * PAUSE_PARTS >= w->rtt_us && pause_us >= PAUSE_TIMES * usual_us;
   bool stopped = paused && (out_of_items || out_of_bytes);
-  measure(w, now_us - w->asked_us, stopped);
   if (stopped && starved && w->rtt_us >= PL_WINDOW_RTT_US) grow(w, out_of_items, out_of_bytes);
 }
 

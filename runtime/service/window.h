@@ -31,7 +31,9 @@ typedef struct pl_window {
   uint64_t older_items, older_bytes;  // of the credit before it, that has not come yet
   uint64_t heard_us;                  // when something came last
   uint64_t pause_us;                  // between two arrivals, smoothed
-  uint64_t rtt_us;                    // least lately; 0: none was seen
+  uint64_t rtt_us;                    // least in the last 10 to 20 s; 0: none was seen
+  uint64_t rtt_next_us;               // since `rtt_since_us`
+  uint64_t rtt_since_us;
 } pl_window;
 
 // The first window of a stream, as the budget has it: both at most PL_WINDOW_ITEMS and _BYTES.

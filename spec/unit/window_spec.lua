@@ -8,7 +8,8 @@ local ITEMS, FIRST, MOST, LEAST = 1024, 256 * KIB, 8 * MIB, 16 * KIB
 local function item(size) return wire.item.put_len(size) .. ('x'):rep(size) end
 
 --- A producer and a consumer with a link between them, in virtual time by steps of `tick` microseconds.
---- `rate`: bytes a tick that the link takes. `delay`: microseconds each way. `size`: of an item. `take`: items that
+--- `rate`: bytes a tick that the link takes. `delay`: microseconds each way. `size`: of an item. `late(now)`: more delay of a
+--- grant. `take`: items that
 --- the consumer takes in a tick, nil: all. `make(now)`: whether the producer has something.
 ---@return table bytes, windows: what was consumed, and the window, at the end of each tenth of a second
 local function run(path, seconds)
@@ -25,7 +26,8 @@ local function run(path, seconds)
     local items, bytes = intake:grant(now)
     if items == nil then return end
     gtail = gtail + 1
-    grants[gtail] = { at = now + path.delay, items = items, bytes = bytes }
+    local late = path.late and path.late(now) or 0
+    grants[gtail] = { at = now + path.delay + late, items = items, bytes = bytes }
   end
 
   -- An item that is longer than the credit is split, as flows do it.
@@ -124,6 +126,15 @@ describe('the window of a stream', function()
     local log = run({ delay = 50, tick = 50, rate = 50000, size = 4000, windows = windows }, 0.2) -- 1 GB/s
     assert.equal(FIRST, log.windows[#log.windows])
     assert.equal(ITEMS, log.items)
+  end)
+
+  it('stays as it is where the round trip is short now and then, and else long for want of a processor', function()
+    local log = run({
+      delay = 50, tick = 50, rate = 50000, size = 16000, windows = windows,
+      late = function(now) return now // 100000 % 10 ~= 0 and 2000 or 0 end,
+    }, 0.5)
+    assert.equal(FIRST, log.windows[#log.windows])
+    assert.is_true(log.rtt < 500, log.rtt)
   end)
 
   it('stays as it is where the producer, the link or the consumer is what is slow', function()
