@@ -1,0 +1,81 @@
+--- Streams that are big or many, and what they cost others: bulk.lua PART SECONDS
+---
+--- Prints one line of "name=value" for bench/run. PART is "beside": calls of bench/server.lua while a stream of blocks
+--- comes; "many": a thousand streams at once; or "down": 100 MB in one stream.
+
+local mesh = require 'perilune'
+
+local BLOCK = 65536
+local CALLS = 2000
+local STREAMS = 1000
+local BLOCKS = 100 * 1000000 // BLOCK
+
+local part, seconds = arg[1], tonumber(arg[2])
+mesh.wait('sum', 10)
+
+--- Microseconds that 99 of 100 calls take at most.
+local function p99()
+  local times = {}
+  for i = 1, CALLS do
+    local began = mesh.now()
+    if mesh.call('sum', { 1, 2 }) ~= 3 then error('wrong sum') end
+    times[i] = mesh.now() - began
+  end
+  table.sort(times)
+  return times[#times * 99 // 100] * 1e6
+end
+
+local function beside()
+  p99() -- warms up
+  local idle = p99()
+  local stop = false
+  local reader = mesh.spawn(function()
+    repeat
+      for _ in mesh.stream('blocks', 1 << 20, BLOCK) do
+        if stop then break end
+      end
+    until stop
+  end)
+  mesh.scope(function(scope)
+    scope:spawn(function() reader:await() end)
+    mesh.sleep(0.1)
+    local busy = p99()
+    stop = true
+    print(('idle_us=%.1f busy_us=%.1f'):format(idle, busy))
+  end)
+end
+
+--- Items that a thousand streams bring together in a second, once all of them are open.
+local function many()
+  local count, open, stop = 0, 0, false
+  local tasks, began = {}, nil
+  for i = 1, STREAMS do
+    tasks[i] = mesh.spawn(function()
+      local first = true
+      for _ in mesh.stream('count', 1 << 40) do
+        if first then open, first = open + 1, false end
+        if open == STREAMS then count = count + 1 end
+        if stop then break end
+      end
+    end)
+  end
+  tasks[#tasks + 1] = mesh.spawn(function()
+    while open < STREAMS do mesh.sleep(0.01) end
+    began = mesh.now()
+    mesh.sleep(seconds)
+    print(('items=%.0f'):format(count / (mesh.now() - began)))
+    stop = true
+  end)
+  mesh.all(tasks)
+end
+
+local function down()
+  local began, bytes = mesh.now(), 0
+  for block in mesh.stream('blocks', BLOCKS, BLOCK) do bytes = bytes + #block end
+  if bytes ~= BLOCKS * BLOCK then error('wrong number of bytes') end
+  print(('rate=%.0f'):format(bytes / (mesh.now() - began)))
+end
+
+local parts = { beside = beside, many = many, down = down }
+local work = parts[part] or error('no such part: ' .. tostring(part))
+work()
