@@ -8,9 +8,9 @@ local ITEMS, FIRST, MOST, LEAST = 1024, 256 * KIB, 8 * MIB, 16 * KIB
 local function item(size) return wire.item.put_len(size) .. ('x'):rep(size) end
 
 --- A producer and a consumer with a link between them, in virtual time by steps of `tick` microseconds.
---- `rate`: bytes a tick that the link takes. `delay`: microseconds each way. `size`: of an item. `late(now)`: more delay of a
---- grant. `take`: items that
---- the consumer takes in a tick, nil: all. `make(now)`: whether the producer has something.
+--- `rate`: bytes a tick that the link takes. `delay`: microseconds each way. `size`: of an item. `late(now)`: more
+--- delay of a grant. `take`: items that the consumer takes in a tick, nil: all. `make(now)`: whether the producer has
+--- something.
 ---@return table bytes, windows: what was consumed, and the window, at the end of each tenth of a second
 local function run(path, seconds)
   local tick, now = path.tick or 1000, 1000000
