@@ -167,6 +167,98 @@ cluster.describe('an upload', cluster.kinds, function(over)
   end)
 end)
 
+cluster.describe('an upload in trouble', { 'mem', 'tcp' }, function(over)
+  local net, a, b
+
+  before_each(function()
+    net = over.net
+    b = net:node('b', {}, readers)
+  end)
+
+  it('goes on over another link, with nothing lost or twice', function()
+    local proxy = net:proxy(b)
+    a = net:node('a', { peers = { proxy:url() } })
+    a:eval(function() mesh.wait 'echo' end)
+    proxy:cut_every(over.kind == 'mem' and 200000 or 500000)
+    local n, sum = a:eval(function(count)
+      local n, sum = 0, 0
+      local each = function(_, i) return i < count and i + 1 or nil, ('x'):rep(10000) end
+      for i, block in mesh.with { input = { each, nil, 0 } }.stream 'echo' do
+        n, sum = n + 1, sum + i
+        assert(i == n and #block == 10000)
+      end
+      return n, sum
+    end, 300)
+    proxy:cut_every(0)
+    assert.same({ 300, 300 * 301 // 2 }, { n, sum })
+    assert.is_true(proxy:cuts() > 1)
+  end)
+
+  it('that is cancelled with its task is no complete one', function()
+    a = net:node('a', { peers = { b } })
+    local task = a:start(function()
+      local guard <close> = setmetatable({}, { __close = function() report 'left' end })
+      local function each()
+        mesh.sleep(0.01)
+        return 'x'
+      end
+      local function closed() report 'closed' end
+      local input = { each, nil, nil, setmetatable({}, { __close = closed }) }
+      mesh.with { input = input }.call 'waits'
+    end)
+    b:wait_reports(3)
+    task:cancel()
+    net:wait(function() return task:ended() end)
+    net:settle()
+    assert.same({ 'closed', 'left' }, a:reported())
+    local said = b:reports()
+    assert.same({ 'broken', 'CANCELLED' }, { said[#said - 1][1], said[#said - 1][2] })
+    assert.equal(0, net:metrics().calls_now)
+  end)
+
+  it('may end while its node stops', function()
+    a = net:node('a', { peers = { b } })
+    local task = a:start(function()
+      local n = 0
+      return mesh.with { input = function()
+        n = n + 1
+        if n == 2 then report 'on the way' end
+        mesh.sleep(0.01)
+        return n <= 10 and ('x'):rep(100) or nil
+      end }.call 'sum'
+    end)
+    a:wait_reports(1)
+    b:stop(5)
+    local n, bytes = task:wait()
+    assert.same({ 10, 1000 }, { n, bytes })
+    net:wait(function() return (b:over()) end)
+  end)
+
+  it('may be in JSON', function()
+    b:eval(function()
+      mesh.action('json', function()
+        local all = {}
+        mesh.info { codec = 'json' }
+        for a, b in mesh.input() do
+          all[#all + 1] = { a == mesh.null and 'null' or a, b }
+          coroutine.yield(a)
+        end
+        return all
+      end, { serializer = 'json' })
+    end)
+    a = net:node('a', { peers = { b } })
+    assert.same({ { codec = 'json' }, { { 1, 'x' }, { 'null', 2.5 }, { '\xff' } } }, { a:eval(function()
+      mesh.wait 'json'
+      local s <close> = mesh.stream 'json'
+      s:send(1, 'x')
+      s:send(nil, 2.5)
+      s:send '\xff'
+      s:finish()
+      return s:info(), s:result()
+    end) })
+  end)
+end)
+
 cluster.describe('a stream to a handler over relays', { 'mem', 'tcp' }, function(over)
   local net, first, last
 
