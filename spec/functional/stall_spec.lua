@@ -103,6 +103,38 @@ cluster.describe('a consumer that takes nothing', { 'mem' }, function(over)
     assert.equal(0, net:metrics().streams_stalled)
   end)
 
+  it('as a handler ends the stream of its caller when the gap is longer than that bears with', function()
+    b:eval(function()
+      mesh.action('sink', function()
+        local guard <close> = setmetatable({}, { __close = function() report 'sink closed' end })
+        local input = mesh.input()
+        input()
+        mesh.sleep(1000)
+      end)
+    end)
+    local n, err, waiting = a:eval(function()
+      mesh.wait 'sink'
+      local s, n, waiting = mesh.with { idle = 0.3 }.stream 'sink', 0, nil
+      mesh.spawn(function()
+        mesh.sleep(0.2)
+        for _, one in ipairs(mesh.streams()) do
+          if one.direction == 'out' then waiting = one.waits_for end
+        end
+      end)
+      local _, e = pcall(function()
+        while s:send(('x'):rep(1000)) do n = n + 1 end
+        return s:result()
+      end)
+      return n, e, waiting
+    end)
+    assert.equal('TIMEOUT', err.code)
+    assert.equal('consumer', waiting)
+    assert.is_true(n > 100 and n < 1000, n)
+    b:wait_reports(1)
+    assert.same({ 'sink closed' }, b:reported())
+    assert.equal(0, net:metrics().requests_now)
+  end)
+
   it('is forgotten with an answer that it never takes', function()
     local s = stranger.greet(net, b)
     s:call(1, 'blob', nil, put('array', 1) .. put('int', 1000000))
