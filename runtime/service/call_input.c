@@ -36,6 +36,7 @@ pl_err pl_call_take_credit(pl_call *c, const pl_frame *f) {
 pl_err pl_call_take_stop(pl_call *c) {
   if (!c->input) return PL_PROTOCOL;
   c->stopped = true;
+  pl_call_progress(c);  // what it drops cannot be sent to another
   pl_flow_drop_items(&c->flow);
   tell_owner(c);
   return PL_OK;

@@ -151,7 +151,7 @@ void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *
     request_free(r);
   } else {
     pl_request_stall_watch(r);
-    pl_request_drop_input(r);  // the answer may be long in coming
+    if (r->started_us > 0) pl_request_drop_input(r);  // the answer may be long in coming
   }
 }
 

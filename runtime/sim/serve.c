@@ -10,7 +10,6 @@ const char *const pl_sim_action_names[PL_SIM_KINDS] = {"work", "once", "count"};
 
 enum {
   TIDY_MAX_US = 20 * 1000,  // a cancelled handler takes so long to end
-  ITEM_HEAD = 3 * PL_MP_TOKEN_MAX,
 };
 
 typedef struct handler {
@@ -21,32 +20,20 @@ typedef struct handler {
   uint64_t key;
   uint32_t chunks, size, work_us;
   bool fails;
-  uint32_t sent;
+  uint32_t sent, got;
+  bool ours;   // of the mesh, which sends what it gets
   bool waits;  // for credit
+  bool done;   // it has sent everything
   bool cancelled;
   pl_failure why;
 } handler;
-
-uint8_t pl_sim_pattern(uint64_t key, uint32_t chunk) {
-  return (uint8_t)(key * 31 + chunk * 7 + 1);
-}
-
-// [number, bytes]
-static void put_item(pl_buf *out, uint64_t key, uint32_t number, uint32_t size) {
-  uint8_t *start = pl_buf_reserve(out, ITEM_HEAD + size);
-  uint8_t *p = pl_mp_put_array(start, 2);
-  p = pl_mp_put_uint(p, number);
-  p = pl_mp_put_bin_head(p, size);
-  memset(p, pl_sim_pattern(key, number), size);
-  pl_buf_commit(out, (size_t)(p + size - start));
-}
 
 static void finish(handler *h, const pl_failure *failure) {
   pl_sim_record *r = pl_sim_ledger_get(h->owner->sim, h->key);
   pl_buf result = {0};
   if (r != NULL && !h->owner->dead && !h->cancelled) r->returned = true;
   if (failure == NULL) {
-    put_item(&result, h->key, h->chunks, h->size);
+    pl_sim_put_item(&result, h->key, h->chunks, h->size);
   }
   pl_bytes bytes = pl_buf_take(&result);
   pl_timer_stop(&h->timer);
@@ -74,7 +61,7 @@ static void pause_for(handler *h, uint64_t us) {
 static void emit(handler *h) {
   pl_sim *s = h->owner->sim;
   pl_buf item = {0};
-  put_item(&item, h->key, h->sent, h->size);
+  pl_sim_put_item(&item, h->key, h->sent, h->size);
   pl_bytes bytes = pl_buf_take(&item);
   const pl_parts parts = pl_parts_of(bytes);
   pl_err err = pl_request_chunk(h->request, &parts);
@@ -96,6 +83,37 @@ static void emit(handler *h) {
                     (unsigned long long)h->key, r->emitted - r->consumed);
 }
 
+// True when there is no more.
+static bool read_input(handler *h) {
+  pl_sim *s = h->owner->sim;
+  unsigned long long key = (unsigned long long)h->key;
+  bool judged = h->ours && !h->owner->dead && pl_request_has_input(h->request);
+  pl_bytes item;
+  int more;
+  for (; (more = pl_request_next(h->request, &item)) == 1; h->got++) {
+    if (judged && !pl_sim_is_item(item, h->key, h->got, h->size))
+      pl_sim_violated(s, "call #%llu: chunk %u to the handler is not the next", key, h->got);
+  }
+  if (more == 0) {
+    pl_request_expect(h->request);
+    return false;
+  }
+  if (judged && h->got != h->chunks)
+    pl_sim_violated(s, "call #%llu: %u of %u chunks look like all", key, h->got, h->chunks);
+  return true;
+}
+
+static void end_if_done(handler *h) {
+  const pl_failure mine = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, "it was told to");
+  bool all = read_input(h);
+  if (h->done && (h->fails || all)) finish(h, h->fails ? &mine : NULL);
+}
+
+static void on_items(pl_request *request) {
+  handler *h = pl_request_user(request);
+  if (!h->cancelled) end_if_done(h);
+}
+
 static void proceed(handler *h) {
   while (h->sent < h->chunks) {
     emit(h);
@@ -105,8 +123,8 @@ static void proceed(handler *h) {
       return;
     }
   }
-  const pl_failure mine = pl_failure_of(PL_HANDLER_ERROR, PL_EXECUTED, "it was told to");
-  finish(h, h->fails ? &mine : NULL);
+  h->done = true;
+  end_if_done(h);
 }
 
 // [key, chunks, size, work_us, fails]; whoever sends something else is none of us.
@@ -121,7 +139,7 @@ static void read_args(handler *h, pl_bytes args) {
     else if (i > 0)
       values[i] = (uint64_t)t.v.integer;
   }
-  bool ours = whole && values[1] < PL_SIM_FOREIGN;
+  bool ours = h->ours = whole && values[1] < PL_SIM_FOREIGN;
   h->key = whole ? values[1] : PL_SIM_FOREIGN;
   h->chunks = ours ? (uint32_t)values[2] : 3;
   h->size = ours ? (uint32_t)values[3] : 10;
@@ -165,6 +183,7 @@ static const pl_action_ops action_ops = {
     .on_start = on_start,
     .on_cancel = on_cancel,
     .on_credit = on_credit,
+    .on_items = on_items,
 };
 
 // {idempotent = true}

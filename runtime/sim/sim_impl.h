@@ -201,8 +201,10 @@ void pl_serve_provide(pl_sim_node *n, pl_sim_kind kind, bool provided);
 // As when a VM is freed: its handlers end, whatever they do.
 void pl_serve_end_all(pl_sim_node *n);
 extern const char *const pl_sim_action_names[PL_SIM_KINDS];
-// The byte of a chunk or result at any place: of the call and the number of the chunk.
-uint8_t pl_sim_pattern(uint64_t key, uint32_t chunk);
+
+// items.c: a chunk or result, [number, bytes]; the bytes are a function of call and number.
+void pl_sim_put_item(pl_buf *out, uint64_t key, uint32_t number, uint32_t size);
+bool pl_sim_is_item(pl_bytes item, uint64_t key, uint32_t number, uint32_t size);
 
 // rotation.c
 enum { PL_SIM_KEYS_TEXT = 128 };

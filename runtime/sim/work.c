@@ -20,6 +20,7 @@ typedef struct caller {
   pl_sim_order order;
   uint64_t deadline_us;
   uint64_t settled_us;  // clock of the node; 0: not yet
+  uint32_t sent;        // chunks, of a stream
   pl_timer cancel, read;
 } caller;
 
@@ -30,32 +31,13 @@ static void stop(caller *c) {
   pl_free(c);
 }
 
-static bool read_uint(pl_mp_reader *in, uint64_t *out) {
-  pl_mp_token t;
-  if (pl_mp_read(in, &t) != PL_OK || t.kind != PL_MP_INT) return false;
-  *out = (uint64_t)t.v.integer;
-  return true;
-}
-
-// A chunk or result: [number, bytes].
-static bool is_item(pl_bytes item, uint64_t key, uint32_t number, uint32_t size) {
-  pl_mp_reader in = {item.data, item.data + item.len};
-  pl_mp_token t;
-  uint64_t value;
-  if (pl_mp_read(&in, &t) != PL_OK || t.kind != PL_MP_ARRAY || t.len != 2) return false;
-  if (!read_uint(&in, &value) || value != number) return false;
-  if (pl_mp_read(&in, &t) != PL_OK || t.kind != PL_MP_BIN || t.len != size) return false;
-  uint8_t byte = pl_sim_pattern(key, number);
-  return size == 0 || (t.data[0] == byte && t.data[size - 1] == byte && t.data[size / 2] == byte);
-}
-
 static void settle(caller *c) {
   pl_sim *s = c->owner->sim;
   const pl_failure *f = pl_call_failure(c->call);
   uint64_t late_us = c->deadline_us != PL_NEVER && c->settled_us > c->deadline_us
                          ? c->settled_us - c->deadline_us
                          : 0;
-  if (f == NULL && !is_item(pl_call_result(c->call), c->key, c->order.chunks, c->order.size))
+  if (f == NULL && !pl_sim_is_item(pl_call_result(c->call), c->key, c->order.chunks, c->order.size))
     pl_sim_violated(s, "call #%llu has a wrong result", (unsigned long long)c->key);
   if (f != NULL && c->order.probe)
     pl_sim_violated(s, "all is well, but call #%llu of n%u fails: %s", (unsigned long long)c->key,
@@ -85,7 +67,7 @@ static void take_items(caller *c) {
       pl_call_expect(c->call);
       return;
     }
-    if (!is_item(item, c->key, r->consumed, c->order.size))
+    if (!pl_sim_is_item(item, c->key, r->consumed, c->order.size))
       pl_sim_violated(s, "call #%llu: chunk %u is not the next", (unsigned long long)c->key,
                       r->consumed);
     r->consumed++;
@@ -115,7 +97,24 @@ static void on_end(pl_call *call, void *user) {
     take_items(c);
 }
 
-static const pl_call_ops call_ops = {.on_items = on_items, .on_end = on_end};
+// Of a stream: as many chunks go to the handler as it sends.
+static void send_items(pl_call *call, void *user) {
+  caller *c = user;
+  pl_buf item = {0};
+  pl_err err = PL_OK;
+  while (err == PL_OK && c->sent < c->order.chunks) {
+    pl_buf_clear(&item);
+    pl_sim_put_item(&item, c->key, c->sent, c->order.size);
+    const pl_parts parts = pl_parts_of(pl_bytes_of(pl_buf_data(&item), pl_buf_len(&item)));
+    err = pl_call_send(call, &parts);
+    if (err == PL_OK || err == PL_BUSY) c->sent++;
+  }
+  pl_buf_fini(&item);
+  if (err == PL_OK) pl_call_finish(call);
+}
+
+static const pl_call_ops call_ops = {
+    .on_items = on_items, .on_credit = send_items, .on_end = on_end};
 
 static void on_cancel(pl_timer *t) {
   caller *c = pl_container(t, caller, cancel);
@@ -163,6 +162,7 @@ void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
       .deadline_us = c->deadline_us,
       .idle_us = stream ? IDLE_US : 0,
       .stream = stream,
+      .input = stream,
   };
   if (stream) c->deadline_us = PL_NEVER;  // bounds its first chunk only
   uint8_t args[8 * PL_MP_TOKEN_MAX];
@@ -179,7 +179,9 @@ void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
     return;
   }
   if (o->cancel_us != PL_NEVER) pl_timer_start(&loop->clock, &c->cancel, o->cancel_us, on_cancel);
-  if (stream) pl_call_expect(c->call);
+  if (!stream) return;
+  pl_call_expect(c->call);
+  send_items(c->call, c);
 }
 
 // Random work.

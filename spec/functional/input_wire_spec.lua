@@ -370,6 +370,20 @@ cluster.describe('the callee of a call with input', { 'mem' }, function(over)
     assert.equal('BUSY', task:failure().code)
   end)
 
+  it('that refuses when it has said stop is not replaced: what waited was dropped', function()
+    local t = S.greet(net, n, {})
+    t:offer { 'evil' }
+    net:settle()
+    local task = n:start(sends)
+    net:wait(function() return #s:waiting() + #t:waiting() > 0 end)
+    local one = #s:waiting() > 0 and s or t
+    local f = one:receive(S.CALL)
+    one:send(S.STOP, '', { label = f.label, flags = CALLEE })
+    one:send(S.ERROR, message.encode('error', { code = -3, outcome = 1 }), { label = f.label, flags = CALLEE })
+    assert.equal('BUSY', task:failure().code)
+    assert.same({ 0, 0 }, { #s:waiting(), #t:waiting() })
+  end)
+
   it('that stops a call without input breaks the protocol', function()
     local task, f = called(function()
       mesh.wait 'evil'
