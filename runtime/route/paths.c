@@ -267,6 +267,16 @@ static void forget_recordless(pl_router *r) {
   }
 }
 
+// What was kept may have hidden another start of that node, whose records were old here. Who passes
+// records on compares hashes with others, and finds out.
+static void ask_anew(pl_router *r, pl_id id) {
+  if (r->joined && r->self->relays) return;
+  for (pl_list *at = r->links.next; at != &r->links; at = at->next) {
+    pl_router_link *l = pl_container(at, pl_router_link, node);
+    if (l->full) pl_pull_send(r, l, &id, NULL);
+  }
+}
+
 static void on_age(pl_timer *t) {
   pl_router *r = pl_container(t, pl_router, age);
   uint64_t now = pl_router_now(r), next = PL_NEVER;
@@ -274,7 +284,9 @@ static void on_age(pl_timer *t) {
     pl_mesh_node *n = r->db->sorted[i];
     if (n->lost_us != 0 && n->lost_us + PL_RECORD_AGE_US <= now) {
       if (n->link == NULL) {
+        pl_id id = n->id;
         forget(r, n);
+        ask_anew(r, id);
         continue;
       }
       n->lost_us = now;

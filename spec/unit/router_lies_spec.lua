@@ -139,6 +139,21 @@ routes.describe('a router', function(over)
     assert.equal(1, count)
   end)
 
+  it('that passes nothing on asks again for what it has forgotten', function()
+    w = route.world(3, {})
+    over.w = w
+    for i = 1, 3 do w:start(i) end
+    for i = 1, 2 do w:join(i) end
+    w:link(1, 2)
+    w:link(3, 2, 100, true, false)
+    w:advance(0.1)
+    assert.equal(2, (w:route(3, 1)))
+    advert(2, 3, { origin = id(1), epoch = 5, version = 9 }) -- of another start, without a link
+    assert.is_nil(w:route(3, 1))
+    w:advance(31)
+    assert.equal(2, (w:route(3, 1)))
+  end)
+
   it('reasserts itself when another tells its record', function()
     local known = {}
     w = line(3, { known = known })
