@@ -207,6 +207,11 @@ static bool may_tell(const pl_router_link *l, const pl_msg_advert *m) {
   return sane && (l->to->relays || pl_id_equal(&m->origin, &l->to->id));
 }
 
+// A neighbour that joined as a leaf tells itself when it is one no more: others may only be right.
+static bool is_hearsay(const pl_router_link *l, const pl_mesh_node *n) {
+  return n->link != NULL && n->link != l && !n->link->full;
+}
+
 static pl_rival rival_of(const pl_msg_advert *m) {
   return (pl_rival){.id = m->origin, .epoch = m->epoch, .boot = m->boot, .over = m->over};
 }
@@ -377,7 +382,7 @@ pl_err pl_record_arrived(pl_router *r, pl_router_link *l, const pl_frame *f) {
     refuse(r, &m, PL_WARN_FOREIGN, "a neighbour told what it cannot know");
   } else if (n == r->self) {
     hear_of_self(r, &m);
-  } else if (n != NULL && n->link != NULL && pl_rival_beside(r, l, n, &v)) {
+  } else if (n != NULL && (is_hearsay(l, n) || (n->link != NULL && pl_rival_beside(r, l, n, &v)))) {
     r->config.loop->metrics.adverts_old++;
   } else if (n != NULL && !pl_record_is_newer(n, m.epoch, m.version)) {
     hear_old(r, l, n, &m);

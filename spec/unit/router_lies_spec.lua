@@ -154,6 +154,22 @@ routes.describe('a router', function(over)
     assert.equal(2, (w:route(3, 1)))
   end)
 
+  it('lets nobody else make a member of a leaf', function()
+    w = route.world(4, {})
+    over.w = w
+    for i = 1, 4 do w:start(i) end
+    for i = 1, 3 do w:join(i) end
+    w:link(1, 2)
+    w:link(1, 3)
+    w:link(4, 1, 100, true, false)
+    w:advance(0.1)
+    advert(2, 1, { origin = id(4), version = 99, items = { link_to(1) } })
+    assert.same({ 1, 2 }, w:nodes(3))
+    w:join(4) -- that it says itself
+    w:advance(0.1)
+    assert.same({ 1, 2, 4 }, w:nodes(3))
+  end)
+
   it('reasserts itself when another tells its record', function()
     local known = {}
     w = line(3, { known = known })
