@@ -24,6 +24,13 @@ mesh.action('methods', function()
 end)
 mesh.call 'methods'
 
+mesh.action('endless', function()
+  while true do coroutine.yield(1) end
+end)
+local open <close> = mesh.stream 'endless'
+open:next()
+for name in pairs(mesh.streams()[1]) do print('perilune.OpenStream.' .. name) end
+
 for name in pairs(mesh.self()) do print('perilune.Self.' .. name) end
 for name in pairs(mesh.call('context')) do print('perilune.Context.' .. name) end
 
