@@ -9,6 +9,7 @@
 #include "lua/bind_call.h"
 #include "lua/bind_options.h"
 #include "lua/error.h"
+#include "lua/rows.h"
 #include "lua/script.h"
 #include "lua/task.h"
 #include "lua/value.h"
@@ -67,40 +68,16 @@ static int l_self(lua_State *L) {
   return 1;
 }
 
-// Appends one row to the table at index 1. Only called below, from inside a walk that survives no
-// error: so the walk collects plain structs first.
-typedef struct rows {
-  pl_buf infos;
-  bool failed;
-} rows;
-
 static void keep_node(const pl_node_info *info, void *user) {
-  rows *r = user;
-  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+  pl_rows_add(user, info);
 }
 
 static void keep_action(const pl_action_info *info, void *user) {
-  rows *r = user;
-  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+  pl_rows_add(user, info);
 }
 
-static int rows_free(lua_State *L) {
-  pl_buf_fini(&((rows *)lua_touserdata(L, 1))->infos);
-  return 0;
-}
-
-static rows *new_rows(lua_State *L) {
-  rows *r = lua_newuserdatauv(L, sizeof *r, 0);
-  *r = (rows){0};
-  if (luaL_newmetatable(L, "perilune.Rows")) {
-    lua_pushcfunction(L, rows_free);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
-  return r;
-}
-
-static void push_node(lua_State *L, const pl_node_info *i) {
+static void push_node(lua_State *L, const void *row) {
+  const pl_node_info *i = row;
   lua_createtable(L, 0, 9);
   set_id(L, "id", &i->id);
   set_text(L, "name", i->name);
@@ -119,26 +96,17 @@ static void push_node(lua_State *L, const pl_node_info *i) {
 // nodes() -> list of nodes; the Lua side adds their actions.
 static int l_nodes(lua_State *L) {
   pl_node *n = pl_host_start(L);
-  rows *r = new_rows(L);
+  pl_rows *r = pl_rows_new(L, sizeof(pl_node_info));
   pl_node_each(n, keep_node, r);
-  if (r->failed)
-    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of nodes");
-  const pl_node_info *infos = (const void *)pl_buf_data(&r->infos);
-  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
-  lua_createtable(L, (int)count, 0);
-  for (size_t i = 0; i < count; i++) {
-    push_node(L, &infos[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  return 1;
+  return pl_rows_push(L, r, push_node);
 }
 
 static void keep_route(const pl_route_info *info, void *user) {
-  rows *r = user;
-  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+  pl_rows_add(user, info);
 }
 
-static void push_route(lua_State *L, const pl_route_info *i) {
+static void push_route(lua_State *L, const void *row) {
+  const pl_route_info *i = row;
   lua_createtable(L, 0, 5);
   set_id(L, "id", &i->id);
   set_text(L, "name", i->name);
@@ -159,21 +127,13 @@ static void push_route(lua_State *L, const pl_route_info *i) {
 // routes() -> list of {id, name, hops, cost, next = {ids}}
 static int l_routes(lua_State *L) {
   pl_node *n = pl_host_start(L);
-  rows *r = new_rows(L);
+  pl_rows *r = pl_rows_new(L, sizeof(pl_route_info));
   pl_node_each_route(n, keep_route, r);
-  if (r->failed)
-    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of paths");
-  const pl_route_info *infos = (const void *)pl_buf_data(&r->infos);
-  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
-  lua_createtable(L, (int)count, 0);
-  for (size_t i = 0; i < count; i++) {
-    push_route(L, &infos[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  return 1;
+  return pl_rows_push(L, r, push_route);
 }
 
-static void push_action(lua_State *L, const pl_action_info *i) {
+static void push_action(lua_State *L, const void *row) {
+  const pl_action_info *i = row;
   lua_createtable(L, 0, 5);
   lua_pushlstring(L, (const char *)i->name.data, i->name.len);
   lua_setfield(L, -2, "name");
@@ -190,18 +150,9 @@ static void push_action(lua_State *L, const pl_action_info *i) {
 // offers() -> list of {name, node, node_name, hops, attributes}, one a provider.
 static int l_offers(lua_State *L) {
   pl_node *n = pl_host_start(L);
-  rows *r = new_rows(L);
+  pl_rows *r = pl_rows_new(L, sizeof(pl_action_info));
   pl_node_each_action(n, keep_action, r);
-  if (r->failed)
-    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of actions");
-  const pl_action_info *infos = (const void *)pl_buf_data(&r->infos);
-  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
-  lua_createtable(L, (int)count, 0);
-  for (size_t i = 0; i < count; i++) {
-    push_action(L, &infos[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  return 1;
+  return pl_rows_push(L, r, push_action);
 }
 
 // options() -> name = {value, source}
@@ -211,33 +162,27 @@ static int l_options(lua_State *L) {
 }
 
 static void keep_contact(const pl_contact_info *info, void *user) {
-  rows *r = user;
-  r->failed |= !pl_buf_append(&r->infos, info, sizeof *info);
+  pl_rows_add(user, info);
+}
+
+static void push_contact(lua_State *L, const void *row) {
+  const pl_contact_info *i = row;
+  lua_createtable(L, 0, 4);
+  set_text(L, "url", i->url);
+  lua_pushboolean(L, i->found);
+  lua_setfield(L, -2, "found");
+  if (i->err == PL_OK) return;
+  set_text(L, "code", pl_err_name(i->err));
+  set_text(L, "message", i->why[0] != '\0' ? i->why : pl_err_text(i->err));
 }
 
 // contacts() -> list of {url, found, code, message}, one an address to keep connected; `found` in
 // the local mesh; the last two when the first attempt failed.
 static int l_contacts(lua_State *L) {
   pl_node *n = pl_host_start(L);
-  rows *r = new_rows(L);
+  pl_rows *r = pl_rows_new(L, sizeof(pl_contact_info));
   pl_node_each_contact(n, keep_contact, r);
-  if (r->failed)
-    return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the list of addresses");
-  const pl_contact_info *infos = (const void *)pl_buf_data(&r->infos);
-  size_t count = pl_buf_len(&r->infos) / sizeof *infos;
-  lua_createtable(L, (int)count, 0);
-  for (size_t i = 0; i < count; i++) {
-    lua_createtable(L, 0, 4);
-    set_text(L, "url", infos[i].url);
-    lua_pushboolean(L, infos[i].found);
-    lua_setfield(L, -2, "found");
-    if (infos[i].err != PL_OK) {
-      set_text(L, "code", pl_err_name(infos[i].err));
-      set_text(L, "message", infos[i].why[0] != '\0' ? infos[i].why : pl_err_text(infos[i].err));
-    }
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  return 1;
+  return pl_rows_push(L, r, push_contact);
 }
 
 static pl_id check_node(lua_State *L, pl_node *n, int arg) {

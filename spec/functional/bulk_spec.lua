@@ -1,6 +1,7 @@
 -- Big streams over several nodes: what they cost those between, and those beside them.
 
 local cluster = require 'spec.support.cluster'
+local latency = require 'spec.support.latency'
 local nodes = require 'spec.support.nodes'
 local process = require 'spec.support.process'
 
@@ -146,21 +147,7 @@ mesh.action('flood', function()
 end)
 ]]
 
---- The times of calls in seconds, sorted.
-local function call_times(client, count)
-  return client:eval([[
-    local times = {}
-    for i = 1, ... do
-      local before = mesh.now()
-      mesh.call('add', 2, 3)
-      times[i] = mesh.now() - before
-    end
-    table.sort(times)
-    return times
-  ]], count)
-end
-
-local function p99(times) return times[#times * 99 // 100] end
+local function p99(times) return latency.at_percentile(times, 99) end
 
 describe('a gigabyte for a consumer that sleeps', function()
   it('makes no node grow, nor small calls on its links slow', function()
@@ -170,7 +157,7 @@ describe('a gigabyte for a consumer that sleeps', function()
     client:eval "mesh.wait 'flood'"
     local all = { server_node, between, client }
     client:eval "for _ = 1, 3 do local s = mesh.stream 'flood'; for _ = 1, 50 do s:next() end; s:close() end"
-    local calm = p99(call_times(client, 500))
+    local calm = p99(latency.call_times(client, 500))
     local before = {}
     for i, node in ipairs(all) do before[i] = node:rss() end
     local reader = client:begin [[
@@ -180,7 +167,7 @@ describe('a gigabyte for a consumer that sleeps', function()
       return (s:next())
     ]]
     process.sleep(0.3)
-    local slow = p99(call_times(client, 1000))
+    local slow = p99(latency.call_times(client, 1000))
     process.sleep(1)
     for i, node in ipairs(all) do
       local growth = node:rss() - before[i]
@@ -196,10 +183,10 @@ describe('a bulk stream', function()
     local server_node = nodes.start('server', { listen = 'tcp' }, ACTIONS)
     local client = nodes.start('client', { peers = { server_node } })
     client:eval "mesh.wait 'flood'"
-    local calm = p99(call_times(client, 1000))
+    local calm = p99(latency.call_times(client, 1000))
     client:begin "while true do for _ in mesh.stream 'flood' do end end"
     process.sleep(0.2)
-    local busy = p99(call_times(client, 1000))
+    local busy = p99(latency.call_times(client, 1000))
     local bound = 2 * calm + 0.001 + 0.02 * process.patience
     assert.is_true(busy < bound, ('p99 %.2f ms, idle %.2f ms'):format(busy * 1e3, calm * 1e3))
   end)

@@ -1,3 +1,4 @@
+local latency = require 'spec.support.latency'
 local nodes = require 'spec.support.nodes'
 local process = require 'spec.support.process'
 local socket = require 'spec.support.socket'
@@ -17,22 +18,6 @@ end)
 mesh.action('hold', function(seconds) mesh.sleep(seconds) end, { concurrency = 2, queue = 3 })
 ]]
 
---- The times of calls in seconds, sorted.
-local function call_times(client, count)
-  return client:eval([[
-    local times = {}
-    for i = 1, ... do
-      local before = mesh.now()
-      mesh.call('add', 2, 3)
-      times[i] = mesh.now() - before
-    end
-    table.sort(times)
-    return times
-  ]], count)
-end
-
-local function at_percentile(times, percent) return times[math.max(1, #times * percent // 100)] end
-
 describe('a consumer that is stopped while it streams', function()
   for _, kind in ipairs { 'tcp', 'unix' } do
     it('parks the producer, holds up nobody and is forgotten, over ' .. kind, function()
@@ -40,14 +25,14 @@ describe('a consumer that is stopped while it streams', function()
       local server = nodes.start('server', { listen = kind, flags = flags }, ACTIONS)
       local client = nodes.start('client', { peers = { server }, flags = flags })
       local reader = nodes.start('reader', { peers = { server }, flags = flags })
-      local calm = at_percentile(call_times(client, 500), 99)
+      local calm = latency.at_percentile(latency.call_times(client, 500), 99)
       reader:begin "for _ in mesh.stream 'flood' do got = (got or 0) + 1 end"
       reader:wait_for 'return (got or 0) > 100'
       local memory = server:rss()
       reader.process:kill 'STOP'
       process.sleep(0.3) -- until the system holds no more
       local produced = server:eval 'return produced'
-      local slow = at_percentile(call_times(client, 500), 99)
+      local slow = latency.at_percentile(latency.call_times(client, 500), 99)
       assert.equal(produced, server:eval 'return produced')
       assert.is_true(slow < 2 * calm + 0.02, ('p99 %.1f ms, before %.1f ms'):format(slow * 1e3, calm * 1e3))
       local growth = server:rss() - memory
@@ -116,7 +101,7 @@ describe('ten thousand connections that are idle', function()
   it('cost at most 8 KiB each, and calls are answered', function()
     local server = nodes.start('server', { listen = 'tcp', flags = { '--handshake-timeout=60' } }, ACTIONS)
     local client = nodes.start('client', { peers = { server } })
-    call_times(client, 10)
+    latency.call_times(client, 10)
     local count, open = math.tointeger(socket.allow(10000)), {}
     assert.is_true(count >= 500, 'the system does not grant enough descriptors')
     local fds, memory = server:descriptors(), server:rss()
@@ -126,7 +111,7 @@ describe('ten thousand connections that are idle', function()
     assert.equal(fds + count, server:descriptors())
     local each = (server:rss() - memory) / count
     assert.is_true(each <= 8192 or server:is_sanitized(), each .. ' bytes')
-    local times = call_times(client, 20)
+    local times = latency.call_times(client, 20)
     assert.is_true(times[1] < 0.1, times[1])
     for _, s in ipairs(open) do s:close() end
     deadline = process.now() + 5 * process.patience

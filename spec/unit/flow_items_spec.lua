@@ -1,43 +1,20 @@
 -- Items of a flow: their end, what becomes of those that are not wanted or not sent, and how much of them waits.
 
-local testing = require 'perilune.testing'
-local flow, mem = testing.flow, testing.base.mem
+local flows = require 'spec.support.flows'
+
+local types, payload = flows.types, flows.payload
 
 local CALL, DATA, END, INFO = 32, 34, 35, 42
 local MORE = 1
 
-describe('the items of a flow', function()
-  local live, world
+flows.describe('the items of a flow', function(over)
+  local world
 
-  before_each(function()
-    live = mem.live()
-    world = flow.world()
-    world:frames()
-  end)
-
-  after_each(function()
-    world:free()
-    collectgarbage()
-    assert.equal(live, mem.live())
-  end)
-
-  local function types(frames)
-    local list = {}
-    for i, f in ipairs(frames) do list[i] = f.type end
-    return list
-  end
+  before_each(function() world = over.world end)
 
   local function arrived()
     world:turn()
     return world:frames()
-  end
-
-  local function payload(frames, label)
-    local parts = {}
-    for _, f in ipairs(frames) do
-      if f.label == label then parts[#parts + 1] = f.body end
-    end
-    return table.concat(parts)
   end
 
   it('end behind the last of them, and an info stands in front, without credit', function()

@@ -1,42 +1,20 @@
+local flows = require 'spec.support.flows'
 local testing = require 'perilune.testing'
 local flow, wire, mem, base = testing.flow, testing.wire, testing.base.mem, testing.base
+local types, payload = flows.types, flows.payload
 
 local CALL, BODY, DATA, RESULT, ERROR, CREDIT, CANCEL = 32, 33, 34, 36, 37, 38, 39
 local MORE, CALLEE = 1, 16
 local FRAGMENT = 16384
 
-describe('a flow', function()
-  local live, world
+flows.describe('a flow', function(over)
+  local world
 
-  before_each(function()
-    live = mem.live()
-    world = flow.world()
-    world:frames()
-  end)
-
-  after_each(function()
-    world:free()
-    collectgarbage()
-    assert.equal(live, mem.live())
-  end)
-
-  local function types(frames)
-    local list = {}
-    for i, f in ipairs(frames) do list[i] = f.type end
-    return list
-  end
+  before_each(function() world = over.world end)
 
   local function arrived()
     world:turn()
     return world:frames()
-  end
-
-  local function payload(frames, label)
-    local parts = {}
-    for _, f in ipairs(frames) do
-      if f.label == label then parts[#parts + 1] = f.body end
-    end
-    return table.concat(parts)
   end
 
   it('writes a small call at once, map and arguments in one frame', function()
@@ -230,11 +208,11 @@ describe('a flow', function()
   end)
 
   it('shares the link with others, fragment by fragment', function()
-    local flows = {}
+    local list = {}
     for i = 1, 3 do
-      flows[i] = world:flow(2 * i - 1)
-      flows[i]:grant(0, 1 << 26)
-      flows[i]:call('big', ('x'):rep(1000000))
+      list[i] = world:flow(2 * i - 1)
+      list[i]:grant(0, 1 << 26)
+      list[i]:call('big', ('x'):rep(1000000))
     end
     local small = world:flow(99)
     assert.is_false(small:call('small', '\x90'))
@@ -249,8 +227,8 @@ describe('a flow', function()
     end
     assert.is_true(position <= 4, position)
     for i = 1, 3 do
-      assert.is_true(flows[i]:info().idle)
-      flows[i]:close()
+      assert.is_true(list[i]:info().idle)
+      list[i]:close()
     end
     small:close()
   end)
