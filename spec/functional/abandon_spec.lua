@@ -89,7 +89,11 @@ describe('streams left by break three hops from their producers', function()
 
     local before = {}
     c:eval(ABANDON, 400, 100, 'what is kept for the next')
-    for i, node in ipairs(all) do before[i] = node:rss() end
+    local function resident(node)
+      node:eval 'collectgarbage() collectgarbage()'
+      return node:rss()
+    end
+    for i, node in ipairs(all) do before[i] = resident(node) end
     assert.equal(800, (c:eval(ABANDON, 800, 100, 'some text')))
     local left = process.now()
     for _, node in ipairs(all) do
@@ -101,8 +105,8 @@ describe('streams left by break three hops from their producers', function()
     assert.is_true(process.now() - left < 1 * process.patience, process.now() - left)
     assert.same({ 0, 1200 }, { c:eval "return mesh.call 'count'" })
     for i, node in ipairs(all) do
-      local grown = node:rss() - before[i]
-      assert.is_true(node:is_sanitized() or grown < 1024 * 1024, ('%s: %d bytes'):format(node.name, grown))
+      local grown = resident(node) - before[i] -- roughly: when the collectors ran has a share in it
+      assert.is_true(node:is_sanitized() or grown < 2 * 1024 * 1024, ('%s: %d bytes'):format(node.name, grown))
     end
   end)
 end)
