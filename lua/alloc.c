@@ -212,15 +212,26 @@ static void *resize(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
   return q;
 }
 
+static bool is_past(const pl_alloc_state *a, size_t limit, size_t growth) {
+  return a->used >= limit || growth > limit - a->used;
+}
+
 static bool is_refused(const pl_alloc_state *a, size_t growth) {
-  if (!a->enforce || a->limit == 0) return false;
-  return a->used >= a->limit || growth > a->limit - a->used;
+  return a->enforce && a->limit != 0 && is_past(a, a->limit, growth);
+}
+
+// Lua collects when a block is refused, except when a stack would grow: that fails although all of
+// the rest may be garbage. So what there is may grow a little past the limit, and what is new then
+// makes Lua collect.
+static bool is_growth_refused(const pl_alloc_state *a, size_t growth) {
+  enum { OVERDRAFT = 64 * 1024 };
+  return is_refused(a, growth) && (growth > OVERDRAFT || is_past(a, a->limit + OVERDRAFT, growth));
 }
 
 static RARE void *change(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
   if (size > LARGEST) return NULL;
   // Shrinking must not fail, so it is never refused.
-  if (size > old_size && is_refused(a, size - old_size)) return NULL;
+  if (size > old_size && is_growth_refused(a, size - old_size)) return NULL;
   void *q = resize(a, p, old_size, size);
   if (q != NULL) a->used = a->used - old_size + size;
   return q;

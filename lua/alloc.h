@@ -14,7 +14,7 @@ enum { PL_ALLOC_STEP = 16, PL_ALLOC_CLASSES = 128 };  // sizes up to 2048 bytes 
 
 typedef struct pl_alloc_state {
   size_t used;   // bytes that the state asked for
-  size_t limit;  // 0 = none
+  size_t limit;  // 0 = none; what is there may grow a little past it
   bool enforce;  // refuse growth past the limit: while script code runs
   struct pl_alloc_slab *slabs[PL_ALLOC_CLASSES];  // those with room, of each size
   struct pl_alloc_slab *empty;                    // for any size
