@@ -312,6 +312,15 @@ pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
   return pl_service_add_action(n->service, name, o, ops, user);
 }
 
+pl_err pl_node_change_actions(pl_node *n, const pl_action_change *changes, size_t count,
+                              size_t *failed) {
+  return pl_service_change_actions(n->service, changes, count, failed);
+}
+
+void *pl_node_action_user(const pl_node *n, pl_bytes name, const pl_action_ops *ops) {
+  return pl_service_action_user(n->service, name, ops);
+}
+
 pl_err pl_node_remove_action(pl_node *n, pl_bytes name) {
   return pl_service_remove_action(n->service, name);
 }

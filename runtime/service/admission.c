@@ -79,7 +79,8 @@ static void start(pl_request *r) {
   a->gate.running++;
   if (a->gate.waiting > 0) place(a);
   sv->loop->metrics.requests_started++;
-  a->ops->on_start(r, a->user);
+  r->handler = pl_handler_hold(a->handler);
+  a->handler->ops->on_start(r, a->handler->user);
 }
 
 void pl_admission_release(pl_request *r) {
@@ -282,6 +283,44 @@ void pl_admission_go_on(pl_service *sv) {
     start_in_time(r);
   }
   sv->gates.going_on = false;
+}
+
+// Other options.
+
+// They were counted in the node's queue, or the other way round.
+static void recount(pl_action *a, unsigned rank, pl_list *waiters, bool promised) {
+  pl_gates *all = &a->service->gates;
+  for (pl_list *at = waiters->next; at != waiters; at = at->next) {
+    pl_request *r = of_waiter(pl_container(at, pl_waiter, in_line));
+    if (promised) {
+      pl_list_remove(&r->in_queue);
+      all->queued--;
+    } else {
+      if (!r->wait.awaited) pl_list_push(&all->queue[rank], &r->in_queue);
+      all->queued++;
+    }
+  }
+}
+
+static void run_go_on(pl_work *w) {
+  pl_admission_go_on(pl_container(w, pl_service, go_on));
+}
+
+void pl_admission_change(pl_action *a, const pl_action_options *o) {
+  pl_service *sv = a->service;
+  bool promised = o->queue >= 0;
+  for (unsigned rank = 0; rank < PL_RANKS; rank++) {
+    pl_line *line = &a->gate.lines[rank];
+    if (line->promised == promised) continue;
+    recount(a, rank, &line->waiters, promised);
+    recount(a, rank, &line->awaited, promised);
+    pl_line_promise(line, promised, pl_now_us(sv->loop));
+  }
+  a->options = *o;
+  a->options.attributes = (pl_bytes){0};
+  if (a->gate.waiting == 0) return;
+  place(a);
+  pl_loop_defer(sv->loop, &sv->go_on, run_go_on);
 }
 
 // Asking.

@@ -24,5 +24,8 @@ void pl_admission_withdraw(pl_request *r);
 void pl_admission_release(pl_request *r);
 // this: as many of those that wait as there are slots.
 void pl_admission_go_on(pl_service *sv);
+// The action has these options from now on. Who waits keeps his place, also where the queue is
+// shorter now; if there are more slots, they are given from the loop.
+void pl_admission_change(pl_action *a, const pl_action_options *o);
 // When it is worth while to ask again: for a slot of that action, or (NULL) of the node.
 uint32_t pl_admission_retry_after_ms(const pl_service *sv, const pl_action *a);

@@ -50,6 +50,7 @@ struct pl_service {
   pl_directory directory;
   pl_map actions;      // name -> pl_action, of this node
   pl_gates gates;      // who runs, and who waits
+  pl_work go_on;       // lets those begin who wait, from the loop
   pl_list untimed;     // of pl_request: came in this turn, their deadlines not watched yet
   pl_work watch_work;  // watches them
   pl_list orphans;     // of pl_request: idempotent ones whose path was lost, see repeat.c

@@ -15,6 +15,12 @@ void pl_line_init(pl_line *line, bool promised) {
   pl_list_init(&line->waiters);
 }
 
+void pl_line_promise(pl_line *line, bool promised, uint64_t now_us) {
+  line->promised = promised;
+  line->surge = (pl_surge){0};
+  if (!promised && line->others > 0) pl_surge_begin(&line->surge, now_us);
+}
+
 static uint64_t oldest_us(const pl_line *line) {
   return waiter_of(line->waiters.next)->since_us;
 }

@@ -26,6 +26,8 @@ typedef struct pl_line {
 } pl_line;
 
 void pl_line_init(pl_line *line, bool promised);
+// From now on it holds whom it takes, or does not.
+void pl_line_promise(pl_line *line, bool promised, uint64_t now_us);
 // `w->awaited` is set.
 void pl_line_push(pl_line *line, pl_waiter *w, uint64_t now_us);
 // Takes out who is served next; the line is not empty.

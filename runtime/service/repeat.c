@@ -31,7 +31,7 @@ void pl_repeat_run_until(pl_request *r, uint64_t deadline_us) {
   if (r->state != PL_REQUEST_WAITING && !runs) return;
   r->deadline_us = deadline_us;
   pl_request_watch(r);
-  if (runs && r->action->ops->on_deadline != NULL) r->action->ops->on_deadline(r);
+  if (runs && r->handler->ops->on_deadline != NULL) r->handler->ops->on_deadline(r);
 }
 
 void pl_repeat_join(pl_request *r, pl_dedup_entry *e) {

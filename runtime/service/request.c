@@ -84,6 +84,7 @@ static void request_free(pl_request *r) {
   pl_bytes_drop(&r->name);
   pl_ancestry_drop(r);
   if (r->action != NULL) pl_action_drop(r->action);
+  if (r->handler != NULL) pl_handler_drop(r->handler);
   sv->requests--;
   sv->loop->metrics.requests_now--;
   request_recycle(sv, r);
@@ -97,7 +98,7 @@ static void on_sent(pl_flow *f) {
   } else if (r->credit_due) {
     r->credit_due = false;
     pl_request_stall_over(r);
-    r->action->ops->on_credit(r);
+    r->handler->ops->on_credit(r);
   }
 }
 
@@ -194,7 +195,7 @@ void pl_request_cancel(pl_request *r, const pl_failure *why) {
       pl_timer_stop(&r->stall);
       if (r->channel != NULL) pl_flow_withdraw(&r->flow);
       pl_request_drop_input(r);
-      r->action->ops->on_cancel(r, why);
+      r->handler->ops->on_cancel(r, why);
       return;
     case PL_REQUEST_SENDING:
       if (r->channel == NULL) {

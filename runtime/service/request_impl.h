@@ -2,7 +2,7 @@
 // it.
 #pragma once
 
-#include "service/channel.h"
+#include "service/action.h"
 #include "service/dedup.h"
 
 typedef enum pl_request_state {
@@ -28,6 +28,7 @@ typedef enum pl_input_state {
 struct pl_request {
   // Zeroed when it is recycled.
   pl_action *action;      // held from admission on
+  pl_handler *handler;    // held once it runs
   pl_dedup_entry *entry;  // idempotent or shared: its own, or while JOINED that of the other
   void *user;
   pl_request_state state;

@@ -48,7 +48,7 @@ static void settle_slab(pl_work *w) {
 static void tell_handler(pl_request *r) {
   if (!r->expecting) return;
   r->expecting = false;
-  r->action->ops->on_items(r);
+  r->handler->ops->on_items(r);
 }
 
 static pl_err take_end(pl_request *r, const pl_frame *f) {

@@ -167,6 +167,7 @@ void pl_service_free(pl_service *sv) {
   pl_calls_free_all(sv);
   pl_requests_free_all(sv);
   pl_work_cancel(&sv->watch_work);
+  pl_work_cancel(&sv->go_on);
   pl_relays_free_all(sv);
   pl_free(sv);
 }

@@ -77,6 +77,10 @@ bool pl_service_node_is_leaf(const pl_mesh_node *n);
 pl_err pl_service_add_action(pl_service *sv, pl_bytes name, const pl_action_options *o,
                              const pl_action_ops *ops, void *user);
 pl_err pl_service_remove_action(pl_service *sv, pl_bytes name);
+// As those of pl_node_*.
+pl_err pl_service_change_actions(pl_service *sv, const pl_action_change *changes, size_t count,
+                                 size_t *failed);
+void *pl_service_action_user(pl_service *sv, pl_bytes name, const pl_action_ops *ops);
 size_t pl_service_action_count(const pl_service *sv);
 void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user);
 int pl_service_codec(pl_service *sv, pl_bytes action);

@@ -22,7 +22,8 @@ static bool same(pl_bytes a, pl_bytes b) {
 
 // Whatever the handler could tell apart, who calls above all; but neither trace nor deadline.
 static bool is_equal(const pl_request *run, const pl_request *r) {
-  return run->action == r->action && run->codec == r->codec && run->rank == r->rank &&
+  bool same_code = run->handler == NULL || run->handler == r->action->handler;
+  return run->action == r->action && same_code && run->codec == r->codec && run->rank == r->rank &&
          pl_id_equal(&run->caller, &r->caller) && run->relayed == r->relayed &&
          same(run->args, r->args) && same(run->meta, r->meta) && same(run->identity, r->identity);
 }

@@ -1,7 +1,8 @@
 --- The architecture, checked: includes point down, files stay readable.
 
 local LAYERS = {
-  'base', 'perilune.h', 'wire', 'link', 'peer', 'route', 'service', 'edge', 'node', 'sim', 'lua', 'main',
+  'base', 'perilune_choice.h', 'perilune.h', 'wire', 'link', 'peer', 'route', 'service', 'edge', 'node', 'sim', 'lua',
+  'main',
 }
 local LINES_MAX = 500
 local FUNCTION_LINES_MAX = 70
@@ -28,7 +29,7 @@ for i, layer in ipairs(LAYERS) do rank[layer] = i end
 --- 'runtime/wire/frame.c' -> 'wire'; 'lua/task.c' -> 'lua'; 'runtime/main.c' -> 'main'
 local function layer_of(path)
   local inside = path:gsub('^runtime/', '')
-  if inside == 'perilune.h' then return inside end
+  if inside:match '^perilune[%w_]*%.h$' then return inside end
   return inside:match '^(%w+)/' or 'main'
 end
 
