@@ -1,6 +1,6 @@
 // The basic functions that differ from plain Lua's: pcall and xpcall see what breaks off a task,
-// load and its kin refuse bytecode, dofile may wait, string.rep and table.move do not spin.
-// (setmetatable is in finalizer.c, patterns in pattern_lib.c.)
+// load and its kin refuse bytecode, dofile may wait, string.rep does not spin. (setmetatable is in
+// finalizer.c, patterns in pattern_lib.c, tables in table_lib.c.)
 
 #include <lauxlib.h>
 #include <stdint.h>
@@ -126,18 +126,6 @@ static int string_rep(lua_State *L) {
   return 1;
 }
 
-// table.move over a huge range of nothing would take years.
-static int table_move(lua_State *L) {
-  enum { MOST = 100 * 1000 * 1000 };
-  lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3);
-  bool many = last >= first && (lua_Unsigned)last - (lua_Unsigned)first >= MOST;
-  luaL_argcheck(L, !many, 3, "too many elements to move");
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, 1);
-  return 1;
-}
-
 // Replaces the field `name` of the table at the top by `f` with the old value as upvalue.
 static void wrap_field(lua_State *L, const char *name, lua_CFunction f) {
   lua_getfield(L, -1, name);
@@ -162,6 +150,6 @@ void pl_open_base(lua_State *L) {
   lua_setfield(L, -2, "rep");
   pl_open_patterns(L);
   lua_getfield(L, -2, "table");
-  wrap_field(L, "move", table_move);
+  pl_open_tables(L);
   lua_pop(L, 3);
 }

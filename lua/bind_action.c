@@ -236,6 +236,13 @@ static bool is_late(void *user) {
   return pl_request_is_late(h->request);
 }
 
+static void about(void *user, pl_task_about *about) {
+  const handling *h = user;
+  pl_request_info info;
+  pl_request_info_get(h->request, &info);
+  *about = (pl_task_about){info.action, info.caller, info.caller_name};
+}
+
 static const pl_task_type handler_type = {
     .name = "handler",
     .begin = begin,
@@ -245,6 +252,7 @@ static const pl_task_type handler_type = {
     .context = push_context,
     .is_late = is_late,
     .trace = trace_of,
+    .about = about,
 };
 
 // Requests.

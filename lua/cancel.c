@@ -112,39 +112,11 @@ bool pl_task_is_cancelled(const pl_task *t) {
 
 // The hard end.
 
-static void push_traces(lua_State *L, lua_State *co) {
-  lua_State *inner = pl_coroutine_inner(co);
-  if (inner != NULL) push_traces(L, inner);
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
-  pl_push_traceback(L, co, 0);
-}
-
-// Runs protected on the main thread: the traceback over all coroutines of the task.
-static int trace_task(lua_State *L) {
-  pl_task *t = lua_touserdata(L, 1);
-  lua_settop(L, 0);
-  push_traces(L, t->co);
-  int n = lua_gettop(L);
-  luaL_Buffer b;
-  luaL_buffinit(L, &b);
-  for (int i = 1; i <= n; i++) {
-    if (i > 1) luaL_addchar(&b, '\n');
-    lua_pushvalue(L, i);
-    luaL_addvalue(&b);
-  }
-  luaL_pushresult(&b);
-  return 1;
-}
-
 static void keep_trace(pl_task *t) {
-  lua_State *L = t->vm->L;
-  lua_pushcfunction(L, trace_task);
-  lua_pushlightuserdata(L, t);
-  if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
-    pl_free(t->trace);
-    t->trace = pl_strdup(lua_tostring(L, -1));
-  }
-  lua_pop(L, 1);
+  char *trace = pl_report_trace(t);
+  if (trace == NULL) return;
+  pl_free(t->trace);
+  t->trace = trace;
 }
 
 static void reset_chain(pl_task *t, lua_State *co) {

@@ -61,6 +61,7 @@ struct pl_task {
   bool has_context;
   bool traced;
   bool trace_live;  // the error that `trace` tells of is still travelling
+  bool overran;     // its slice, so that it was ended with an error
   uint8_t priority;
   pl_interrupt cancel;
 
@@ -109,6 +110,8 @@ struct pl_vm {
   unsigned yields_left;               // chunks before others get their turn
   volatile sig_atomic_t slice_ticks;  // counted by the governor
   bool stalled;                       // the slice lasts too long, which has been told
+  uint64_t busy_told_us;              // when a task was, that computes without a wait; 0: never
+  unsigned busy_untold;               // tasks that were not, since
   unsigned finalizer_ticks;           // of the slice, at which the running finalizer ends; or 0
   unsigned finalizers_stopped;        // that took too long
   bool collects_rarely;               // tune_collector
@@ -236,6 +239,15 @@ int pl_open_coroutine(lua_State *L);
 // The coroutine that `co`, which waits, has resumed; NULL at the innermost.
 lua_State *pl_coroutine_inner(lua_State *co);
 
+// report.c
+// The traceback of a task that does not run now, over all its coroutines. NULL: no memory. The
+// caller's.
+char *pl_report_trace(pl_task *t);
+// To the log: the code that runs in `L` keeps the node from everything else.
+void pl_report_stall(pl_vm *vm, lua_State *L, lua_Debug *ar);
+// To the log, but for every script rarely: the task has computed for long without a wait.
+void pl_report_busy(pl_task *t);
+
 // base_lib.c
 void pl_open_base(lua_State *L);
 // finalizer.c
@@ -243,6 +255,9 @@ void pl_open_finalizers(lua_State *L);  // the global table is at the top
 
 // pattern_lib.c
 void pl_open_patterns(lua_State *L);  // the table `string` is at the top
+
+// table_lib.c
+void pl_open_tables(lua_State *L);  // the table `table` is at the top
 
 // require.c
 void pl_open_require(lua_State *L);
@@ -252,6 +267,12 @@ void pl_governor_hold(void);  // a VM of this thread was born
 void pl_governor_drop(void);
 void pl_governor_enter(pl_vm *vm);
 void pl_governor_leave(const pl_vm *vm);
+// For functions in C that may take long, every few thousand steps. True: others should have their
+// turn, and `return pl_give_way(L, ctx, k);` lets them. Raises, below a boundary, when the code may
+// not go on at all.
+bool pl_slice_is_over(lua_State *L);
+// Yields; `k` goes on with the stack as it is now.
+int pl_give_way(lua_State *L, lua_KContext ctx, lua_KFunction k);
 // From now on instructions count in place of time. Once, before the first slice.
 void pl_governor_simulate(pl_vm *vm);
 enum { PL_TICK_US = PL_SLICE_US / 2, PL_CANCEL_CPU_US = 100000 };

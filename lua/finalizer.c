@@ -41,28 +41,41 @@ static int run_finalizer(lua_State *L) {
   return lua_error(L);
 }
 
-// setmetatable, which is the upvalue. A finalizer counts when its metatable is set.
-static int base_setmetatable(lua_State *L) {
-  if (lua_istable(L, 2)) {
-    lua_pushliteral(L, "__gc");
-    if (lua_rawget(L, 2) == LUA_TFUNCTION && !lua_iscfunction(L, -1)) {
-      lua_pushcclosure(L, run_finalizer, 1);
-      lua_pushliteral(L, "__gc");
-      lua_insert(L, -2);
-      lua_rawset(L, 2);
-    } else {
-      lua_pop(L, 1);
-    }
+// Puts what bounds it in the place of the finalizer of the metatable at 2, if it has one: also of
+// a value that can be called, and of a function in C, which may call anything.
+static void bound_finalizer(lua_State *L) {
+  if (!lua_istable(L, 2)) return;
+  lua_pushliteral(L, "__gc");
+  if (lua_rawget(L, 2) == LUA_TNIL || lua_tocfunction(L, -1) == run_finalizer) {
+    lua_pop(L, 1);
+    return;
   }
+  lua_pushcclosure(L, run_finalizer, 1);
+  lua_pushliteral(L, "__gc");
+  lua_insert(L, -2);
+  lua_rawset(L, 2);
+}
+
+// setmetatable and debug.setmetatable, of which one is the upvalue. A finalizer counts when its
+// metatable is set.
+static int base_setmetatable(lua_State *L) {
+  bound_finalizer(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, 1);
   return 1;
 }
 
-// Replaces setmetatable in the table at the top.
-void pl_open_finalizers(lua_State *L) {
+static void wrap(lua_State *L) {
   lua_getfield(L, -1, "setmetatable");
   lua_pushcclosure(L, base_setmetatable, 1);
   lua_setfield(L, -2, "setmetatable");
+}
+
+// Replaces setmetatable in the table at the top, and in its `debug`.
+void pl_open_finalizers(lua_State *L) {
+  wrap(L);
+  lua_getfield(L, -1, "debug");
+  wrap(L);
+  lua_pop(L, 1);
 }

@@ -23,6 +23,7 @@ enum {
   TICK_SIGNAL = SIGVTALRM,
   TICKS_PER_SLICE = PL_SLICE_US / PL_TICK_US,
   STALL_TICKS = PL_STALL_US / PL_TICK_US,
+  HOLD_TICKS = PL_HOLD_US / PL_TICK_US,
   IDLE_TICKS = 20,  // without a slice, then the timer stops
   // In the simulator a tick is a number of instructions, about as many as one takes.
   TICK_INSTRUCTIONS = 500 * 1000,
@@ -39,9 +40,12 @@ typedef struct governor {
 
 static _Thread_local governor own;
 
-// Code that belongs to no task, as the text of an error value, gets what a cancelled task gets.
+// What cannot yield holds up the whole node, so it may do that only for a while, whatever its
+// limit. Code that belongs to no task, as the text of an error value, gets what a cancelled task
+// gets.
 static bool is_over(const pl_vm *vm) {
   if (vm->finalizer_ticks > 0 && (unsigned)vm->slice_ticks >= vm->finalizer_ticks) return true;
+  if ((unsigned)vm->slice_ticks >= HOLD_TICKS) return true;
   if (vm->current != NULL) return pl_task_over_cpu(vm->current);
   return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
 }
@@ -51,18 +55,18 @@ static void disarm(const pl_vm *vm, lua_State *L) {
   if (!vm->simulated) lua_sethook(L, NULL, 0, 0);
 }
 
-// A C function, or what it called, kept the slice from ending: links, timers and all other tasks
-// have had to wait. The hook runs in it, or right behind it.
-static void tell_stall(pl_vm *vm, lua_State *L, lua_Debug *ar) {
-  pl_loop *loop = vm->options.loop;
-  vm->stalled = true;
-  loop->metrics.stalls++;
-  lua_getinfo(L, "Sl", ar);
-  char at[LUA_IDSIZE + 16];
-  snprintf(at, sizeof at, "%s:%d", ar->short_src, ar->currentline);
-  pl_log_warn(loop->log, "a script held up the node", pl_f_text("script", vm->options.name),
-              pl_f_text("at", at),
-              pl_f_int("cpu_ms", (int64_t)vm->slice_ticks * PL_TICK_US / 1000));
+static bool can_yield(const pl_vm *vm, lua_State *L) {
+  return L == vm->running && vm->noyield == 0 && vm->current != NULL && lua_isyieldable(L);
+}
+
+// Raises what runs no handler of a script.
+static void end_slice(pl_vm *vm, lua_State *L) {
+  pl_task *t = vm->current;
+  if (t != NULL) {
+    t->overran = true;
+    if (!t->trace_live) pl_task_on_error(L);
+  }
+  lua_newuserdatauv(L, (size_t)1 << 60, 0);
 }
 
 static void slice_hook(lua_State *L, lua_Debug *ar) {
@@ -72,8 +76,11 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
     disarm(vm, L);
     return;
   }
-  if (vm->slice_ticks >= STALL_TICKS && !vm->stalled) tell_stall(vm, L, ar);
-  if (L == vm->running && vm->noyield == 0 && vm->current != NULL && lua_isyieldable(L)) {
+  if (vm->slice_ticks >= STALL_TICKS && !vm->stalled) {
+    vm->stalled = true;
+    pl_report_stall(vm, L, ar);
+  }
+  if (can_yield(vm, L)) {
     disarm(vm, L);
     vm->pass = PL_PASS_PREEMPT;
     lua_yield(L, 0);
@@ -83,8 +90,20 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
     disarm(vm, L);
     return;
   }
-  if (vm->current != NULL && !vm->current->trace_live) pl_task_on_error(L);
-  lua_newuserdatauv(L, (size_t)1 << 60, 0);  // raises; the hook stays armed for what catches it
+  end_slice(vm, L);  // the hook stays armed for what catches it
+}
+
+bool pl_slice_is_over(lua_State *L) {
+  pl_vm *vm = pl_vm_of(L);
+  if (vm->slice_ticks < TICKS_PER_SLICE) return false;
+  if (can_yield(vm, L)) return true;
+  if (is_over(vm)) end_slice(vm, L);
+  return false;
+}
+
+int pl_give_way(lua_State *L, lua_KContext ctx, lua_KFunction k) {
+  pl_vm_of(L)->pass = PL_PASS_PREEMPT;
+  return lua_yieldk(L, 0, ctx, k);
 }
 
 static void set_timer(governor *g, long us) {

@@ -11,6 +11,7 @@ enum {
   YIELDS_PER_SLICE = 256,  // chunks that a task may emit before others get their turn
   TASKS_PER_LOOK = 16,     // tasks between two looks at the time
   CLOSE_DEPTH = 100,       // coroutines that close one another
+  BUSY_TICKS = PL_BUSY_US / PL_TICK_US,
 };
 
 // The body of every task.
@@ -19,7 +20,7 @@ enum {
 static void push_limit(lua_State *L, pl_task *t) {
   pl_failure f = pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, "not enough memory");
   t->vm->collect = true;
-  if (pl_task_over_cpu(t)) {
+  if (t->overran || pl_task_over_cpu(t)) {
     f = pl_failure_of(PL_CPU_LIMIT, PL_EXECUTED, NULL);
     t->vm->options.loop->metrics.tasks_killed++;
   }
@@ -213,7 +214,9 @@ static bool preempt(pl_task *t) {
     pl_task_end_hard(t, PL_CPU_LIMIT, NULL);
     return false;
   }
+  bool was_busy = t->cpu_ticks >= BUSY_TICKS;
   t->cpu_ticks += (unsigned)vm->slice_ticks;
+  if (!was_busy && t->cpu_ticks >= BUSY_TICKS) pl_report_busy(t);
   t->state = PL_TASK_READY;
   return true;
 }
@@ -243,6 +246,7 @@ static bool run_slice(pl_task *t) {
     if (nargs == 0) lua_pushcfunction(t->co, pl_task_body);
   }
   t->state = PL_TASK_RUNNING;
+  t->overran = false;
   vm->yields_left = YIELDS_PER_SLICE;
   pl_entry e;
   int n;

@@ -71,6 +71,13 @@ void pl_op_wake(pl_op *op);
 
 // Tasks.
 
+// For logs and listings: what a task is busy with. Views, until the task goes on.
+typedef struct pl_task_about {
+  pl_bytes action;
+  pl_id caller;
+  const char *caller_name;
+} pl_task_about;
+
 typedef enum pl_step {
   PL_STEP_GO,    // the yield returns at once
   PL_STEP_WAIT,  // the yield waits: on_yield has prepared `*wait`, which will be woken
@@ -100,6 +107,8 @@ typedef struct pl_task_type {
   bool (*is_late)(void *user);
   // Optional. The trace of the task (below), asked for until it ends.
   const pl_trace *(*trace)(void *user);
+  // Optional. Fills in what is known. Not protected, must not raise.
+  void (*about)(void *user, pl_task_about *about);
 } pl_task_type;
 
 // Starts a task: it is ready, and runs from the loop's work queue. One reference is the caller's.

@@ -116,6 +116,9 @@ enum {
   PL_TURN_US = 10000,           // work between two looks at the network
   PL_SLICE_US = 10000,          // CPU time of one task before it is made to yield
   PL_STALL_US = 100000,         // CPU time of one that could not yield, from which it is told
+  PL_HOLD_US = 2000000,         // CPU time of one that cannot yield, after which it is ended
+  PL_BUSY_US = 50000,           // CPU time of one between two waits, from which it is told
+  PL_BUSY_PAUSE_US = 10000000,  // between two lines that tell it, of one script
   PL_TRACEBACK_MAX = 8 * 1024,  // of an error on the wire
   PL_ERROR_TEXT_MAX = 4 * 1024,
   PL_FILE_THREADS = 16,      // for the file work of scripts

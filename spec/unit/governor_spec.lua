@@ -64,6 +64,24 @@ describe('the governor', function()
       while true do pcall(tostring, t) end]],
     ['a replacement of gsub with pcalls'] = [[
       string.gsub('a', 'a', function() while true do pcall(function() while true do SPIN end end) end end)]],
+    ['an insertion into a table of any length'] =
+      'while true do pcall(table.insert, setmetatable({}, { __len = function() return 1 << 50 end }), 1, 2) end',
+    ['a removal from a table of any length'] = [[
+      local t = setmetatable({}, { __len = function() return 1 << 50 end })
+      while true do pcall(table.remove, t, 1) end]],
+    ['a move of any length'] = 'while true do pcall(table.move, {}, 1, 1 << 60, 1, {}) end',
+    ['a move through a metamethod in C'] = [[
+      local t = setmetatable({}, { __index = type }) while true do pcall(table.move, t, 1, 1 << 60, 1, t) end]],
+    ['a concatenation of nothing'] = [[
+      while true do pcall(table.concat, setmetatable({}, { __index = table.concat }), '', 1, 1 << 60) end]],
+    ['concatenations within concatenations'] = [[
+      local function deeper(inner)
+        return setmetatable({}, { __index = function() return inner and table.concat(inner, '', 1, 1000) or '' end })
+      end
+      local t
+      for _ = 1, 20 do t = deeper(t) end
+      while true do pcall(table.concat, t, '', 1, 1000) end]],
+    ['a reader of load'] = 'while true do pcall(load, function() SPIN return " " end) end',
     ['a body that is closed'] = [[
       local co = coroutine.create(function()
         local _ <close> = setmetatable({}, { __close = function() while true do SPIN end end })
@@ -139,6 +157,31 @@ describe('the governor', function()
     assert.is_true(seconds < 2, seconds .. ' s')
   end)
 
+  for name, gc in pairs {
+    ['that is an object'] = 'setmetatable({}, { __call = function() while true do SPIN end end })',
+    ['that is a function of C'] = 'pcall',
+  } do
+    it('ends a finalizer ' .. name, function()
+      local _, run = killed(([[
+        local mt = { __gc = %s, __call = function() while true do SPIN end end }
+        setmetatable({}, mt)
+        debug.setmetatable({}, mt)
+        collectgarbage()
+        return 'on'
+      ]]):format(gc), { cpu_limit_us = 5000000 })
+      assert.equal('done on', table.concat({ run:state() }, ' ', 1, 2))
+    end)
+  end
+
+  it('ends what cannot give way after two seconds, whatever its limit', function()
+    local vm, run, seconds = killed("string.gsub('a', 'a', function() while true do SPIN end end)",
+      { cpu_limit_us = 60 * 1000000 })
+    assert.equal('failed CPU_LIMIT: used more CPU time than allowed between two waits',
+      table.concat({ run:state() }, ' ', 1, 2))
+    assert.is_true(seconds < 10, seconds .. ' s')
+    assert.equal(1, select(3, vm:counts()))
+  end)
+
   it('ends finalizers that do not end when the VM is closed', function()
     local vm = script.vm()
     script.start(vm, spinning [[
@@ -156,7 +199,7 @@ describe('the governor', function()
       local t0 = spec.cpu()
       while spec.cpu() - t0 < 0.3 do SPIN end
     ]]))
-    assert.equal('', vm:log()) -- it gave way all the time
+    assert.is_nil(vm:log():find('held up', 1, true)) -- it gave way all the time
 
     finish(vm, script.start(vm, spinning [[
       coroutine.wrap(function()
@@ -167,8 +210,35 @@ describe('the governor', function()
         end)
       end)()
     ]]))
-    assert.matches('warn +a script held up the node script=%S+ at=%S+:[1-7] cpu_ms=%d+', vm:log())
-    assert.is_truthy(vm:log():match 'cpu_ms=(%d+)' + 0 >= 100)
+    assert.matches('warn +a script held up the node script=%S+ kind=%S+ at=%S+:[1-7] cpu_ms=%d+', vm:log())
+    assert.is_truthy(vm:log():match 'held up the node.-cpu_ms=(%d+)' + 0 >= 100)
+  end)
+
+  it('writes to the log who computes without a wait, and where, but not again and again', function()
+    local vm = script.vm()
+    local function busy(seconds)
+      finish(vm, script.start(vm, spinning(([[
+        local function busy()
+          local t0 = spec.cpu()
+          while spec.cpu() - t0 < %s do SPIN end
+        end
+        coroutine.wrap(busy)()
+      ]]):format(seconds))))
+    end
+    local function told() return select(2, vm:log():gsub('a task computes without a wait', '')) end
+    busy(0.02)
+    assert.equal(0, told())
+    busy(0.15)
+    assert.equal(1, told())
+    assert.matches('warn +a task computes without a wait script=spec kind=%S+ cpu_ms=%d+ traceback=', vm:log())
+    assert.matches("in function <spec:%d+>", vm:log())
+    assert.is_truthy(vm:log():match 'cpu_ms=(%d+)' + 0 >= 50)
+    busy(0.15)
+    assert.equal(1, told())
+    vm:advance(11 * 1000000)
+    busy(0.15)
+    assert.equal(2, told())
+    assert.matches('untold=1', vm:log())
   end)
 
   it('writes to the log what it ended hard, and where', function()
