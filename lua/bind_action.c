@@ -412,7 +412,8 @@ static int l_action(lua_State *L) {
   if (err != PL_OK) {
     on_gone(a);
     return pl_raise_code(L, err, PL_NOT_SENT, "mesh.action: '%s' cannot be registered: %s", name,
-                         err == PL_INVALID ? "a name is 1 to 255 bytes without control characters"
+                         err == PL_INVALID ? "a name is 1 to 255 bytes without control characters, "
+                                             "and not one of the node itself"
                                            : pl_err_text(err));
   }
   pl_script_keeps(pl_script_of(L));

@@ -362,7 +362,7 @@ typedef struct pl_action_ops {
 
 // Publishes `name`, replacing an action of that name: whoever has not begun is served by the new
 // one, under its options, and those that run count as before. PL_INVALID: the name is empty, too
-// long or has control characters.
+// long, has control characters, or belongs to what nodes serve themselves.
 pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
                           const pl_action_ops *ops, void *user);
 // PL_NOT_FOUND when there is none. Requests in flight finish.
@@ -382,6 +382,14 @@ pl_err pl_node_change_actions(pl_node *n, const pl_action_change *changes, size_
                               size_t *failed);
 // The `user` with which the action was published; NULL: there is none, or not with these `ops`.
 void *pl_node_action_user(const pl_node *n, pl_bytes name, const pl_action_ops *ops);
+
+// What the node serves itself, for its tools: names that begin with this.
+#define PL_SYSTEM_PREFIX "_perilune."
+// Answers calls of `name` (PL_SYSTEM_PREFIX and more) until the node is freed, or another takes the
+// name. Others must name this node to call it, be authenticated or on this machine; nobody is told
+// of it. It takes no slot and waits in no queue: PL_SYSTEM_CALLS of it run at once. Arguments are
+// at most PL_FRAGMENT_MAX. A handler that ends the request in on_start needs no other callback.
+void pl_node_add_system_action(pl_node *n, const char *name, const pl_action_ops *ops, void *user);
 
 // What every handler asks of its request,
 // borrowed until it ends, or they are forgotten; with an owner if nobody else looks at them

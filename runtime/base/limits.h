@@ -77,6 +77,8 @@ enum {
   PL_QUEUE_TARGET_US = 5 * 1000,     // shorter waits are no sign of overload
   PL_QUEUE_SHORT = 8,                // so many may always wait
 
+  PL_SYSTEM_CALLS = 64,  // of one action of the node itself at once; more are BUSY
+
   // directory
   PL_ACTIONS_PER_NODE = 10000,
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert

@@ -49,6 +49,7 @@
   X(replies_late, "results that came after the caller had given up")     \
   X(requests_received, "calls and streams that arrived here")            \
   X(requests_started, "of these, handed to a handler")                   \
+  X(requests_system, "of these, answered by the node itself")            \
   X(requests_busy, "of these, refused by a bound")                       \
   X(requests_shed, "of these, after too long in an overloaded queue")    \
   X(requests_displaced, "of these, for a call of higher priority")       \

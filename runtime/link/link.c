@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "link/link_impl.h"
@@ -80,6 +81,11 @@ bool pl_link_is_local(const pl_link *l) {
 
 int64_t pl_link_peer_uid(const pl_link *l) {
   return l->peer_uid;
+}
+
+bool pl_link_is_foreign(const pl_link *l) {
+  int64_t uid = l->peer_uid;
+  return uid > 0 && uid != (int64_t)geteuid();
 }
 
 size_t pl_link_backlog(const pl_link *l) {

@@ -102,6 +102,8 @@ const char *pl_link_scheme(const pl_link *l);
 bool pl_link_is_local(const pl_link *l);
 // Unix: the user id of the other end, from the kernel; else -1.
 int64_t pl_link_peer_uid(const pl_link *l);
+// True when that is another one than this process has, and not root.
+bool pl_link_is_foreign(const pl_link *l);
 
 typedef struct pl_listener pl_listener;
 

@@ -162,6 +162,7 @@ static void build(pl_node *n) {
   const char *strategy = n->options.strategy;
   if (strategy != NULL) service.strategy = pl_strategy_find(strategy, strlen(strategy));
   n->service = pl_service_new(&service);
+  pl_report_open(n);
   pl_peers_config peers = {
       .identity = &n->identity,
       .reconnect_max_us = to_us(n->options.reconnect_max),
@@ -175,6 +176,7 @@ pl_err pl_node_new(pl_node **out, pl_loop *loop, const pl_options *options, cons
                    void *user, char *detail) {
   pl_node *n = pl_new(pl_node);
   n->loop = loop;
+  n->made_us = pl_now_us(loop);
   n->ops = ops;
   n->user = user;
   pl_list_init(&n->contacts);

@@ -35,6 +35,7 @@ struct pl_node {
   pl_texts addresses;  // that others can dial
   pl_texts listeners;  // as bound
   uint64_t started_wall_us;
+  uint64_t made_us;  // on the clock of the loop
   bool started, promoted, stopping, closing;
   pl_work change;  // on_change, once a turn
   pl_work yield;   // leaves the mesh to another node with the same id
@@ -75,6 +76,9 @@ void pl_keys_refresh(pl_node *n);
 // PL_INVALID with `why` (PL_URL_MAX bytes): what is wrong with the key file at `path`. A path that
 // leads nowhere is not repeated: it may be a key.
 pl_err pl_key_file_check(const char *path, char *why);
+
+// report.c: answers `_perilune.info`.
+void pl_report_open(pl_node *n);
 
 // options_key.c
 // What PERILUNE_PSK may be instead of a key.

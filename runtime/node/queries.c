@@ -188,8 +188,13 @@ static pl_err ping_far(pl_node *n, const pl_id *id, uint64_t timeout_us, pl_ping
                   .user = user};
   pl_call *c;
   pl_failure why;
-  uint64_t deadline_us = pl_now_us(n->loop) + timeout_us;
-  pl_err err = pl_service_ping(&c, n->service, id, deadline_us, &ops, p, &why);
+  const pl_call_options o = {
+      .action = pl_bytes_of(PL_PING_ACTION, strlen(PL_PING_ACTION)),
+      .node = id,
+      .deadline_us = pl_now_us(n->loop) + timeout_us,
+  };
+  const pl_parts nothing = pl_parts_of(pl_bytes_of("\x90", 1));
+  pl_err err = pl_service_call(&c, n->service, &o, &nothing, &ops, p, &why);
   if (err != PL_OK) pl_free(p);
   return err;
 }
@@ -319,6 +324,10 @@ pl_err pl_node_change_actions(pl_node *n, const pl_action_change *changes, size_
 
 void *pl_node_action_user(const pl_node *n, pl_bytes name, const pl_action_ops *ops) {
   return pl_service_action_user(n->service, name, ops);
+}
+
+void pl_node_add_system_action(pl_node *n, const char *name, const pl_action_ops *ops, void *user) {
+  pl_service_add_system_action(n->service, name, ops, user);
 }
 
 pl_err pl_node_remove_action(pl_node *n, pl_bytes name) {

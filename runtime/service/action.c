@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "service/admission.h"
+#include "service/system.h"
 
 // Handlers.
 
@@ -45,6 +46,17 @@ void pl_action_free(pl_action *a) {
   assert(a->handler->refs == 1);
   tell_gone(&a->handler->gone);
   pl_free(a);
+}
+
+pl_action *pl_action_new(pl_service *sv, pl_bytes name, const pl_action_options *o,
+                         const pl_action_ops *ops, void *user) {
+  pl_action *a = pl_alloc(sizeof *a + name.len);
+  *a = (pl_action){.service = sv, .options = *o, .refs = 1, .name_len = name.len};
+  a->options.attributes = (pl_bytes){0};
+  a->handler = handler_new(sv->loop, ops, user);
+  memcpy(a->name, name.data, name.len);
+  pl_gate_init(&a->gate, a->options.queue >= 0);
+  return a;
 }
 
 pl_action *pl_action_find(pl_service *sv, pl_bytes name) {
@@ -103,7 +115,8 @@ static void undo(pl_service *sv, const pl_action_change *c, const before *b) {
 
 static pl_err tell_change(pl_service *sv, const pl_action_change *c, before *b) {
   *b = (before){0};
-  if (c->ops != NULL && !name_is_valid(c->name)) return PL_INVALID;
+  bool refused = !name_is_valid(c->name) || pl_system_is_known(sv, c->name);
+  if (c->ops != NULL && refused) return PL_INVALID;
   const pl_offer *o = pl_directory_own(&sv->directory, &sv->local, c->name);
   if (o == NULL && c->ops == NULL) return PL_NOT_FOUND;
   if (o != NULL && !pl_bytes_keep(&b->attributes, o->attributes)) return PL_NO_MEMORY;
@@ -126,12 +139,7 @@ static void put(pl_service *sv, const pl_action_change *c) {
     pl_admission_change(a, c->options);
     return;
   }
-  a = pl_alloc(sizeof *a + c->name.len);
-  *a = (pl_action){.service = sv, .options = *c->options, .refs = 1, .name_len = c->name.len};
-  a->options.attributes = (pl_bytes){0};
-  a->handler = handler_new(sv->loop, c->ops, c->user);
-  memcpy(a->name, c->name.data, c->name.len);
-  pl_gate_init(&a->gate, a->options.queue >= 0);
+  a = pl_action_new(sv, c->name, c->options, c->ops, c->user);
   pl_map_put_bytes(&sv->actions, c->name.data, c->name.len, a);
 }
 

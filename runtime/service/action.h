@@ -19,6 +19,7 @@ typedef struct pl_action {
   pl_gate gate;               // whoever the handler is
   size_t refs;                // requests, and one while it is published
   pl_work gone;
+  bool system;  // of the node itself, see system.h
   size_t name_len;
   char name[];
 } pl_action;
@@ -30,6 +31,9 @@ static inline pl_handler *pl_handler_hold(pl_handler *h) {
 // The last drop tells on_gone from the loop.
 void pl_handler_drop(pl_handler *h);
 
+// `name` and `o`, whose attributes are not looked at, are copied. The caller holds it.
+pl_action *pl_action_new(pl_service *sv, pl_bytes name, const pl_action_options *o,
+                         const pl_action_ops *ops, void *user);
 static inline pl_action *pl_action_hold(pl_action *a) {
   a->refs++;
   return a;

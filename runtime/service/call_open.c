@@ -6,6 +6,7 @@
 #include "service/ancestry.h"
 #include "service/call_impl.h"
 #include "service/choose.h"
+#include "service/system.h"
 
 enum { BUSY_RETRY_MS = 100 };  // when the link may have room again: nobody knows
 
@@ -210,22 +211,8 @@ static void opened(pl_call *c, uint64_t deadline_us) {
   loop->metrics.calls_now++;
 }
 
-pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
-                       const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
-  pl_order order;
-  fill_order(&order, o, args);
-  pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order.ancestors) : PL_OK;
-  if (err != PL_OK) return refuse_descendant(why, err, o->action);
-  pl_turn_down none;
-  none.refused_count = none.tried_count = 0;
-  pl_offer *offer =
-      pl_call_choose(sv, &order, o->stream || o->input, &none, pl_order_retries(&order), why);
-  if (offer == NULL) return why->code;
-  if (o->deadline_us <= pl_now_us(sv->loop)) {
-    return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call",
-                  o->action);
-  }
-
+// What the caller wants of it, however it goes.
+static pl_call *make(pl_service *sv, const pl_call_options *o, const pl_call_ops *ops, void *user) {
   pl_call *c = new_call(sv, ops, user);
   c->idle_us = o->idle_us;
   c->codec = o->codec;
@@ -234,34 +221,53 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
   c->whole = o->whole;
   c->traced = o->outer != NULL;
   if (c->traced) c->trace_id = o->outer->id;
-  prepare_repeat(c, offer, &order);
-  pl_call_dispatch(c, offer, &order);
+  return c;
+}
+
+static pl_err refuse_late(pl_failure *why, pl_bytes action) {
+  return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call", action);
+}
+
+// To that node, whatever is known of it: what a node serves itself is told to nobody.
+static pl_err open_at_node(pl_call **out, pl_service *sv, const pl_call_options *o,
+                           const pl_order *order, const pl_call_ops *ops, void *user,
+                           pl_failure *why) {
+  const pl_provider *p = pl_service_provider(sv, o->node);
+  pl_channel *ch = p != NULL ? pl_service_path_to(sv, p) : pl_service_path(sv, o->node, NULL);
+  bool routed = ch != NULL && !pl_id_equal(pl_session_peer_id(ch->session), o->node);
+  pl_err err = admit(ch, routed, order, o->stream || o->input, why);
+  if (err != PL_OK) return err;
+  if (o->deadline_us <= pl_now_us(sv->loop)) return refuse_late(why, o->action);
+  pl_call *c = make(sv, o, ops, user);
+  c->idempotent = c->left_open = false;
+  c->callee = *o->node;
+  c->routed = routed;
+  dispatch(c, ch, order);
   opened(c, o->deadline_us);
-  pl_budget_earn(&sv->budget);
   *out = c;
   return PL_OK;
 }
 
-pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_t deadline_us,
-                       const pl_call_ops *ops, void *user, pl_failure *why) {
-  static const char action[] = PL_PING_ACTION;
-  pl_channel *ch = pl_service_path(sv, node, NULL);
-  const pl_order order = {
-      .action = pl_bytes_of(action, sizeof action - 1),
-      .args = pl_parts_of(pl_bytes_of("\x90", 1)),
-      .deadline_us = deadline_us,
-  };
-  pl_err err = admit(ch, true, &order, false, why);
-  if (err != PL_OK) return err;
-  pl_call *c = new_call(sv, ops, user);
-  c->idle_us = 0;
-  c->codec = 0;
-  c->stream = c->traced = c->idempotent = false;
-  c->callee = *node;
-  c->routed = true;
-  c->left_open = false;
-  dispatch(c, ch, &order);
-  opened(c, deadline_us);
+pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
+                       const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
+  pl_order order;
+  fill_order(&order, o, args);
+  pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order.ancestors) : PL_OK;
+  if (err != PL_OK) return refuse_descendant(why, err, o->action);
+  if (o->node != NULL && pl_system_is_known(sv, o->action))
+    return open_at_node(out, sv, o, &order, ops, user, why);
+  pl_turn_down none;
+  none.refused_count = none.tried_count = 0;
+  pl_offer *offer =
+      pl_call_choose(sv, &order, o->stream || o->input, &none, pl_order_retries(&order), why);
+  if (offer == NULL) return why->code;
+  if (o->deadline_us <= pl_now_us(sv->loop)) return refuse_late(why, o->action);
+
+  pl_call *c = make(sv, o, ops, user);
+  prepare_repeat(c, offer, &order);
+  pl_call_dispatch(c, offer, &order);
+  opened(c, o->deadline_us);
+  pl_budget_earn(&sv->budget);
   *out = c;
   return PL_OK;
 }

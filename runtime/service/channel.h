@@ -41,14 +41,12 @@ typedef struct pl_channel {
   size_t streams_in;   // of the requests
 } pl_channel;
 
-// That every node answers (docs/protocol.md 5.11).
-#define PL_PING_ACTION "_ping"
-
 struct pl_service {
   pl_service_config config;
   pl_loop *loop;
   pl_directory directory;
   pl_map actions;      // name -> pl_action, of this node
+  pl_map system;       // the same, see system.h
   pl_gates gates;      // who runs, and who waits
   pl_work go_on;       // lets those begin who wait, from the loop
   pl_list untimed;     // of pl_request: came in this turn, their deadlines not watched yet

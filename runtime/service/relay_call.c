@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "service/relay.h"
+#include "service/system.h"
 #include "wire/msgpack.h"
 
 enum { BUSY_RETRY_MS = 100 };  // when a link may have room again: nobody knows
@@ -44,7 +45,9 @@ static const char *no_path(pl_service *sv, const pl_id *node) {
 static bool may_relay(const pl_channel *ch, const pl_msg_call *m, pl_relay_refusal *why) {
   const pl_service *sv = ch->service;
   const pl_identity *self = sv->config.identity;
-  if (self->role == PL_ROLE_LEAF || sv->relays_none) {
+  if (pl_system_is_guarded(m->action) && !pl_system_lets_in(ch)) {
+    *why = (pl_relay_refusal){PL_FORBIDDEN, PL_SYSTEM_FORBIDDEN_TEXT};
+  } else if (self->role == PL_ROLE_LEAF || sv->relays_none) {
     *why = (pl_relay_refusal){PL_NO_ROUTE, "this node relays no calls"};
   } else if (sv->draining) {
     *why = (pl_relay_refusal){PL_NO_ROUTE, "a node on the way is stopping"};

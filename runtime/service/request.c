@@ -19,6 +19,7 @@
 #include "service/ancestry.h"
 #include "service/relay.h"
 #include "service/request_impl.h"
+#include "service/system.h"
 #include "wire/msgpack.h"
 
 pl_request *pl_request_of(pl_list *node) {
@@ -237,17 +238,18 @@ void pl_request_lost(pl_request *r, pl_err why, const char *detail) {
 
 // Arriving.
 
+// Names that begin with `_` are not for others, but for those of the node itself.
+static pl_action *find_action(const pl_request *r, pl_bytes name) {
+  pl_service *sv = r->service;
+  bool hidden = r->channel != sv->serving && name.len > 0 && name.data[0] == '_';
+  pl_action *a = hidden ? NULL : pl_action_find(sv, name);
+  return a != NULL ? a : pl_system_find(sv, name);
+}
+
 // The arguments are whole: start, wait, or be refused.
 static void admit(pl_request *r, const pl_bytes *name) {
   pl_service *sv = r->service;
-  bool outside = r->channel != sv->serving;
-  bool hidden = outside && name->len > 0 && name->data[0] == '_';
-  pl_action *a = hidden ? NULL : pl_action_find(sv, *name);
-  if (a == NULL && pl_request_is_ping(r, name)) {
-    const pl_parts nothing = pl_parts_of(pl_bytes_of("\x90", 1));
-    pl_request_answer(r, &nothing, NULL);
-    return;
-  }
+  pl_action *a = find_action(r, *name);
   if (a == NULL) {
     pl_request_refuse(r, PL_NOT_FOUND, "the node does not provide the action", 0);
     return;
@@ -258,6 +260,10 @@ static void admit(pl_request *r, const pl_bytes *name) {
   bool flows = pl_request_flows(r);
   if (longest > 0 && !flows && now + longest < r->deadline_us) r->deadline_us = now + longest;
   if (r->deadline_us != PL_NEVER) pl_request_watch_later(r);
+  if (a->system) {
+    pl_system_admit(r);
+    return;
+  }
   if (a->options.share && !flows && (r = pl_share_admit(r)) == NULL) return;
   if (a->options.idempotent && !flows && !r->shared && pl_repeat_admit(r)) return;
   pl_admission_ask(r);
@@ -312,19 +318,21 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   return r;
 }
 
-// What can be refused before the arguments are here.
-static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
+// What can be refused before the arguments are here. `system`: the node serves it itself.
+static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m, bool system) {
   pl_service *sv = ch->service;
-  if (m->codec > 1) {
+  if (pl_system_is_guarded(m->action) && !pl_system_lets_in(ch)) {
+    pl_request_refuse(r, PL_FORBIDDEN, PL_SYSTEM_FORBIDDEN_TEXT, 0);
+  } else if (m->codec > 1) {
     pl_request_refuse(r, PL_INVALID, "the codec of the call is not known here; use msgpack or json",
                       0);
   } else if (m->compression != 0) {
     pl_request_refuse(r, PL_INVALID, "the compression of the call was not agreed on", 0);
   } else if (pl_msg_ancestors_count(m->ancestors) > PL_ANCESTORS_MAX) {
     pl_request_refuse(r, PL_TOO_LARGE, "the call is nested in too many others", 0);
-  } else if (sv->draining) {
+  } else if (sv->draining && !system) {
     pl_request_refuse(r, PL_DRAINING, NULL, 0);
-  } else if (pl_memory_refuses(&sv->memory)) {
+  } else if (!system && pl_memory_refuses(&sv->memory)) {
     sv->loop->metrics.memory_refused++;
     pl_request_refuse(r, PL_BUSY, PL_MEMORY_TEXT, PL_MEMORY_RETRY_MS);
   } else if (ch->requests.count > PL_CALLS_PER_LINK) {
@@ -339,14 +347,16 @@ static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m) {
   return true;
 }
 
-static pl_err refuse_large(pl_request *r) {
-  pl_request_refuse(r, PL_TOO_LARGE, "the arguments are larger than max_message", 0);
+static pl_err refuse_large(pl_request *r, const char *message) {
+  pl_request_refuse(r, PL_TOO_LARGE, message, 0);
   return PL_OK;
 }
 
+static const char args_too_large[] = "the arguments are larger than max_message";
+
 // All of the arguments, as nearly every call has them.
 static pl_err take_whole(pl_request *r, const pl_bytes *name, pl_bytes args) {
-  if (args.len > r->service->config.message_max) return refuse_large(r);
+  if (args.len > r->service->config.message_max) return refuse_large(r, args_too_large);
   if (!pl_bytes_keep(&r->args, args)) return PL_NO_MEMORY;
   admit(r, name);
   return PL_OK;
@@ -357,7 +367,7 @@ static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
   uint8_t type;
   uint64_t now = pl_now_us(r->service->loop);
   pl_err err = pl_intake_frame(&r->intake, f, total, true, now, &event, &type, &r->args);
-  if (err == PL_TOO_LARGE) return refuse_large(r);
+  if (err == PL_TOO_LARGE) return refuse_large(r, args_too_large);
   if (err != PL_OK) return err;
   if (event == PL_INTAKE_BODY) {
     pl_request_hold_args(r);
@@ -387,9 +397,11 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   if (pl_relay_call(ch, f, &m, (size_t)head)) return PL_OK;
 
   pl_request *r = open_request(ch, f, &m);
-  if (refused_early(ch, r, &m)) return PL_OK;
-  pl_bytes args = {f->body.data + head, f->body.len - (size_t)head, f->body.owner};
   bool whole = (f->flags & PL_FLAG_MORE) == 0;  // then the name is needed only until we return
+  bool system = pl_system_find(ch->service, m.action) != NULL;
+  if (refused_early(ch, r, &m, system)) return PL_OK;
+  if (system && !whole) return refuse_large(r, "the arguments do not fit one frame");
+  pl_bytes args = {f->body.data + head, f->body.len - (size_t)head, f->body.owner};
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
   if (m.meta.len > 0 && !pl_bytes_keep(&r->meta, m.meta)) return PL_NO_MEMORY;
   if (!pl_request_stamp(r, &m) || !pl_ancestry_take(r, &m)) return PL_NO_MEMORY;
@@ -459,7 +471,11 @@ pl_err pl_request_chunk(pl_request *r, const pl_parts *item) {
 void pl_request_end(pl_request *r, const pl_parts *result, const pl_failure *failure) {
   assert(r->state == PL_REQUEST_RUNNING);
   pl_service *sv = r->service;
-  pl_admission_release(r);
+  if (r->action->system) {
+    pl_system_release(r);
+  } else {
+    pl_admission_release(r);
+  }
   if (failure != NULL) count_refusal(sv, failure);
   pl_request_answer(r, result, failure);
   pl_admission_go_on(sv);

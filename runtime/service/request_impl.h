@@ -148,5 +148,3 @@ pl_request *pl_share_admit(pl_request *r);
 
 // request_view.c: notes who the caller is. False: no memory.
 bool pl_request_stamp(pl_request *r, const pl_msg_call *m);
-// It asks only whether this node is there. While ARRIVING.
-bool pl_request_is_ping(const pl_request *r, const pl_bytes *name);

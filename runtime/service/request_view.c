@@ -13,12 +13,6 @@ bool pl_request_stamp(pl_request *r, const pl_msg_call *m) {
   return true;
 }
 
-bool pl_request_is_ping(const pl_request *r, const pl_bytes *name) {
-  static const char ping[] = PL_PING_ACTION;
-  return r->codec == 0 && !r->stream && name->len == sizeof ping - 1 &&
-         memcmp(name->data, ping, sizeof ping - 1) == 0;
-}
-
 // Of a leaf behind a relay nothing is known but its id.
 static const char *caller_name(const pl_request *r) {
   const pl_service *sv = r->service;

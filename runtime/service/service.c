@@ -7,6 +7,7 @@
 #include "service/action.h"
 #include "service/admission.h"
 #include "service/relay.h"
+#include "service/system.h"
 
 // Calls to the node itself.
 
@@ -128,6 +129,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->free_requests);
   pl_list_init(&sv->relays);
   pl_list_init(&sv->free_relays);
+  pl_system_init(sv);
   open_local(sv);
   return sv;
 }
@@ -154,6 +156,7 @@ void pl_service_free(pl_service *sv) {
   for (pl_map_entry *e; (e = pl_map_next(&sv->actions, &at)) != NULL;)
     pl_action_free(e->value);
   pl_map_fini(&sv->actions);
+  pl_system_fini(sv);
   pl_router_free(sv->router);
   pl_directory_withdraw_all(&sv->directory, &sv->local);
   pl_provider_fini(&sv->local);

@@ -11,6 +11,9 @@
 
 typedef struct pl_service pl_service;
 
+// That every node answers (docs/protocol.md 5.11).
+#define PL_PING_ACTION "_ping"
+
 typedef struct pl_service_config {
   pl_loop *loop;
   pl_identity *identity;  // outlives the service, which may raise its epoch
@@ -81,6 +84,9 @@ pl_err pl_service_remove_action(pl_service *sv, pl_bytes name);
 pl_err pl_service_change_actions(pl_service *sv, const pl_action_change *changes, size_t count,
                                  size_t *failed);
 void *pl_service_action_user(pl_service *sv, pl_bytes name, const pl_action_ops *ops);
+// As pl_node_add_system_action; `name` may also be one that is for everyone.
+void pl_service_add_system_action(pl_service *sv, const char *name, const pl_action_ops *ops,
+                                  void *user);
 size_t pl_service_action_count(const pl_service *sv);
 void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user);
 int pl_service_codec(pl_service *sv, pl_bytes action);
@@ -88,10 +94,6 @@ int pl_service_codec(pl_service *sv, pl_bytes action);
 // As pl_node_call.
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
                        const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why);
-// Opens a call to which that node answers at once, whatever it provides: with no results, or when
-// it takes no calls with an error of its own. Errors as of pl_service_call.
-pl_err pl_service_ping(pl_call **out, pl_service *sv, const pl_id *node, uint64_t deadline_us,
-                       const pl_call_ops *ops, void *user, pl_failure *why);
 // As pl_node_each_stream.
 void pl_service_each_stream(pl_service *sv, pl_stream_fn *fn, void *user);
 // As pl_node_explain.

@@ -228,6 +228,22 @@ static int host_memory(lua_State *L) {
   return 1;
 }
 
+// An action of the node itself that does not end before its caller gives up.
+static void hold_start(pl_request *r, void *user) {
+  (void)r, (void)user;
+}
+
+static void hold_cancel(pl_request *r, const pl_failure *why) {
+  pl_request_end(r, NULL, why);
+}
+
+// host:hold(name): the node serves it itself
+static int host_hold(lua_State *L) {
+  static const pl_action_ops ops = {.on_start = hold_start, .on_cancel = hold_cancel};
+  pl_node_add_system_action(pl_host_node(check_host(L)->host), luaL_checkstring(L, 2), &ops, NULL);
+  return 0;
+}
+
 // Only when it is over.
 static int host_free(lua_State *L) {
   host *h = check_host(L);
@@ -343,8 +359,9 @@ static int eval_gc(lua_State *L) {
 
 void testing_add_eval(lua_State *L) {
   static const luaL_Reg host_methods[] = {
-      {"state", host_state},   {"reports", host_reports}, {"stop", host_stop}, {"node", host_node},
-      {"memory", host_memory}, {"eval", host_eval},       {"free", host_free}, {NULL, NULL},
+      {"state", host_state}, {"reports", host_reports}, {"stop", host_stop},
+      {"node", host_node},   {"memory", host_memory},   {"eval", host_eval},
+      {"free", host_free},   {"hold", host_hold},       {NULL, NULL},
   };
   static const luaL_Reg eval_methods[] = {
       {"state", eval_state}, {"results", eval_results}, {"cancel", eval_cancel}, {NULL, NULL}};
