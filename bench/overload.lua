@@ -1,30 +1,52 @@
---- Offers a node 1, 2 and 10 times the calls that it has slots for: overload.lua [SECONDS]
+--- Offers a node 1, 2 and 10 times the calls that it can serve: overload.lua [KIND SECONDS]
 ---
---- Without an argument it is the node. With one it is the client and prints one line, "good_1=… p99_1=…": good answers
---- in percent of what the slots can give, and how long 99 % of them took, in milliseconds.
+--- Without an argument it is the node. With them it is the client and prints one line, "good_1=… p99_1=…": good
+--- answers in percent of what the node can give, and how long 99 % of them took, in milliseconds. KIND is "wait":
+--- handlers that wait, in four slots; "bound": handlers that compute, in four slots; or "burn": handlers that compute,
+--- without a bound.
 
 local mesh = require 'perilune'
 
-local SLOTS, WORK = 4, 0.01
-local CAPACITY = SLOTS / WORK
+local SLOTS, WAIT = 4, 0.01
+local ROUNDS = 400000 -- some milliseconds
 local SETTLE = 0.3 -- seconds of each load that do not count
 local LOADS = { 1, 2, 10 }
 
+local function compute()
+  local x = 0
+  for i = 1, ROUNDS do x = x + i % 7 end
+  return x
+end
+
 if not arg[1] then
-  mesh.action('work', function() mesh.sleep(WORK) end, { concurrency = SLOTS })
+  mesh.action('wait', function() mesh.sleep(WAIT) end, { concurrency = SLOTS })
+  mesh.action('bound', function() compute() end, { concurrency = SLOTS })
+  mesh.action('burn', function() compute() end)
   return
 end
 
+local kind, seconds, line = arg[1], tonumber(arg[2]), {}
 local call = mesh.with { retries = 0, wait = 10 }.call
 
+--- What the node can serve in a second: with one call after the other, of those that compute.
+local function capacity()
+  if kind == 'wait' then return SLOTS / WAIT end
+  local began, count = mesh.now(), 0
+  while mesh.now() < began + seconds do
+    call(kind)
+    count = count + 1
+  end
+  return count / (mesh.now() - began)
+end
+
 --- Calls at even distances. Returns how many of those that count were answered, and their sorted times.
-local function offer(rate, seconds)
+local function offer(rate)
   local times, sent = {}, 0
   local began = mesh.now()
   local from, till = began + SETTLE, began + SETTLE + seconds
   local function one()
     local before = mesh.now()
-    local ok, err = pcall(call, 'work')
+    local ok, err = pcall(call, kind)
     if not ok and err.code ~= 'BUSY' then error(err) end
     local after = mesh.now()
     if ok and after >= from and after < till then times[#times + 1] = after - before end
@@ -43,11 +65,11 @@ local function offer(rate, seconds)
   return times
 end
 
-local seconds, line = tonumber(arg[1]), {}
-call 'work'
+call(kind)
+local most = capacity()
 for _, load in ipairs(LOADS) do
-  local times = offer(load * CAPACITY, seconds)
-  local good = #times / seconds / CAPACITY * 100
+  local times = offer(load * most)
+  local good = #times / seconds / most * 100
   line[#line + 1] = ('good_%d=%.1f p99_%d=%.2f'):format(load, good, load, times[math.max(1, #times * 99 // 100)] * 1e3)
 end
 print(table.concat(line, ' '))

@@ -69,7 +69,7 @@ static int begin(lua_State *L, void *user) {
   handling *h = user;
   lua_rawgeti(L, LUA_REGISTRYINDEX, h->action->handler);
   int n = pl_values_take(L, (pl_codec)h->codec, pl_request_args(h->request));
-  pl_request_forget_args(h->request);
+  pl_request_begun(h->request);
   return n;
 }
 
@@ -243,6 +243,11 @@ static void about(void *user, pl_task_about *about) {
   *about = (pl_task_about){info.action, info.caller, info.caller_name};
 }
 
+static void on_cpu(uint64_t us, void *user) {
+  const handling *h = user;
+  pl_request_computed(h->request, us);
+}
+
 static const pl_task_type handler_type = {
     .name = "handler",
     .begin = begin,
@@ -251,6 +256,7 @@ static const pl_task_type handler_type = {
     .on_return = on_return,
     .context = push_context,
     .is_late = is_late,
+    .on_cpu = on_cpu,
     .trace = trace_of,
     .about = about,
 };

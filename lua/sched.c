@@ -237,6 +237,14 @@ static bool suspend(pl_task *t) {
   return false;
 }
 
+// The ticks that hit a slice count for the task that wanted its work.
+static void tell_cpu(const pl_task *t) {
+  uint64_t us = (uint64_t)t->vm->slice_ticks * PL_TICK_US;
+  while (t->parent != NULL)
+    t = t->parent;
+  if (t->type->on_cpu != NULL) t->type->on_cpu(us, t->user);
+}
+
 static bool run_slice(pl_task *t) {
   pl_vm *vm = t->vm;
   int nargs = 0;
@@ -253,6 +261,7 @@ static bool run_slice(pl_task *t) {
   pl_vm_enter(vm, &e, t->co, t);
   int status = lua_resume(t->co, vm->L, nargs, &n);
   pl_vm_leave(vm, &e);
+  if (vm->slice_ticks > 0) tell_cpu(t);
   if (status == LUA_YIELD) return suspend(t);
   finish(t, status, n);
   return false;

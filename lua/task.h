@@ -105,6 +105,9 @@ typedef struct pl_task_type {
   // Optional. Whether it is too late to begin: then the task ends CANCELLED with TIMEOUT instead.
   // Not protected, must not raise.
   bool (*is_late)(void *user);
+  // Optional. It, or a task below it, has computed for so long, within a tick of the governor: said
+  // only of slices that a tick has hit. Not protected, must not raise.
+  void (*on_cpu)(uint64_t us, void *user);
   // Optional. The trace of the task (below), asked for until it ends.
   const pl_trace *(*trace)(void *user);
   // Optional. Fills in what is known. Not protected, must not raise.

@@ -413,8 +413,11 @@ typedef struct pl_request_info {
 const pl_trace *pl_request_trace(pl_request *r);
 void pl_request_info_get(const pl_request *r, pl_request_info *out);
 
-// The arguments have been decoded: their memory can go.
-void pl_request_forget_args(pl_request *r);
+// The handler has begun. The arguments have been decoded: their memory can go.
+void pl_request_begun(pl_request *r);
+// Its handler has computed for so long since this was said last. Roughly, of some handlers: what
+// computes without a bound is started no faster than it can run.
+void pl_request_computed(pl_request *r, uint64_t cpu_us);
 
 void pl_request_set_user(pl_request *r, void *user);
 void *pl_request_user(const pl_request *r);

@@ -55,7 +55,7 @@ pl_action *pl_action_new(pl_service *sv, pl_bytes name, const pl_action_options 
   a->options.attributes = (pl_bytes){0};
   a->handler = handler_new(sv->loop, ops, user);
   memcpy(a->name, name.data, name.len);
-  pl_gate_init(&a->gate, a->options.queue >= 0);
+  pl_gate_init(&a->gate, sv, o);
   return a;
 }
 

@@ -20,9 +20,16 @@ void pl_gates_init(pl_gates *g) {
   pl_list_init(&g->busy);
 }
 
-void pl_gate_init(pl_gate *g, bool promised) {
+static pl_line_kind line_kind(const pl_service *sv, const pl_action_options *o) {
+  if (o->queue >= 0) return PL_LINE_PROMISED;
+  bool bounded = o->concurrency > 0 || sv->config.max_concurrency > 0;
+  return bounded ? PL_LINE_BOUNDED : PL_LINE_UNBOUNDED;
+}
+
+void pl_gate_init(pl_gate *g, const pl_service *sv, const pl_action_options *o) {
+  pl_line_kind kind = line_kind(sv, o);
   for (unsigned rank = 0; rank < PL_RANKS; rank++) {
-    pl_line_init(&g->lines[rank], promised);
+    pl_line_init(&g->lines[rank], kind);
     pl_list_init(&g->in_ring[rank]);
   }
   pl_list_init(&g->in_busy);
@@ -51,8 +58,14 @@ static bool has_own_slot(const pl_action *a) {
   return a->options.concurrency == 0 || a->gate.running < (size_t)a->options.concurrency;
 }
 
+// The processor gets round to it soon. Who computes little need not ask.
+static bool has_time(const pl_action *a) {
+  uint64_t ns = a->gate.cost.ns, pledged_ns = a->service->gates.pledged_ns;
+  return ns < PL_PLEDGE_LEAST_NS || pledged_ns == 0 || pledged_ns + ns <= PL_PLEDGE_NS;
+}
+
 bool pl_admission_has_slot(const pl_action *a) {
-  return has_own_slot(a) && node_has_slot(a->service);
+  return has_own_slot(a) && node_has_slot(a->service) && has_time(a);
 }
 
 // Keeps the rings right when a slot of the action or one of its lines has changed.
@@ -70,6 +83,23 @@ static void place(pl_action *a) {
   }
 }
 
+static void pledge(pl_request *r) {
+  if (pl_request_flows(r)) return;  // credit makes it wait soon
+  r->pledge_ns = r->action->gate.cost.ns;
+  r->service->gates.pledged_ns += r->pledge_ns;
+}
+
+static void redeem(pl_request *r) {
+  r->service->gates.pledged_ns -= r->pledge_ns;
+  r->pledge_ns = 0;
+}
+
+void pl_request_computed(pl_request *r, uint64_t cpu_us) {
+  pl_gate *g = &r->action->gate;
+  bool bounded = g->lines[0].kind != PL_LINE_UNBOUNDED;
+  if (!bounded && !pl_request_flows(r)) pl_cost_hit(&g->cost, cpu_us);
+}
+
 static void start(pl_request *r) {
   pl_service *sv = r->service;
   pl_action *a = r->action;
@@ -78,6 +108,7 @@ static void start(pl_request *r) {
   sv->gates.running++;
   a->gate.running++;
   if (a->gate.waiting > 0) place(a);
+  if (a->gate.cost.ns >= PL_PLEDGE_LEAST_NS) pledge(r);
   sv->loop->metrics.requests_started++;
   r->handler = pl_handler_hold(a->handler);
   a->handler->ops->on_start(r, a->handler->user);
@@ -89,6 +120,8 @@ void pl_admission_release(pl_request *r) {
   uint64_t now_us = pl_now_us(sv->loop);
   uint64_t took_us = now_us - r->started_us;
   pl_ancestry_end(r);
+  if (r->pledge_ns > 0) redeem(r);
+  if (!pl_request_flows(r)) pl_cost_ended(&a->gate.cost);
   sv->gates.running--;
   a->gate.running--;
   if (a->gate.waiting > 0) place(a);
@@ -226,11 +259,19 @@ void pl_requests_refuse_waiting(pl_service *sv) {
 
 // Turns.
 
-// The ranks of which some action has both a call and a slot.
-static unsigned ready_ranks(const pl_gates *g) {
+// Of each rank the action that is next of those that have both a call and a slot, and time for it.
+// Returns the ranks that have one.
+static unsigned ready_ranks(const pl_gates *g, pl_action *ready[PL_RANKS]) {
   unsigned present = 0;
-  for (unsigned rank = 0; rank < PL_RANKS; rank++)
-    present |= (unsigned)!pl_list_empty(&g->rings[rank]) << rank;
+  for (unsigned rank = 0; rank < PL_RANKS; rank++) {
+    const pl_list *ring = &g->rings[rank];
+    pl_list *n = ring->next;
+    while (n != ring && !has_time(of_ring(n, rank)))
+      n = n->next;
+    if (n == ring) continue;
+    ready[rank] = of_ring(n, rank);
+    present |= 1U << rank;
+  }
   return present;
 }
 
@@ -246,10 +287,11 @@ static unsigned waiting_ranks(const pl_gate *g) {
 // ones a turn, too, since it may be its own slots that they wait for.
 static pl_request *next(pl_service *sv) {
   pl_gates *all = &sv->gates;
-  unsigned ready = ready_ranks(all);
+  pl_action *actions[PL_RANKS];
+  unsigned ready = ready_ranks(all, actions);
   if (ready == 0) return NULL;
   unsigned rank = pl_turns_next(&all->turns, ready);
-  pl_action *a = of_ring(all->rings[rank].next, rank);
+  pl_action *a = actions[rank];
   unsigned waiting = waiting_ranks(&a->gate);
   unsigned owed = pl_turns_overdue(&a->gate.turns, waiting);
   if (owed < PL_RANKS) rank = owed;
@@ -306,16 +348,25 @@ static void run_go_on(pl_work *w) {
   pl_admission_go_on(pl_container(w, pl_service, go_on));
 }
 
+void pl_admission_begun(pl_request *r) {
+  pl_service *sv = r->service;
+  redeem(r);
+  if (sv->gates.waiting > 0) pl_loop_defer(sv->loop, &sv->go_on, run_go_on);
+}
+
 void pl_admission_change(pl_action *a, const pl_action_options *o) {
   pl_service *sv = a->service;
-  bool promised = o->queue >= 0;
+  pl_line_kind kind = line_kind(sv, o);
+  bool promised = kind == PL_LINE_PROMISED;
   for (unsigned rank = 0; rank < PL_RANKS; rank++) {
     pl_line *line = &a->gate.lines[rank];
-    if (line->promised == promised) continue;
-    recount(a, rank, &line->waiters, promised);
-    recount(a, rank, &line->awaited, promised);
-    pl_line_promise(line, promised, pl_now_us(sv->loop));
+    if (line->kind == kind) continue;
+    bool changed = promised || line->kind == PL_LINE_PROMISED;
+    if (changed) recount(a, rank, &line->waiters, promised);
+    if (changed) recount(a, rank, &line->awaited, promised);
+    pl_line_become(line, kind, pl_now_us(sv->loop));
   }
+  if (kind != PL_LINE_UNBOUNDED) a->gate.cost = (pl_cost){0};
   a->options = *o;
   a->options.attributes = (pl_bytes){0};
   if (a->gate.waiting == 0) return;
@@ -331,13 +382,21 @@ static bool has_room(const pl_request *r) {
   return make_room(r->service, r->rank);
 }
 
+// Nobody who waits for the processor is overtaken.
+static bool finds_time(const pl_request *r) {
+  const pl_gate *g = &r->action->gate;
+  if (g->cost.ns < PL_PLEDGE_LEAST_NS || pl_request_flows(r)) return true;
+  return g->waiting == 0 && has_time(r->action);
+}
+
 void pl_admission_ask(pl_request *r) {
   char why[PL_ERROR_TEXT_MAX / 4];
-  if (pl_admission_has_slot(r->action)) {
+  bool slot = has_own_slot(r->action) && node_has_slot(r->service);
+  if (slot && finds_time(r)) {
     start(r);
-  } else if (pl_ancestry_hangs(r, why, sizeof why)) {
+  } else if (!slot && pl_ancestry_hangs(r, why, sizeof why)) {
     pl_request_refuse(r, PL_BUSY, why, 0);
-  } else if (pl_ancestry_borrow(r)) {
+  } else if (!slot && pl_ancestry_borrow(r)) {
     start(r);
   } else if (has_room(r)) {
     enter_queue(r);

@@ -7,6 +7,8 @@
 #pragma once
 
 #include "base/list.h"
+#include "base/loop.h"
+#include "service/cost.h"
 #include "service/line.h"
 #include "service/pace.h"
 #include "service/turns.h"
@@ -17,6 +19,7 @@ typedef struct pl_gate {
   pl_list in_busy;
   pl_turns turns;
   pl_pace pace;
+  pl_cost cost;  // without a bound
   size_t running;
   size_t waiting;  // in all lines
 } pl_gate;
@@ -29,6 +32,7 @@ typedef struct pl_gates {
   pl_pace pace;
   size_t running;  // requests in handlers
   size_t waiting;
-  size_t queued;  // of these, not promised to be held
-  bool going_on;  // pl_admission_go_on is under way
+  size_t queued;        // of these, not promised to be held
+  uint64_t pledged_ns;  // what those have to compute that have started and not begun
+  bool going_on;        // pl_admission_go_on is under way
 } pl_gates;

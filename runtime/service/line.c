@@ -9,16 +9,20 @@ static pl_waiter *waiter_of(pl_list *node) {
   return pl_container(node, pl_waiter, in_line);
 }
 
-void pl_line_init(pl_line *line, bool promised) {
-  *line = (pl_line){.promised = promised};
+void pl_line_init(pl_line *line, pl_line_kind kind) {
+  *line = (pl_line){.kind = kind};
   pl_list_init(&line->awaited);
   pl_list_init(&line->waiters);
 }
 
-void pl_line_promise(pl_line *line, bool promised, uint64_t now_us) {
-  line->promised = promised;
+static void watch(pl_line *line, uint64_t now_us) {
+  pl_surge_begin(&line->surge, now_us, line->kind == PL_LINE_UNBOUNDED);
+}
+
+void pl_line_become(pl_line *line, pl_line_kind kind, uint64_t now_us) {
+  line->kind = kind;
   line->surge = (pl_surge){0};
-  if (!promised && line->others > 0) pl_surge_begin(&line->surge, now_us);
+  if (kind != PL_LINE_PROMISED && line->others > 0) watch(line, now_us);
 }
 
 static uint64_t oldest_us(const pl_line *line) {
@@ -31,8 +35,8 @@ void pl_line_push(pl_line *line, pl_waiter *w, uint64_t now_us) {
   line->count++;
   if (w->awaited) return;
   line->others++;
-  if (line->promised) return;
-  if (line->others == 1) pl_surge_begin(&line->surge, now_us);
+  if (line->kind == PL_LINE_PROMISED) return;
+  if (line->others == 1) watch(line, now_us);
   pl_surge_came(&line->surge, now_us, line->others, oldest_us(line));
 }
 
@@ -46,7 +50,7 @@ pl_waiter *pl_line_take(pl_line *line, uint64_t now_us) {
   pl_waiter *w = waiter_of(line->surge.over ? line->waiters.prev : line->waiters.next);
   uint64_t since_us = oldest_us(line);
   pl_line_remove(line, w);
-  if (!line->promised) pl_surge_went(&line->surge, now_us, line->others, since_us);
+  if (line->kind != PL_LINE_PROMISED) pl_surge_went(&line->surge, now_us, line->others, since_us);
   return w;
 }
 

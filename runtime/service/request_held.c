@@ -14,8 +14,13 @@ void pl_request_drop_args(pl_request *r) {
   r->held = 0;
 }
 
-void pl_request_forget_args(pl_request *r) {
+static void forget_args(pl_request *r) {
   if (!r->shared) pl_request_drop_args(r);  // others are compared with them
+}
+
+void pl_request_begun(pl_request *r) {
+  forget_args(r);
+  if (r->pledge_ns > 0) pl_admission_begun(r);
 }
 
 size_t pl_request_held(const pl_request *r) {
@@ -25,7 +30,7 @@ size_t pl_request_held(const pl_request *r) {
 
 void pl_request_drop(pl_request *r, const pl_failure *why) {
   r->given_up = true;
-  pl_request_forget_args(r);
+  forget_args(r);
   if (r->channel != NULL) pl_flow_fini(&r->flow);
   if (r->state == PL_REQUEST_SENDING) {
     pl_request_answer(r, NULL, why);

@@ -32,7 +32,8 @@ struct pl_request {
   pl_dedup_entry *entry;  // idempotent or shared: its own, or while JOINED that of the other
   void *user;
   pl_request_state state;
-  size_t held;  // of `args`, in what the service counts
+  size_t held;         // of `args`, in what the service counts
+  uint64_t pledge_ns;  // what its handler, which has not begun, is expected to compute
   pl_input_state input;
   bool has_intake;  // the arguments came in more than one frame, or the caller sends a stream
   bool reading;     // the handler has asked for input,

@@ -2,8 +2,8 @@
 
 #include "base/limits.h"
 
-void pl_surge_begin(pl_surge *s, uint64_t now_us) {
-  *s = (pl_surge){.since_us = now_us, .first = true};
+void pl_surge_begin(pl_surge *s, uint64_t now_us, bool easy) {
+  *s = (pl_surge){.since_us = now_us, .first = true, .easy = easy};
 }
 
 // Who calls again as soon as he is answered keeps a queue where it is; chance makes it a bit less.
@@ -11,14 +11,25 @@ static bool does_not_shrink(const pl_surge *s) {
   return s->came * 4 >= s->went * 3;
 }
 
+static bool judge_easy(const pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
+  uint64_t waited_us = now_us - oldest_us;
+  if (s->over) return waiting >= PL_QUEUE_SHORT / 2 && s->came * 4 >= s->went * 5;
+  if (s->first || waiting < PL_QUEUE_SHORT) return false;
+  bool more = s->came * 2 >= s->went * 3;
+  return (more && waited_us >= PL_QUEUE_TARGET_US) ||
+         (waited_us >= PL_QUEUE_LONG_US && does_not_shrink(s));
+}
+
 static bool judge(const pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
+  if (s->easy) return judge_easy(s, now_us, waiting, oldest_us);
   if (s->over) return waiting >= PL_QUEUE_SHORT / 2;
   return !s->first && waiting >= PL_QUEUE_SHORT && now_us - oldest_us >= PL_QUEUE_TARGET_US &&
          does_not_shrink(s);
 }
 
 static void look(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
-  if (now_us - s->since_us < PL_QUEUE_INTERVAL_US || s->went < PL_QUEUE_TURNS) return;
+  uint64_t turns = s->easy ? PL_QUEUE_LONG_TURNS : PL_QUEUE_TURNS;
+  if (now_us - s->since_us < PL_QUEUE_INTERVAL_US || s->went < turns) return;
   bool over = judge(s, now_us, waiting, oldest_us);
   if (over && !s->over) s->fresh = true;
   s->over = over;

@@ -1,6 +1,8 @@
 // Whether a queue is overloaded: it is when it is long, its first has waited for a while, and as
 // much comes as goes. A burst that is being worked off is no overload, however long that takes,
-// nor is a short queue, however often somebody joins it. Pure.
+// nor is a short queue, however often somebody joins it. A queue for the processor is as long as
+// its callers make it, so it is overloaded only when much more comes than goes, or when its first
+// has waited for very long. Pure.
 //
 //   empty   came          PL_QUEUE_INTERVAL_US, PL_QUEUE_TURNS     … and again
 //   ------->|<--------------------------------------------------->|<------------>|
@@ -17,10 +19,11 @@ typedef struct pl_surge {
   bool first;  // interval since it was empty
   bool over;   // overloaded
   bool fresh;  // since the owner has looked last
+  bool easy;   // it is one for the processor
 } pl_surge;
 
 // One came to an empty queue.
-void pl_surge_begin(pl_surge *s, uint64_t now_us);
+void pl_surge_begin(pl_surge *s, uint64_t now_us, bool easy);
 // One came, or was taken to be served: now `waiting` are there, and the first of them, or who was
 // taken before it, has waited since `oldest_us`.
 void pl_surge_came(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us);

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "service/cost.h"
 #include "service/line.h"
 #include "service/pace.h"
 #include "service/turns.h"
@@ -40,11 +41,12 @@ static int push_waiter(lua_State *L, const line_box *b, const pl_waiter *w) {
   return 1;
 }
 
-// line(promised)
+// line(kind)
 static int new_line(lua_State *L) {
-  bool promised = lua_toboolean(L, 1);
+  static const char *const kinds[] = {"bounded", "unbounded", "promised", NULL};
+  int kind = luaL_checkoption(L, 1, "bounded", kinds);
   line_box *b = lua_newuserdatauv(L, sizeof *b, 0);
-  pl_line_init(&b->line, promised);
+  pl_line_init(&b->line, (pl_line_kind)kind);
   luaL_setmetatable(L, LINE);
   return 1;
 }
@@ -127,6 +129,22 @@ static int rank(lua_State *L) {
   return 1;
 }
 
+// cost({calls, microseconds, …}) -> nanoseconds for each call: so many ended, then one was hit.
+static int cost_of(lua_State *L) {
+  pl_cost c = {0};
+  lua_Integer n = luaL_len(L, 1);
+  for (lua_Integer i = 1; i < n; i += 2) {
+    lua_geti(L, 1, i);
+    lua_geti(L, 1, i + 1);
+    for (lua_Integer calls = lua_tointeger(L, -2); calls > 0; calls--)
+      pl_cost_ended(&c);
+    pl_cost_hit(&c, (uint64_t)lua_tointeger(L, -1));
+    lua_pop(L, 2);
+  }
+  lua_pushinteger(L, (lua_Integer)c.ns);
+  return 1;
+}
+
 // Pace.
 
 static int new_pace(lua_State *L) {
@@ -163,8 +181,8 @@ void testing_open_admission(lua_State *L) {
   };
   static const luaL_Reg turns_methods[] = {{"step", turns_step}, {NULL, NULL}};
   static const luaL_Reg pace_methods[] = {{"ended", pace_ended}, {"wait", pace_wait}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {
-      {"line", new_line}, {"turns", new_turns}, {"pace", new_pace}, {"rank", rank}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"cost", cost_of},  {"line", new_line}, {"turns", new_turns},
+                                       {"pace", new_pace}, {"rank", rank},     {NULL, NULL}};
   testing_new_class(L, LINE, line_methods, NULL);
   testing_new_class(L, TURNS, turns_methods, NULL);
   testing_new_class(L, PACE, pace_methods, NULL);

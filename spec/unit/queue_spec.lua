@@ -80,6 +80,24 @@ describe('a line of requests', function()
     end
   end)
 
+  it('for the processor is not overloaded by those who come back, unless they wait for very long', function()
+    local line = admission.line 'unbounded'
+    for i = 1, 40 do line:push(i, 1) end
+    local served, _, at, number = run(line, 400, INTERVAL, function() return 1 end, 1, 40)
+    for i = 1, 400 do assert.equal(i, served[i]) end
+    assert.is_false((select(2, line:state())))
+    run(line, 20, 100 * INTERVAL, function() return 1 end, at, number)
+    assert.is_true((select(2, line:state())))
+  end)
+
+  it('for the processor is overloaded by ten times what it takes, until no more comes than goes', function()
+    local line = admission.line 'unbounded'
+    local _, _, at, number = run(line, 60, INTERVAL // 4, function() return 10 end)
+    assert.is_true((select(2, line:state())))
+    run(line, 60, INTERVAL // 4, function() return 1 end, at, number)
+    assert.same({ 540, false }, { line:state() })
+  end)
+
   it('is overloaded by those who come back as soon as they are served', function()
     local line = admission.line()
     for i = 1, 40 do line:push(i, 1) end
@@ -184,7 +202,7 @@ describe('a line of requests', function()
   end)
 
   it('that was promised is served in order whatever comes, and nobody waits too long', function()
-    local line = admission.line(true)
+    local line = admission.line 'promised'
     local served, _, at = run(line, 300, INTERVAL, function() return 10 end)
     for i = 1, 300 do assert.equal(i, served[i]) end
     assert.is_nil(line:overdue(at, 1))
@@ -256,4 +274,21 @@ describe('the pace of a queue', function()
   end)
 
   it('is nothing at first', function() assert.equal(0, admission.pace():wait(0, 100)) end)
+end)
+
+describe('what a call computes', function()
+  it('is told by how many end while one tick after the other hits them', function()
+    assert.equal(0, admission.cost {})
+    assert.equal(1000000, admission.cost { 4, 5000, 4, 5000 })
+    assert.equal(5000000, admission.cost { 0, 5000, 0, 5000, 0, 5000 })
+    assert.is_true(admission.cost { 20000, 5000 } < 1000)
+  end)
+
+  it('follows a handler that changes within some ticks', function()
+    local hits = { 20000, 5000 }
+    for _ = 1, 4 do table.move({ 0, 5000 }, 1, 2, #hits + 1, hits) end
+    assert.is_true(admission.cost(hits) > 4000000)
+    for _ = 1, 12 do table.move({ 20000, 5000 }, 1, 2, #hits + 1, hits) end
+    assert.is_true(admission.cost(hits) < 10000)
+  end)
 end)

@@ -1,0 +1,7 @@
+#include "service/cost.h"
+
+void pl_cost_hit(pl_cost *c, uint64_t cpu_us) {
+  uint64_t ns = cpu_us * 1000 / ((uint64_t)c->calls + 1);
+  c->ns = c->ns == 0 ? ns : (c->ns + ns) / 2;
+  c->calls = 0;
+}
