@@ -73,6 +73,68 @@ static int crypto_sha256(lua_State *L) {
   return push_digest_of(L, NULL, 0, bytes, len);
 }
 
+#define HASHER_TYPE "perilune.Hasher"
+
+static EVP_MD_CTX *check_hasher(lua_State *L) {
+  EVP_MD_CTX **box = luaL_checkudata(L, 1, HASHER_TYPE);
+  return *box;
+}
+
+// hasher() -> a SHA-256 that is given its bytes in parts
+static int crypto_hasher(lua_State *L) {
+  EVP_MD_CTX **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  luaL_setmetatable(L, HASHER_TYPE);
+  *box = EVP_MD_CTX_new();
+  if (*box == NULL || EVP_DigestInit_ex(*box, EVP_sha256(), NULL) != 1)
+    return luaL_error(L, "the digest failed");
+  return 1;
+}
+
+// hasher:update(bytes, from): at most INLINE_BYTES of them, from that position on -> the next one
+static int hasher_update(lua_State *L) {
+  EVP_MD_CTX *ctx = check_hasher(L);
+  size_t len;
+  const char *bytes = luaL_checklstring(L, 2, &len);
+  lua_Integer from = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, from >= 1 && (lua_Unsigned)from <= len + 1, 3, "out of range");
+  size_t at = (size_t)from - 1, size = len - at;
+  if (size > INLINE_BYTES) size = INLINE_BYTES;
+  if (EVP_DigestUpdate(ctx, bytes + at, size) != 1) return luaL_error(L, "the digest failed");
+  lua_pushinteger(L, (lua_Integer)(at + size) + 1);
+  return 1;
+}
+
+// hasher:digest() -> 32 bytes: of what it was given so far
+static int hasher_digest(lua_State *L) {
+  EVP_MD_CTX *ctx = check_hasher(L), *copy = EVP_MD_CTX_new();
+  unsigned char out[DIGEST_BYTES];
+  bool done = copy != NULL && EVP_MD_CTX_copy_ex(copy, ctx) == 1 &&
+              EVP_DigestFinal_ex(copy, out, NULL) == 1;
+  EVP_MD_CTX_free(copy);
+  if (!done) return luaL_error(L, "the digest failed");
+  lua_pushlstring(L, (const char *)out, sizeof out);
+  return 1;
+}
+
+static int hasher_gc(lua_State *L) {
+  EVP_MD_CTX **box = luaL_checkudata(L, 1, HASHER_TYPE);
+  EVP_MD_CTX_free(*box);
+  *box = NULL;
+  return 0;
+}
+
+static void register_hasher(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"update", hasher_update}, {"digest", hasher_digest}, {NULL, NULL}};
+  luaL_newmetatable(L, HASHER_TYPE);
+  lua_pushcfunction(L, hasher_gc);
+  lua_setfield(L, -2, "__gc");
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
 // hmac(key, bytes) -> 32 bytes
 static int crypto_hmac(lua_State *L) {
   size_t key_len, len;
@@ -172,12 +234,15 @@ static int crypto_unbase64(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"sha256", crypto_sha256}, {"hmac", crypto_hmac},         {"equal", crypto_equal},
-    {"random", crypto_random}, {"hex", crypto_hex},           {"unhex", crypto_unhex},
-    {"base64", crypto_base64}, {"unbase64", crypto_unbase64}, {NULL, NULL},
+    {"sha256", crypto_sha256}, {"hmac", crypto_hmac},
+    {"equal", crypto_equal},   {"random", crypto_random},
+    {"hex", crypto_hex},       {"unhex", crypto_unhex},
+    {"base64", crypto_base64}, {"unbase64", crypto_unbase64},
+    {"hasher", crypto_hasher}, {NULL, NULL},
 };
 
 int pl_open_crypto(lua_State *L) {
+  register_hasher(L);
   luaL_newlib(L, functions);
   pl_uuid_source *source = lua_newuserdatauv(L, sizeof *source, 0);
   *source = (pl_uuid_source){0};

@@ -199,6 +199,42 @@ static int file_sync(lua_State *L) {
   return pl_fileop_run(L, pl_fileop_new(L, &sync_type, NULL, f));
 }
 
+static void run_stat(pl_fileop *o) {
+  if (fstat(o->file->fd, &o->st) != 0) o->error = -errno;
+}
+
+static int push_stat(lua_State *L, pl_fileop *o) {
+  pl_file_push_stat(L, &o->st);
+  return 1;
+}
+
+static const pl_fileop_type stat_type = {
+    .op = PL_FILEOP("fs.stat"), .verb = "stat", .run = run_stat, .push = push_stat};
+
+// file:stat() -> what the system knows of it, whatever its name leads to by now
+static int file_stat(lua_State *L) {
+  pl_file *f = pl_file_check(L, 1, "stat");
+  return pl_fileop_run(L, pl_fileop_new(L, &stat_type, NULL, f));
+}
+
+static void run_truncate(pl_fileop *o) {
+  bool done = ftruncate(o->file->fd, (off_t)o->offset) == 0 &&
+              lseek(o->file->fd, (off_t)o->offset, SEEK_SET) >= 0;
+  if (!done) o->error = -errno;
+}
+
+static const pl_fileop_type truncate_type = {
+    .op = PL_FILEOP("fs.truncate"), .verb = "truncate", .run = run_truncate, .push = push_nothing};
+
+// file:truncate(size): and the position is there
+static int file_truncate(lua_State *L) {
+  pl_file *f = pl_file_check(L, 1, "truncate");
+  lua_Integer size = luaL_checkinteger(L, 2);
+  pl_fileop *o = pl_fileop_new(L, &truncate_type, NULL, f);
+  o->offset = size;
+  return pl_fileop_run(L, o);
+}
+
 static void run_close(pl_fileop *o) {
   int fd = o->file->fd;
   o->file->fd = -1;
@@ -257,8 +293,10 @@ int pl_file_standard(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"read", file_read},   {"write", file_write},     {"seek", file_seek},     {"sync", file_sync},
-    {"close", file_close}, {"release", file_release}, {"polled", file_polled}, {NULL, NULL},
+    {"read", file_read},   {"write", file_write},     {"seek", file_seek},
+    {"sync", file_sync},   {"stat", file_stat},       {"truncate", file_truncate},
+    {"close", file_close}, {"release", file_release}, {"polled", file_polled},
+    {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {

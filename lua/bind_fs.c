@@ -30,40 +30,8 @@ static void run_stat(pl_fileop *o) {
   if (rc != 0) o->error = -errno;
 }
 
-static const char *type_name(mode_t mode) {
-  if (S_ISREG(mode)) return "file";
-  if (S_ISDIR(mode)) return "directory";
-  if (S_ISLNK(mode)) return "link";
-  if (S_ISFIFO(mode)) return "fifo";
-  if (S_ISSOCK(mode)) return "socket";
-  return "device";
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, key);
-}
-
-static void set_time(lua_State *L, const char *key, struct timespec t) {
-  lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
-  lua_setfield(L, -2, key);
-}
-
 static int push_stat(lua_State *L, pl_fileop *o) {
-  const struct stat *st = &o->st;
-  lua_createtable(L, 0, 11);  // stack: stat
-  lua_pushstring(L, type_name(st->st_mode));
-  lua_setfield(L, -2, "type");
-  set_integer(L, "size", st->st_size);
-  set_integer(L, "mode", st->st_mode & 07777);
-  set_integer(L, "uid", st->st_uid);
-  set_integer(L, "gid", st->st_gid);
-  set_integer(L, "links", (lua_Integer)st->st_nlink);
-  set_integer(L, "inode", (lua_Integer)st->st_ino);
-  set_integer(L, "device", (lua_Integer)st->st_dev);
-  set_time(L, "modified", st->st_mtim);
-  set_time(L, "accessed", st->st_atim);
-  set_time(L, "changed", st->st_ctim);
+  pl_file_push_stat(L, &o->st);
   return 1;
 }
 
@@ -219,6 +187,11 @@ static const pl_fileop_type remove_type = {
 
 static int fs_remove(lua_State *L) {
   return pl_fileop_run(L, pl_fileop_new(L, &remove_type, luaL_checkstring(L, 1), NULL));
+}
+
+static void set_integer(lua_State *L, const char *key, lua_Integer value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, key);
 }
 
 static void set_flags(lua_State *L) {

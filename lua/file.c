@@ -67,3 +67,38 @@ pl_file *pl_file_check(lua_State *L, int arg, const char *verb) {
   if (*box == NULL) pl_raise_code(L, PL_CLOSED, PL_NOT_EXECUTED, "%s: the file is closed", verb);
   return *box;
 }
+
+static const char *type_name(mode_t mode) {
+  if (S_ISREG(mode)) return "file";
+  if (S_ISDIR(mode)) return "directory";
+  if (S_ISLNK(mode)) return "link";
+  if (S_ISFIFO(mode)) return "fifo";
+  if (S_ISSOCK(mode)) return "socket";
+  return "device";
+}
+
+static void set_integer(lua_State *L, const char *key, lua_Integer value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_time(lua_State *L, const char *key, struct timespec t) {
+  lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+  lua_setfield(L, -2, key);
+}
+
+void pl_file_push_stat(lua_State *L, const struct stat *st) {
+  lua_createtable(L, 0, 11);  // stack: stat
+  lua_pushstring(L, type_name(st->st_mode));
+  lua_setfield(L, -2, "type");
+  set_integer(L, "size", st->st_size);
+  set_integer(L, "mode", st->st_mode & 07777);
+  set_integer(L, "uid", st->st_uid);
+  set_integer(L, "gid", st->st_gid);
+  set_integer(L, "links", (lua_Integer)st->st_nlink);
+  set_integer(L, "inode", (lua_Integer)st->st_ino);
+  set_integer(L, "device", (lua_Integer)st->st_dev);
+  set_time(L, "modified", st->st_mtim);
+  set_time(L, "accessed", st->st_atim);
+  set_time(L, "changed", st->st_ctim);
+}

@@ -35,6 +35,10 @@ void pl_file_push(lua_State *L, pl_file *f);
 // Raises when the handle at `arg` is closed.
 pl_file *pl_file_check(lua_State *L, int arg, const char *verb);
 
+// What stat(2) says, as a table. [-0, +1]
+struct stat;
+void pl_file_push_stat(lua_State *L, const struct stat *st);
+
 // Creates the metatable; part of opening perilune.core.fs. [-0, +0]
 void pl_file_register(lua_State *L);
 // open(path, flags, mode) -> file, where flags are those of open(2).

@@ -11,6 +11,7 @@
   X(group, pl_open_group)     \
   X(error, pl_open_error)     \
   X(fs, pl_open_fs)           \
+  X(folder, pl_open_folder)   \
   X(process, pl_open_process) \
   X(dns, pl_open_dns)         \
   X(sys, pl_open_sys)         \

@@ -16,6 +16,22 @@ describe('perilune.crypto', function()
     ]] })
   end)
 
+  it('digests what comes in parts, and tells the digest of what has come', function()
+    run [[
+      local crypto = require 'perilune.crypto'
+      local hasher = crypto.hasher()
+      assert(hasher:digest() == crypto.sha256 '')
+      assert(hasher:update('a'):update(''):update('bc'):digest { hex = true } == crypto.sha256('abc', { hex = true }))
+      for _, size in ipairs { 1, 63, 64, 65, 262143, 262144, 262145, 1000000 } do
+        local text, other = ('x'):rep(size), crypto.hasher()
+        assert(other:update(text):digest() == crypto.sha256(text))
+        assert(other:update(text):digest() == crypto.sha256(text .. text))
+      end
+      assert(hasher:digest() == crypto.sha256 'abc')
+    ]]
+    assert.truthy(fails "require('perilune.crypto').hasher():update(5)":find "^script:1: bad argument #1 to 'update'")
+  end)
+
   it('authenticates', function()
     assert.same({ '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843', true, false, false }, { run [[
       local crypto = require 'perilune.crypto'

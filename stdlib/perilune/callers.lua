@@ -99,7 +99,7 @@ end
 --- One call, stream and explain for all actions, or for each list of providers one.
 local function make(options, level)
   local routes = choice.routes(options.providers, level + 1)
-  local iterator = options.input ~= nil and inputs.iterator(options.input, level + 1)
+  local iterator = options.input ~= nil and inputs.iterator(options.input, "option 'input' of mesh.with", level + 1)
   local function caller(providers)
     local call, stream, explain, upload = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE,
       options.priority, choice.policy(options, providers, level + 2))

@@ -22,6 +22,40 @@ function M.sha256(bytes, options)
   return options.hex and core.hex(digest) or digest
 end
 
+---@class perilune.Hasher
+---@field package core userdata
+local Hasher = {}
+Hasher.__index = Hasher
+Hasher.__name = 'perilune.crypto.Hasher'
+
+--- Adds bytes, however many.
+---
+---@param bytes string
+---@return perilune.Hasher self
+function Hasher:update(bytes)
+  check.arg(bytes, 'bytes', 1, 'update')
+  local at = 1
+  repeat at = self.core:update(bytes, at) until at > #bytes
+  return self
+end
+
+--- The digest of all bytes so far, to which more may be added: 32 bytes, or 64 digits with `hex`.
+---
+---@param options { hex: boolean? }?
+---@return string
+function Hasher:digest(options)
+  options = check.options(options, { hex = 'boolean' }, 1, 'digest')
+  local digest = self.core:digest()
+  return options.hex and core.hex(digest) or digest
+end
+
+--- A SHA-256 of bytes that come in parts.
+---
+---@return perilune.Hasher
+function M.hasher()
+  return setmetatable({ core = core.hasher() }, Hasher)
+end
+
 --- The HMAC-SHA256 of a string: 32 bytes, or 64 digits with `hex`. Compare it with `equal`.
 ---
 ---@param key string

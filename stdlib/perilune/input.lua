@@ -12,13 +12,13 @@ local function is_callable(value)
 end
 
 --- The values of a generic `for` from an iterator: a function, something else that can be called, or a list of such
---- values as `pairs` and its like return them. Raises at `level` of `error`.
+--- values as `pairs` and its like return them. Raises at `level` of `error`, naming `what`.
 ---
 ---@return { [1]: function, [2]: any, [3]: any, [4]: any }
-function M.iterator(input, level)
+function M.iterator(input, what, level)
   if is_callable(input) then return { input } end
   if type(input) == 'table' and is_callable(input[1]) then return input end
-  error(("option 'input' of mesh.with: iterator expected, got %s"):format(type(input)), level)
+  error(('%s: iterator expected, got %s'):format(what, type(input)), level)
 end
 
 --- Sends what the iterator gives, until it ends or the receiver reads no more.
