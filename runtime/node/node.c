@@ -66,6 +66,11 @@ static size_t circuits(pl_session *s, void *user) {
   return pl_service_circuits(s);
 }
 
+static size_t opened(pl_session *s, void *user) {
+  (void)user;
+  return pl_service_opened(s);
+}
+
 static uint64_t known_epoch(const pl_id *id, void *user) {
   const pl_mesh_node *m = pl_router_node(pl_service_router(((pl_node *)user)->service), id);
   bool far = m != NULL && pl_mesh_node_route(m) != NULL && pl_mesh_node_link(m) == NULL;
@@ -93,6 +98,7 @@ static const pl_peers_ops peers_ops = {
     .on_session_down = on_session_down,
     .on_state = on_state,
     .circuits = circuits,
+    .opened = opened,
 };
 
 static void run_yield(pl_work *w) {

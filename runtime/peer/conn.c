@@ -8,6 +8,7 @@ struct pl_probe {
   pl_conn *asker;  // NULL when it has gone
   // It is there until the answer is, which is also given when it goes. NULL: a node far away.
   pl_conn *asked;
+  uint64_t since_us;
 };
 
 static void keep_hello(pl_conn *c, const pl_msg_hello *m) {
@@ -101,19 +102,12 @@ static void id_probed(pl_conn *c, pl_err err) {
   pl_session_accept(c->session);
 }
 
-static void rival_probed(pl_conn *c, pl_conn *rival, pl_err err) {
-  if (c->peer->active != rival || err == PL_OK) {  // or a still better link came
-    pl_conn_retire(c);
-  } else if (err == PL_TIMEOUT) {
-    pl_session_abort(rival->session, PL_PEER_LOST, "silent beside a new link");
-  }  // else it is down, and `c` takes its place when that is told
-}
-
 static void on_probed(pl_err err, uint64_t rtt_us, void *user) {
   (void)rtt_us;
   pl_probe *probe = user;
   pl_conn *c = probe->asker;
   pl_conn *asked = probe->asked;
+  uint64_t since_us = probe->since_us;
   pl_free(probe);
   if (c == NULL) return;
   c->probe = NULL;
@@ -121,7 +115,7 @@ static void on_probed(pl_err err, uint64_t rtt_us, void *user) {
   if (c->stage == PL_CONN_GREETING) {
     id_probed(c, err);
   } else if (c->stage == PL_CONN_CONTENDING) {
-    rival_probed(c, asked, err);
+    pl_conn_answered(c, asked, err, since_us);
   }
 }
 
@@ -142,7 +136,7 @@ static bool ask_far(pl_conn *c, const pl_id *id) {
 bool pl_conn_probe(pl_conn *c, pl_conn *asked) {
   assert(c->probe == NULL);
   pl_probe *probe = pl_new(pl_probe);
-  *probe = (pl_probe){.asker = c, .asked = asked};
+  *probe = (pl_probe){.asker = c, .asked = asked, .since_us = pl_now_us(c->peers->loop)};
   uint64_t timeout_us = c->peers->config.identity->heartbeat_us;
   if (pl_session_ping(asked->session, timeout_us, on_probed, probe) != PL_OK) {
     pl_free(probe);
@@ -222,20 +216,18 @@ static void on_up(pl_session *s, void *user) {
   pl_dialer_up(d, c->peer);
 }
 
+static pl_err on_retire(pl_conn *c, pl_bytes body) {
+  pl_msg_retire m = {0};
+  if (body.len > 0 && pl_msg_retire_decode(&m, body) != PL_OK) return PL_PROTOCOL;
+  pl_conn_given_up(c, m.unkept);
+  return PL_OK;
+}
+
 static pl_err on_frame(pl_session *s, const pl_frame *f, void *user) {
   pl_conn *c = user;
-  if (f->type == PL_FRAME_RETIRE) {
-    c->other_retired = true;
-    // Without a body another link takes its place, or has.
-    bool unkept = f->body.len > 0 && c->peer != NULL && c->peer->active == c;
-    if (unkept) {
-      pl_peer_give_up(c->peer, true);
-    } else {
-      pl_conn_close_idle(c);
-    }
-    return PL_OK;
-  }
-  return c->peer != NULL ? c->peers->ops->on_frame(c->peer, s, f, c->peers->user) : PL_OK;
+  if (c->peer == NULL) return PL_OK;
+  if (f->type == PL_FRAME_RETIRE) return on_retire(c, f->body);
+  return c->peers->ops->on_frame(c->peer, s, f, c->peers->user);
 }
 
 static void on_drained(pl_session *s, void *user) {
@@ -251,7 +243,9 @@ static void tell_away(pl_conn *c, bool away) {
 
 static void on_suspended(pl_session *s, void *user) {
   (void)s;
-  tell_away(user, true);
+  pl_conn *c = user;
+  if (c->peer != NULL) pl_peer_choose(c->peer);
+  tell_away(c, true);
 }
 
 static void on_resumed(pl_session *s, void *user) {
@@ -265,17 +259,16 @@ static void on_resumed(pl_session *s, void *user) {
 static void tell_down(pl_conn *c, pl_err why, const char *detail, const pl_msg_goodbye *goodbye) {
   pl_peers *ps = c->peers;
   pl_peer *p = c->peer;
-  bool was_active = p->active == c;
-  if (was_active) p->active = NULL;
+  if (p->active == c) p->active = NULL;
   pl_list_remove(&c->of_peer);
   ps->loop->metrics.links_closed++;
   ps->loop->metrics.links_now--;
   if (why == PL_PEER_LOST) ps->loop->metrics.peers_lost++;
   // That this node has drained says nothing of what the other end runs for it.
   if (why == PL_DRAINING && goodbye == NULL) why = PL_OK;
-  if (was_active) pl_peer_promote(p);
+  pl_peer_choose(p);
   ps->ops->on_session_down(p, c->session, why, detail, ps->user);
-  if (p->active == NULL) pl_peer_lost(p, goodbye);
+  if (p->active == NULL) pl_dialers_resume(p, goodbye);
   pl_peer_settle(p, why, detail);
   pl_peer_drop(p);
 }
@@ -377,5 +370,5 @@ pl_err pl_conn_dial(pl_conn **out, pl_dialer *d) {
 void pl_peers_idle(pl_peers *ps, pl_session *s) {
   (void)ps;
   pl_conn *c = pl_session_user(s, &session_ops);
-  if (c != NULL && pl_conn_is_up(c)) pl_conn_close_idle(c);
+  if (c != NULL) pl_conn_finish(c);
 }

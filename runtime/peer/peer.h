@@ -5,7 +5,8 @@
 // as somebody dials it or it is up. A dial is an address that the node keeps connected: first
 // attempt at once, then again after 0.05 s x 2^n with jitter, at most `reconnect_max`. Of two links
 // to the same node one survives by a rule that both ends compute alike (docs/protocol.md); the
-// other is retired: no new circuits, closed when its last one has ended. Loop thread only.
+// other is retired: no new circuits, closed when its last one has ended at both ends. Loop thread
+// only.
 #pragma once
 
 #include "peer/session.h"
@@ -33,7 +34,7 @@ typedef struct pl_peers_ops {
   // A handshake begins: what the identity holds may be brought up to date. May be NULL.
   void (*on_handshake)(void *user);
   // The session that calls are to use from now on. An older one of this peer may still be finishing
-  // (retired), or is about to be told as down.
+  // (retired), or is about to be told as down, or comes back into use later.
   void (*on_session)(pl_peer *p, pl_session *s, void *user);
   // As pl_session_ops. `s` may be a retired one, and one that on_session never told: the other end
   // may have preferred it for a moment.
@@ -42,16 +43,18 @@ typedef struct pl_peers_ops {
   // The link of `s` is lost and may come back, or has come back: who can go another way does. May
   // be NULL.
   void (*on_away)(pl_peer *p, pl_session *s, bool away, void *user);
-  // Nobody keeps `s` any more, and none takes its place: no new circuits on it. What runs there may
-  // end; then `s` is told as down.
+  // `s` was given up, and none takes its place: no new circuits on it. What runs there may end;
+  // then `s` is told as down.
   void (*on_unkept)(pl_peer *p, pl_session *s, void *user);
   // `s` is gone with everything on it. `why` as in pl_session_ops.on_down.
   void (*on_session_down)(pl_peer *p, pl_session *s, pl_err why, const char *detail, void *user);
   // Every change of state, after the upcalls above that caused it.
   void (*on_state)(pl_peer *p, pl_peer_state was, void *user);
-  // How many circuits the layer above still has on `s`: a retired session is closed at 0. Tell
-  // later zeros by pl_peers_idle.
+  // How many circuits the layer above still has on `s`, and how many of them it opened itself. Of a
+  // retired session the other end is told when these are 0, and it is closed when those are. Tell
+  // later zeros of either by pl_peers_idle.
   size_t (*circuits)(pl_session *s, void *user);
+  size_t (*opened)(pl_session *s, void *user);
 } pl_peers_ops;
 
 typedef struct pl_peers_config {
@@ -130,7 +133,7 @@ void pl_peer_disconnect(pl_peer *p, const char *reason, bool allow_reconnect, bo
 // The id of this node is another's: closes all links. Dials go on.
 void pl_peers_yield(pl_peers *ps);
 
-// The layer above has no circuit on `s` any more (see ops.circuits).
+// The layer above has no circuit on `s` any more, or none that it opened (see ops.circuits).
 void pl_peers_idle(pl_peers *ps, pl_session *s);
 
 // Stops dials and listeners and closes all sessions with `code` and `reason`; `done` follows from

@@ -3,13 +3,14 @@
 // A conn is one session as the peers see it. A peer has any number of them, of which one is active
 // while the peer is up:
 //
-//   GREETING --> CONTENDING --> ACTIVE --> RETIRED     each also to the end of its session
-//                     |           ^           ^
-//                     +-----------|-----------+
+//   GREETING --> CONTENDING <--> ACTIVE
+//                     |            |          each also to the end of its session
+//                     +-> RETIRED <+
 //
-// CONTENDING: up, and by the rule it is the one to go, but first the active one has to show that it
-// still lives, or, if it has lost its link, to go on over another one. RETIRED: both ends close it
-// when they know that neither opens circuits on it (RETIRE frames) and the last one has ended.
+// CONTENDING: up, and another one is in use. If that is the one to stay, it first has to show that
+// it is up at the other end. RETIRED: so it is, or an end has given up this one. Both ends close it
+// when both have said RETIRE and the last circuit has ended. As long as none has, it may be the
+// best again, and ACTIVE.
 //
 // A dialer keeps one address connected. Any number of dials (the handles of pl_peers_dial) share
 // it.
@@ -43,9 +44,10 @@ struct pl_conn {
   pl_list of_peer;  // in pl_peer.conns, from CONTENDING on
   pl_conn_stage stage;
   bool dialled;
-  bool admitted;       // its HELLO was accepted: counts against max_peers
-  bool other_retired;  // the other end opens no more circuits here
-  bool unkept;         // it goes without another in its place
+  bool admitted;    // its HELLO was accepted: counts against max_peers
+  bool said;        // RETIRE: no circuit that was opened here is left, and none will be
+  bool other_said;  // the same of the other end
+  bool unkept;      // it goes without another in its place
   pl_peers *peers;
   pl_session *session;  // one reference
   pl_peer *peer;        // one reference; NULL while GREETING
@@ -155,22 +157,24 @@ void pl_peer_identify(pl_peer *p, const pl_id *id);
 // Brings its state up to date: now, from the loop, or later.
 void pl_peer_settle(pl_peer *p, pl_err why, const char *detail);
 void pl_peer_unsettle(pl_peer *p);
+// What it said of itself counts from now on.
+void pl_peer_learn(pl_peer *p, const pl_told *t);
+void pl_told_fini(pl_told *t);
+
+// contest.c
 // The session of `c`, a conn of `p`, came up.
 void pl_peer_joined(pl_peer *p, pl_conn *c);
-// The active one is gone: the best of those that contend takes its place.
-void pl_peer_promote(pl_peer *p);
-// There was none.
-void pl_peer_lost(pl_peer *p, const pl_msg_goodbye *goodbye);
-// `c` goes on over another link.
+// A link came, went, broke or goes on: the best of them is active from now on.
+void pl_peer_choose(pl_peer *p);
+// `c`, which was broken, goes on over another link.
 void pl_conn_went_on(pl_conn *c);
-// `c` has to go in favour of another link to its peer, and closes when nothing is left to do on it.
-void pl_conn_retire(pl_conn *c);
-void pl_conn_close_idle(pl_conn *c);
-// Nobody here keeps the link in use; `told`: nor does the other end, which said so.
-void pl_peer_give_up(pl_peer *p, bool told);
-// True when of these two links to one node `a` is to stay.
-bool pl_conn_beats(const pl_conn *a, const pl_conn *b);
-void pl_told_fini(pl_told *t);
+// What pl_conn_probe(c, asked) learnt: no sign of life came since `since_us`, unless PL_OK.
+void pl_conn_answered(pl_conn *c, pl_conn *asked, pl_err err, uint64_t since_us);
+// The other end gave up `c`: it has opened its last circuit there and seen its end, or, `unkept`,
+// it will open no more.
+void pl_conn_given_up(pl_conn *c, bool unkept);
+// A circuit has ended on `c`: does what is due if it is RETIRED.
+void pl_conn_finish(pl_conn *c);
 
 // dial.c
 void pl_dialer_attach(pl_dialer *d, pl_peer *p);  // that is whom it dials

@@ -105,6 +105,8 @@ void pl_session_drop(pl_session *s);
 
 // Says GOODBYE with the reason, then closes. `code` PL_OK: a plain close. Idempotent.
 void pl_session_close(pl_session *s, pl_err code, const char *reason, bool allow_reconnect);
+// Its link is taken for lost: it may go on over another one.
+void pl_session_lose(pl_session *s, const char *detail);
 // Without a word, dropping what was not written.
 void pl_session_abort(pl_session *s, pl_err why, const char *detail);
 

@@ -94,11 +94,15 @@ static void plan_tick(pl_session *s) {
   pl_timer_start(&s->loop->clock, &s->timer, due_us > now_us ? due_us - now_us : 0, on_tick);
 }
 
+void pl_session_lose(pl_session *s, const char *detail) {
+  if (s->state == PL_SESSION_UP) pl_link_lose(s->link, PL_PEER_LOST, detail);
+}
+
 static void lose(pl_session *s) {
   char detail[64];
   snprintf(detail, sizeof detail, "no sign of life for %.1f s",
            (double)s->heartbeat.patience_us / 1e6);
-  pl_link_lose(s->link, PL_PEER_LOST, detail);
+  pl_session_lose(s, detail);
 }
 
 static void on_tick(pl_timer *t) {

@@ -19,7 +19,7 @@ pl_channel *pl_channel_new(pl_service *sv, pl_session *s) {
 
 void pl_channel_ended(pl_channel *ch) {
   pl_service *sv = ch->service;
-  if (pl_channel_circuits(ch) == 0) sv->config.on_idle_session(ch->session, sv->config.user);
+  if (pl_channel_opened(ch) == 0) sv->config.on_idle_session(ch->session, sv->config.user);
 }
 
 void pl_channel_down(pl_channel *ch, pl_err why, const char *detail) {

@@ -99,6 +99,10 @@ void pl_channel_ended(pl_channel *ch);
 static inline size_t pl_channel_circuits(const pl_channel *ch) {
   return ch->calls.count + ch->requests.count + ch->relayed_in.count + ch->relayed_out.count;
 }
+// Of these, opened here.
+static inline size_t pl_channel_opened(const pl_channel *ch) {
+  return ch->calls.count + ch->relayed_out.count;
+}
 // Its link is away and may come back: what goes there waits.
 static inline bool pl_channel_is_away(const pl_channel *ch) {
   return pl_session_status(ch->session) == PL_SESSION_SUSPENDED;

@@ -271,6 +271,11 @@ size_t pl_service_circuits(const pl_session *s) {
   return ch == NULL ? 0 : pl_channel_circuits(ch);
 }
 
+size_t pl_service_opened(const pl_session *s) {
+  const pl_channel *ch = pl_session_data(s);
+  return ch == NULL ? 0 : pl_channel_opened(ch);
+}
+
 bool pl_service_knows(pl_service *sv, pl_peer *p) {
   (void)sv;
   (void)sv;

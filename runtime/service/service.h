@@ -26,7 +26,7 @@ typedef struct pl_service_config {
   uint64_t buffer_limit;  // bytes that it may hold for others; 0: no bound
   // The directory or a neighbour's part in it changed.
   void (*on_change)(void *user);
-  // The last circuit of a session ended.
+  // A circuit of a session ended, and none that was opened here is left on it.
   void (*on_idle_session)(pl_session *s, void *user);
   // The id of this node is that of another one, which stays: its links are to be closed.
   void (*on_taken)(void *user);
@@ -51,6 +51,7 @@ void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err w
                              const char *detail);
 void pl_service_peer_gone(pl_service *sv, pl_peer *p);
 size_t pl_service_circuits(const pl_session *s);
+size_t pl_service_opened(const pl_session *s);  // of these, by this node
 
 // True when the whole directory of an up peer has arrived.
 bool pl_service_knows(pl_service *sv, pl_peer *p);

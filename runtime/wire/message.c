@@ -98,6 +98,23 @@ pl_err pl_msg_goodbye_decode(pl_msg_goodbye *out, pl_bytes src) {
   return pl_wire_decode(out, &goodbye_map, src);
 }
 
+static const pl_wire_field retire_fields[] = {
+    PL_WIRE_FIELD(1, pl_msg_retire, unkept, FLAG),
+};
+static const pl_wire_map retire_map = {
+    .fields = retire_fields,
+    .count = sizeof retire_fields / sizeof *retire_fields,
+    .size = sizeof(pl_msg_retire),
+};
+
+pl_err pl_msg_retire_encode(pl_buf *out, const pl_msg_retire *m) {
+  return pl_wire_encode(out, &retire_map, m);
+}
+
+pl_err pl_msg_retire_decode(pl_msg_retire *out, pl_bytes src) {
+  return pl_wire_decode(out, &retire_map, src);
+}
+
 static const pl_wire_field credit_fields[] = {
     PL_WIRE_FIELD(1, pl_msg_credit, items, U64),
     PL_WIRE_FIELD(2, pl_msg_credit, bytes, U64),

@@ -61,6 +61,10 @@ typedef struct pl_msg_goodbye {
   uint64_t epoch;           // 5: that is known of the receiver's id; 0: none
 } pl_msg_goodbye;
 
+typedef struct pl_msg_retire {
+  bool unkept;  // 1
+} pl_msg_retire;
+
 // One thing a node tells of itself. Kinds: "action"; "node" (attributes role, name, draining,
 // relay); "link" (name: the id of a neighbour, attributes cost). Unknown kinds are kept and
 // forwarded.
@@ -155,6 +159,8 @@ pl_err pl_msg_resume_encode(pl_buf *out, const pl_msg_resume *m);
 pl_err pl_msg_resume_decode(pl_msg_resume *out, pl_bytes src);
 pl_err pl_msg_goodbye_encode(pl_buf *out, const pl_msg_goodbye *m);
 pl_err pl_msg_goodbye_decode(pl_msg_goodbye *out, pl_bytes src);
+pl_err pl_msg_retire_encode(pl_buf *out, const pl_msg_retire *m);
+pl_err pl_msg_retire_decode(pl_msg_retire *out, pl_bytes src);
 pl_err pl_msg_advert_encode(pl_buf *out, const pl_msg_advert *m);
 pl_err pl_msg_advert_decode(pl_msg_advert *out, pl_bytes src);
 pl_err pl_msg_route_encode(pl_buf *out, const pl_msg_route *m);

@@ -26,6 +26,7 @@ CHECK(hello, pl_msg_hello)
 CHECK(ready, pl_msg_ready)
 CHECK(resume, pl_msg_resume)
 CHECK(goodbye, pl_msg_goodbye)
+CHECK(retire, pl_msg_retire)
 CHECK(advert, pl_msg_advert)
 CHECK(route, pl_msg_route)
 CHECK(call, pl_msg_call)
@@ -108,9 +109,9 @@ static void check_exclude(pl_bytes src) {
 // The first byte chooses the message.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static void (*const checks[])(pl_bytes) = {
-      check_hello,  check_goodbye, check_advert,    check_call,    check_credit,
-      check_cancel, check_error,   check_path_lost, check_items,   check_ready,
-      check_resume, check_route,   check_marks,     check_exclude, check_blind,
+      check_hello, check_goodbye,   check_advert, check_call,   check_credit, check_cancel,
+      check_error, check_path_lost, check_items,  check_ready,  check_resume, check_route,
+      check_marks, check_exclude,   check_blind,  check_retire,
   };
   if (size == 0) return 0;
   checks[data[0] % (sizeof checks / sizeof *checks)](pl_bytes_of(data + 1, size - 1));

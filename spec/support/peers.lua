@@ -156,7 +156,8 @@ Node.__index = Node
 --- A node; what happens to it is in `events`, as "state up", "session", "down PEER_LOST"...
 function Net:node(options, hooks)
   local n = setmetatable({ net = self, events = {}, dialled = {}, frames = {}, hooks = hooks or {} }, Node)
-  n.raw = self.world:node(options, function(event, peer, second, third, fourth)
+  n.raw = self.world:node(options, function(event, peer, second, third, fourth, fifth)
+    if options.counts then return n.hooks[event] and n.hooks[event](n, peer, second, third, fourth, fifth) end
     local text = event
     if event == 'state' then
       text = second .. ' -> ' .. peer.state

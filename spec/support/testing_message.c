@@ -44,6 +44,11 @@ static const member goodbye[] = {
     GOODBYE(U64, retry_after_ms), GOODBYE(U64, epoch),    {NULL, END, 0},
 };
 
+static const member retire[] = {
+    {"unkept", FLAG, offsetof(pl_msg_retire, unkept)},
+    {NULL, END, 0},
+};
+
 #define ADVERT(kind, name) \
   { #name, kind, offsetof(pl_msg_advert, name) }
 static const member advert[] = {
@@ -116,6 +121,7 @@ typedef union any_message {
   pl_msg_ready ready;
   pl_msg_resume resume;
   pl_msg_goodbye goodbye;
+  pl_msg_retire retire;
   pl_msg_advert advert;
   pl_msg_advert_item item;
   pl_msg_route route;
@@ -141,6 +147,7 @@ WRAP(hello, pl_msg_hello)
 WRAP(ready, pl_msg_ready)
 WRAP(resume, pl_msg_resume)
 WRAP(goodbye, pl_msg_goodbye)
+WRAP(retire, pl_msg_retire)
 WRAP(advert, pl_msg_advert)
 WRAP(route, pl_msg_route)
 WRAP(call, pl_msg_call)
@@ -159,10 +166,11 @@ static const struct {
     {advert, encode_advert, decode_advert}, {route, encode_route, decode_route},
     {call, encode_call, decode_call},       {credit, encode_credit, decode_credit},
     {cancel, encode_cancel, decode_cancel}, {path_lost, encode_path_lost, decode_path_lost},
-    {failure, encode_error, decode_error},
+    {failure, encode_error, decode_error},  {retire, encode_retire, decode_retire},
 };
-static const char *const names[] = {"hello", "ready",  "resume", "goodbye",   "advert", "route",
-                                    "call",  "credit", "cancel", "path_lost", "error",  NULL};
+static const char *const names[] = {"hello", "ready",  "resume", "goodbye", "advert",
+                                    "route", "call",   "credit", "cancel",  "path_lost",
+                                    "error", "retire", NULL};
 
 // Sets a member from the value on the top of the stack.
 static void set_member(lua_State *L, void *v, member_kind kind) {

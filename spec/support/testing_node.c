@@ -20,7 +20,8 @@ typedef struct node {
   bool renews;
   int fn;
   int box;
-  size_t circuits;                     // what every session is said to have
+  bool counts;                         // the spec knows the circuits of each session
+  size_t circuits;                     // else what every session is said to have
   pl_session *sessions[SESSIONS_MAX];  // seen and not down
 } node;
 
@@ -40,6 +41,8 @@ static const char *const states[] = {
 static void push_session(lua_State *L, const pl_session *s) {
   const pl_session *known = s;
   lua_newtable(L);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)s);
+  lua_setfield(L, -2, "handle");
   testing_push_id(L, pl_session_nonce(known, true));
   lua_setfield(L, -2, "nonce");
   lua_pushboolean(L, pl_session_is_dialler(known));
@@ -97,7 +100,9 @@ static pl_err on_frame(pl_peer *p, pl_session *s, const pl_frame *f, void *user)
   push_peer(L, p);
   push_session(L, s);
   lua_pushlstring(L, (const char *)f->body.data, f->body.len);
-  testing_end_event(n->world, 3, 0);
+  lua_pushinteger(L, f->type);
+  lua_pushinteger(L, f->label);
+  testing_end_event(n->world, 5, 0);
   return PL_OK;
 }
 
@@ -106,7 +111,11 @@ static void on_drained(pl_peer *p, pl_session *s, void *user) {
 }
 
 static void on_unkept(pl_peer *p, pl_session *s, void *user) {
-  (void)p, (void)s, (void)user;
+  node *n = user;
+  if (!n->counts || !testing_begin_event(n->world, n->fn, "unkept")) return;
+  push_peer(n->world->L, p);
+  push_session(n->world->L, s);
+  testing_end_event(n->world, 2, 0);
 }
 
 static void on_session_down(pl_peer *p, pl_session *s, pl_err why, const char *detail, void *user) {
@@ -129,9 +138,24 @@ static void on_state(pl_peer *p, pl_peer_state was, void *user) {
   testing_end_event(n->world, 2, 0);
 }
 
+// The spec is asked for `which` circuits: "circuits" or "opened".
+static size_t count(pl_session *s, const char *which, node *n) {
+  lua_State *L = n->world->L;
+  if (!n->counts) return n->circuits;
+  if (!testing_begin_event(n->world, n->fn, which)) return 0;
+  push_session(L, s);
+  if (!testing_end_event(n->world, 1, 1)) return 0;
+  size_t circuits = (size_t)luaL_checkinteger(L, -1);
+  lua_pop(L, 1);
+  return circuits;
+}
+
 static size_t circuits(pl_session *s, void *user) {
-  (void)s;
-  return ((node *)user)->circuits;
+  return count(s, "circuits", user);
+}
+
+static size_t opened(pl_session *s, void *user) {
+  return count(s, "opened", user);
 }
 
 static void on_surpassed(uint64_t epoch, void *user) {
@@ -148,10 +172,12 @@ static const pl_peers_ops peers_ops = {
     .on_session_down = on_session_down,
     .on_state = on_state,
     .circuits = circuits,
+    .opened = opened,
 };
 
 // world:node(options, fn): the identity, and reconnect_max, max_peers, insecure; renews: it takes a
-// greater epoch when it is told to
+// greater epoch when it is told to; counts: fn('circuits', session) says how many
+// there are, fn('opened', session) how many of its own
 int testing_new_node(lua_State *L) {
   testing_world *w = testing_check_world(L, 1);
   node *n = lua_newuserdatauv(L, sizeof *n, 1);
@@ -171,7 +197,9 @@ int testing_new_node(lua_State *L) {
   lua_pop(L, 3);
   lua_getfield(L, 2, "renews");
   n->renews = lua_toboolean(L, -1);
-  lua_pop(L, 1);
+  lua_getfield(L, 2, "counts");
+  n->counts = lua_toboolean(L, -1);
+  lua_pop(L, 2);
   n->peers = pl_peers_new(w->loop, &config, &peers_ops, n);
   luaL_setmetatable(L, NODE);
   lua_pushvalue(L, 1);
@@ -262,6 +290,13 @@ static int dial_stop(lua_State *L) {
   return 0;
 }
 
+// dial:unkeep(): the same, and its link is given up
+static int dial_unkeep(lua_State *L) {
+  dial *box = luaL_checkudata(L, 1, DIAL);
+  pl_dial_unkeep(box->dial);
+  return 0;
+}
+
 static int node_peers(lua_State *L) {
   node *n = check_node(L);
   lua_newtable(L);
@@ -302,6 +337,31 @@ static int node_send(lua_State *L) {
   pl_slice_drop(slice);
   lua_pushboolean(L, s != NULL);
   return 1;
+}
+
+static pl_session *check_session(lua_State *L, int arg, const node *n) {
+  pl_session *s = lua_touserdata(L, arg);
+  for (size_t i = 0; i < SESSIONS_MAX; i++) {
+    if (s != NULL && n->sessions[i] == s) return s;
+  }
+  luaL_argerror(L, arg, "no such session");
+  return NULL;
+}
+
+// node:put(handle, type, label): a frame on that session
+static int node_put(lua_State *L) {
+  node *n = check_node(L);
+  pl_session *s = check_session(L, 2, n);
+  pl_session_send(s, (uint8_t)luaL_checkinteger(L, 3), 0, 0, (uint32_t)luaL_checkinteger(L, 4),
+                  (pl_bytes){0});
+  return 0;
+}
+
+// node:idle(handle): a circuit of that session has ended
+static int node_idle(lua_State *L) {
+  node *n = check_node(L);
+  pl_peers_idle(n->peers, check_session(L, 2, n));
+  return 0;
 }
 
 // node:set_circuits(n): from now on. At 0 every session is told to be idle.
@@ -357,12 +417,15 @@ void testing_add_nodes(lua_State *L) {
       {"up", node_up},
       {"disconnect", node_disconnect},
       {"send", node_send},
+      {"put", node_put},
+      {"idle", node_idle},
       {"set_circuits", node_set_circuits},
       {"shutdown", node_shutdown},
       {"is_free", node_is_free},
       {NULL, NULL},
   };
-  static const luaL_Reg dial_methods[] = {{"stop", dial_stop}, {NULL, NULL}};
+  static const luaL_Reg dial_methods[] = {
+      {"stop", dial_stop}, {"unkeep", dial_unkeep}, {NULL, NULL}};
   testing_new_class(L, NODE, node_methods, nothing_to_free);
   testing_new_class(L, DIAL, dial_methods, nothing_to_free);
 }

@@ -51,6 +51,7 @@ local FULL = {
     { code = -12, reason = 'too odd', allow_reconnect = true, retry_after_ms = 500, epoch = 1 << 50 },
     map(1, put('int', -12), 2, str 'too odd', 4, put('int', 500), 5, put('int', 1 << 50)),
   },
+  retire = { { unkept = true }, map(1, put('bool', true)) },
   advert = {
     {
       version = 7, snapshot = true, complete = true, items = TOLD, origin = ID, epoch = 1 << 50, base = 6, gone = true,
@@ -107,8 +108,7 @@ local LEAST = {
   goodbye = { { code = 0, allow_reconnect = true }, map(1, put('int', 0)) },
   advert = { { version = 0 }, map(1, put('int', 0)) },
   call = { { call_id = 0, action = 'a' }, map(1, put('int', 0), 2, str 'a') },
-  route = { {}, map() },
-  credit = { {}, map() },
+  route = { {}, map() }, credit = { {}, map() }, retire = { {}, map() },
   cancel = { { call_id = 0 }, map(1, put('int', 0)) },
   path_lost = { {}, map() },
   error = { { code = -1 }, map(1, put('int', -1)) },
