@@ -17,7 +17,9 @@ enum { BARE_BLOCK = 64 * 1024 };
 
 // All run until the process is ended or the work is done, and return the exit code.
 int bare_serve(const char *url);
-// Passes calls from its clients on to the upstreams, in turn, and replies back; streams do not
-// pass.
+// Passes calls from its clients on to the upstreams, in turn, and replies back; besides one stream
+// at a time.
 int bare_relay(const char *url, char **upstreams, size_t count);
 int bare_load(const char *url, const char *workload_name, double seconds);
+// How long calls take, without and beside a stream of blocks on the same connection.
+int bare_beside(const char *url);

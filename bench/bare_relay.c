@@ -21,6 +21,8 @@ typedef struct relay {
   size_t count, open, turn;
   call calls[CALLS_MAX];
   uint32_t free;
+  conn *stream_up;  // where the stream comes from that was opened last,
+  uint32_t stream;  // and the id that it went on with, which it keeps
 } relay;
 
 static uint32_t take_call(relay *r, conn *client, uint32_t id) {
@@ -43,14 +45,32 @@ static void on_client_open(conn *c) {
   (void)c;
 }
 
+static void pass_call(relay *r, conn *client, const frame *f) {
+  conn *up = r->upstreams[r->turn];
+  r->turn = r->turn + 1 == r->count ? 0 : r->turn + 1;
+  uint32_t id = take_call(r, client, f->id);
+  if (f->kind == BARE_COUNT || f->kind == BARE_BLOCKS) {
+    r->stream_up = up;
+    r->stream = id;
+  }
+  frame_put(&up->out, f->kind, id, f->payload, f->len);
+}
+
+static void pass_credit(relay *r, const frame *f) {
+  if (r->stream_up == NULL) die("relay", "credit for no stream");
+  frame_put(&r->stream_up->out, f->kind, r->stream, f->payload, f->len);
+}
+
 static size_t on_client_bytes(conn *c, const uint8_t *bytes, size_t len) {
   relay *r = c->user;
   const uint8_t *at = bytes, *end = bytes + len;
   frame f;
   while (frame_next(&f, &at, end)) {
-    conn *up = r->upstreams[r->turn];
-    r->turn = r->turn + 1 == r->count ? 0 : r->turn + 1;
-    frame_put(&up->out, f.kind, take_call(r, c, f.id), f.payload, f.len);
+    if (f.kind == BARE_CREDIT) {
+      pass_credit(r, &f);
+    } else {
+      pass_call(r, c, &f);
+    }
   }
   for (size_t i = 0; i < r->count; i++)
     conn_flush(r->upstreams[i]);
@@ -86,7 +106,7 @@ static size_t on_upstream_bytes(conn *c, const uint8_t *bytes, size_t len) {
     if (client != NULL && client != to->client) conn_flush(client);
     client = to->client;
     if (client != NULL) frame_put(&client->out, f.kind, to->id, f.payload, f.len);
-    give_call(r, f.id);
+    if (f.kind != BARE_CHUNK) give_call(r, f.id);
   }
   if (client != NULL) conn_flush(client);
   return (size_t)(at - bytes);

@@ -1,7 +1,8 @@
---- Streams that are big or many, and what they cost others: bulk.lua PART SECONDS
+--- Streams that are big or many, and what they cost others: bulk.lua PART SECONDS [NAME PID ...]
 ---
 --- Prints one line of "name=value" for bench/run. PART is "beside": calls of bench/server.lua while a stream of blocks
---- comes; "many": a thousand streams at once; or "down": 100 MB in one stream.
+--- comes; "many": a thousand streams at once; or "down" and "up": 100 MB in one stream, and by how many bytes this
+--- process and those that are named grew at most meanwhile.
 
 local mesh = require 'perilune'
 
@@ -69,13 +70,51 @@ local function many()
   mesh.all(tasks)
 end
 
-local function down()
-  local began, bytes = mesh.now(), 0
-  for block in mesh.stream('blocks', BLOCKS, BLOCK) do bytes = bytes + #block end
-  if bytes ~= BLOCKS * BLOCK then error('wrong number of bytes') end
-  print(('rate=%.0f'):format(bytes / (mesh.now() - began)))
+--- What /proc says of the memory of a process, in bytes.
+local function memory_of(pid, what)
+  local file <close> = assert(io.open(('/proc/%s/status'):format(pid)))
+  return tonumber(file:read('a'):match(what .. ':%s+(%d+) kB')) * 1024
 end
 
-local parts = { beside = beside, many = many, down = down }
+--- Measures how long `work`, which moves all blocks, takes, and what it costs in memory.
+local function move(work)
+  local nodes = { client = 'self' }
+  for i = 3, #arg, 2 do nodes[arg[i]] = arg[i + 1] end
+  local before, line = {}, {}
+  for name, pid in pairs(nodes) do
+    local file <close> = assert(io.open(('/proc/%s/clear_refs'):format(pid), 'w'))
+    file:write '5' -- the peak is what it has now
+    before[name] = memory_of(pid, 'VmRSS')
+  end
+  local began = mesh.now()
+  local bytes = work()
+  local took = mesh.now() - began
+  if bytes ~= BLOCKS * BLOCK then error('wrong number of bytes') end
+  line[1] = ('rate=%.0f'):format(bytes / took)
+  for name, pid in pairs(nodes) do
+    line[#line + 1] = ('peak_%s=%d'):format(name, math.max(0, memory_of(pid, 'VmHWM') - before[name]))
+  end
+  print(table.concat(line, ' '))
+end
+
+local function down()
+  move(function()
+    local bytes = 0
+    for block in mesh.stream('blocks', BLOCKS, BLOCK) do bytes = bytes + #block end
+    return bytes
+  end)
+end
+
+local function up()
+  move(function()
+    local block, left = ('\0\255'):rep(BLOCK // 2), BLOCKS
+    return mesh.with { input = function()
+      left = left - 1
+      return left >= 0 and block or nil
+    end }.call 'take'
+  end)
+end
+
+local parts = { beside = beside, many = many, down = down, up = up }
 local work = parts[part] or error('no such part: ' .. tostring(part))
 work()

@@ -16,6 +16,13 @@ mesh.action('count', function(max)
   for i = 1, max do coroutine.yield(i) end
 end)
 
+--- Takes all that comes. Of the product alone.
+mesh.action('take', function()
+  local bytes = 0
+  for block in mesh.input() do bytes = bytes + #block end
+  return bytes
+end)
+
 --- Blocks that hold every byte value, as those of a file that is not text do.
 mesh.action('blocks', function(count, size)
   local bytes = {}
