@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "lua/bind_policy.h"
 #include "lua/error.h"
+#include "lua/sandbox.h"
 #include "lua/task.h"
 #include "lua/value.h"
 
@@ -161,6 +162,7 @@ static const pl_call_ops call_ops = {.on_end = on_call_end};
 static int call_now(lua_State *L) {
   pl_call_options o = {0};
   o.action.data = (const uint8_t *)luaL_checklstring(L, 1, &o.action.len);
+  pl_sandbox_check_call(L, lua_tostring(L, 1));
   pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
   pl_node *n = pl_host_start(L);
   pl_id id;

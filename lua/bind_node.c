@@ -10,6 +10,7 @@
 #include "lua/bind_options.h"
 #include "lua/error.h"
 #include "lua/rows.h"
+#include "lua/sandbox.h"
 #include "lua/script.h"
 #include "lua/task.h"
 #include "lua/value.h"
@@ -23,6 +24,7 @@ static int joined(lua_State *L) {
 static int l_configure(lua_State *L) {
   if (!lua_istable(L, 1))
     return luaL_error(L, "mesh.node: a table of options is expected, got %s", luaL_typename(L, 1));
+  pl_sandbox_check_options(L, 1);
   pl_options_read(L, 1, pl_host_options(L));
   pl_host_start(L);
   return pl_host_joined(pl_host_of(L)) ? 0 : pl_wait_joined(L, joined);
@@ -340,6 +342,7 @@ static void on_connect(pl_err err, const pl_id *id, const char *detail, void *us
 
 // connect(url) -> id
 static int l_connect(lua_State *L) {
+  pl_sandbox_need(L, PL_CAN_NET, "mesh.connect");
   const char *url = luaL_checkstring(L, 1);
   pl_node *n = pl_host_start(L);
   pl_op_check(L, &connect_type);
@@ -357,6 +360,7 @@ static int l_connect(lua_State *L) {
 
 // disconnect(node, reason, allow_reconnect, abort)
 static int l_disconnect(lua_State *L) {
+  pl_sandbox_need(L, PL_CAN_NET, "mesh.disconnect");
   pl_node *n = pl_host_start(L);
   pl_id id = check_node(L, n, 1);
   pl_err err = pl_node_disconnect(n, &id, luaL_optstring(L, 2, "closed by a script"),
@@ -367,6 +371,7 @@ static int l_disconnect(lua_State *L) {
 
 // keep(node, boolean)
 static int l_keep(lua_State *L) {
+  pl_sandbox_need(L, PL_CAN_NET, "mesh.keep");
   pl_node *n = pl_host_start(L);
   pl_id id = check_node(L, n, 1);
   char detail[PL_URL_MAX];
@@ -379,6 +384,7 @@ static int l_keep(lua_State *L) {
 
 // stop(drain | nil): begins to stop and returns.
 static int l_stop(lua_State *L) {
+  pl_sandbox_need(L, PL_CAN_PROCESS, "mesh.stop");
   lua_Number drain = luaL_optnumber(L, 1, NAN);
   luaL_argcheck(L, isnan(drain) || drain >= 0, 1, "below 0");
   pl_host *h = pl_host_of(L);
@@ -398,6 +404,7 @@ static int l_stopping(lua_State *L) {
 }
 
 int pl_os_exit(lua_State *L) {
+  pl_sandbox_need(L, PL_CAN_PROCESS, "os.exit");
   int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
   pl_failure why = pl_failure_of(PL_CANCELLED, PL_EXECUTED, "the script called os.exit");
   pl_host_exit(pl_host_of(L), code);

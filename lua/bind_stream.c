@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/sandbox.h"
 #include "lua/stream.h"
 #include "lua/value.h"
 
@@ -107,6 +108,7 @@ void pl_stream_begin(lua_State *L, pl_stream *s) {
   pl_id id;
   pl_failure why;
   o.action.data = (const uint8_t *)lua_tolstring(L, top + 2, &o.action.len);
+  pl_sandbox_check_call(L, lua_tostring(L, top + 2));
   pl_call_fill(L, n, top + 1, &o, &id);
   lua_setiuservalue(L, 1, PL_STREAM_CHOICE);
   s->opened = true;

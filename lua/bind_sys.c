@@ -107,6 +107,9 @@ static int sys_log(lua_State *L) {
 static int sys_box(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
+  lua_pushliteral(L, "__gc");
+  luaL_argcheck(L, lua_rawget(L, 1) == LUA_TNIL, 1, "a finalizer here would have no bounds");
+  lua_settop(L, 1);
   lua_newuserdatauv(L, 0, 0);
   lua_insert(L, 1);
   lua_setmetatable(L, 1);

@@ -50,6 +50,9 @@ static void bound_finalizer(lua_State *L) {
     lua_pop(L, 1);
     return;
   }
+  // Its metatable may get another one later, which nothing would bound.
+  if (pl_vm_of(L)->options.sandboxed)
+    luaL_error(L, "a script in a sandbox has no finalizers (__gc)");
   lua_pushcclosure(L, run_finalizer, 1);
   lua_pushliteral(L, "__gc");
   lua_insert(L, -2);

@@ -160,6 +160,7 @@ pl_err pl_script_new(pl_script **out, pl_host *h, pl_loop *loop, const pl_option
       .cpu_limit_us = (uint64_t)(o->cpu_limit * 1e6),
       .cleanup_grace_us = (uint64_t)(o->cleanup_grace * 1e6),
   };
+  if (!command) options.sandboxed = pl_options_sandbox(o, &options.allowed);
   s->vm = pl_vm_new(&options);
   if (s->vm == NULL || !prepare(s, args, count)) {
     snprintf(detail, PL_URL_MAX, "no memory for the script");

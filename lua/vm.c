@@ -10,6 +10,7 @@
 #include "lua/core.h"
 #include "lua/io.h"
 #include "lua/modules.h"
+#include "lua/sandbox.h"
 
 // Only an unprotected call of the host can end here, with no memory left in the system.
 static int on_panic(lua_State *L) {
@@ -53,6 +54,7 @@ static int set_up(lua_State *L) {
   pl_open_base(L);
   pl_open_require(L);
   pl_io_install(L);
+  if (pl_vm_of(L)->options.sandboxed) pl_open_sandbox(L);
   return 0;
 }
 

@@ -20,7 +20,9 @@ typedef struct pl_vm_options {
   size_t memory_limit;        // bytes, 0 = none; enforced while script code runs
   uint64_t cpu_limit_us;      // CPU time of a task between two waits, 0 = none
   uint64_t cleanup_grace_us;  // how long a cancelled task may still wait
-  const char *directory;      // of the script: its modules and its lua_modules/ are found; or NULL
+  bool sandboxed;             // it has only the capabilities that it is `allowed` (PL_CAN_FS, …)
+  unsigned allowed;
+  const char *directory;  // of the script: its modules and its lua_modules/ are found; or NULL
 } pl_vm_options;
 
 // Standard libraries with the parts that must wait without blocking replaced (coroutine, pcall,

@@ -137,7 +137,7 @@ static const char *value_word(const pl_option *option) {
   switch (option->kind) {
     case PL_OPTION_SECONDS: return "SECONDS";
     case PL_OPTION_INTEGER: return "NUMBER";
-    case PL_OPTION_TEXTS: return "URL";
+    case PL_OPTION_TEXTS: return strcmp(option->name, "allow") == 0 ? "WORD" : "URL";
     case PL_OPTION_FILE: return "FILE";
     case PL_OPTION_TEXT:
     case PL_OPTION_BOOLEAN: break;

@@ -28,7 +28,7 @@ static const char *placeholder(const pl_option *o) {
   switch (o->kind) {
     case PL_OPTION_SECONDS: return " S";
     case PL_OPTION_INTEGER: return " N";
-    case PL_OPTION_TEXTS: return " URL";
+    case PL_OPTION_TEXTS: return strcmp(o->name, "allow") == 0 ? " WORD" : " URL";
     case PL_OPTION_TEXT: return " TEXT";
     case PL_OPTION_FILE: return " FILE";
     case PL_OPTION_BOOLEAN: break;

@@ -25,8 +25,9 @@ typedef struct pl_texts {
   size_t count;
 } pl_texts;
 
-void pl_texts_add(pl_texts *t, const char *text);  // a copy
-void pl_texts_free(pl_texts *t);                   // leaves it empty
+void pl_texts_add(pl_texts *t, const char *text);    // a copy
+void pl_texts_split(pl_texts *t, const char *text);  // adds its parts between commas
+void pl_texts_free(pl_texts *t);                     // leaves it empty
 
 // Where a value comes from; the higher one wins whatever the order of setting.
 typedef enum pl_source {
@@ -40,7 +41,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 33 };
+enum { PL_OPTION_COUNT = 35 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -52,8 +53,8 @@ typedef struct pl_options {
   char *http;
   char *strategy, *region;
   char *log_level, *log_format;
-  pl_texts listen, peers, advertise;
-  bool insecure;
+  pl_texts listen, peers, advertise, allow;
+  bool insecure, sandbox;
   bool relay;  // given as true, it makes a full member also of a node without actions
   double link_cost, stall_timeout, request_timeout, connect_timeout, handshake_timeout, heartbeat,
       reconnect_max, resume_window, drain, cpu_limit, load_limit, cleanup_grace;
@@ -121,6 +122,30 @@ pl_err pl_options_from_environment(pl_options *o, char *(*get)(const char *name)
 void pl_options_hide_key(void);
 // A JSON object of options. `path` is read and named in `why`.
 pl_err pl_options_from_file(pl_options *o, const char *path, char *why);
+
+// Sandbox: scripts that have only what they are given. X(name, NAME, implied).
+enum {
+  PL_CAN_FS = 1,       // files
+  PL_CAN_NET = 2,      // addresses and links of the node; names
+  PL_CAN_PROCESS = 4,  // other processes, and ending this one; which may read files and variables
+  PL_CAN_ENV = 8,      // environment variables
+  PL_CAN_DEBUG = 16,   // the library debug
+  PL_CAN_NATIVE = 32,  // modules in C
+};
+#define PL_CAPABILITIES(X)                    \
+  X(fs, FS, 0)                                \
+  X(net, NET, 0)                              \
+  X(env, ENV, 0)                              \
+  X(debug, DEBUG, 0)                          \
+  X(process, PROCESS, PL_CAN_FS | PL_CAN_ENV) \
+  X(native, NATIVE, 0)
+
+// The bits of it and of what it implies; 0: unknown.
+unsigned pl_capability_find(const char *name, size_t len);
+// Of one bit.
+const char *pl_capability_name(unsigned capability);
+// Whether scripts are to be in a sandbox, and what they are given there. `allow` alone means that.
+bool pl_options_sandbox(const pl_options *o, unsigned *allowed);
 
 // Node.
 

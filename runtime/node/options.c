@@ -51,6 +51,9 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     WHOLE(max_message, 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024, "bytes of one value"),
     TIME(cpu_limit, 5, 0, "CPU time of a task between two waits, 0 = none"),
     WHOLE(memory_limit, 256 * 1024 * 1024, 0, 1e15, "bytes of one script, 0 = none"),
+    {"sandbox", "sandbox", PL_OPTION_BOOLEAN, AT(sandbox), 0, 0, 0, false,
+     "scripts without files, processes, links and C modules", NULL},
+    LIST(allow, "allow", "what a sandbox leaves: fs, net, process, env, debug, native"),
     WHOLE(buffer_limit, 256 * 1024 * 1024, 0, 1e15,
           "bytes in streams, queues, bodies and links, 0 = no bound"),
     TIME(load_limit, 10, 0, "longest load of a script at a reload"),
@@ -93,6 +96,21 @@ void pl_texts_add(pl_texts *t, const char *text) {
   pl_free(t->items);
   t->items = items;
   t->count++;
+}
+
+// Spaces around a part are not of it.
+void pl_texts_split(pl_texts *t, const char *text) {
+  char *copy = pl_strdup(text);
+  for (char *save = NULL, *part = strtok_r(copy, ",", &save); part != NULL;
+       part = strtok_r(NULL, ",", &save)) {
+    while (*part == ' ')
+      part++;
+    size_t len = strlen(part);
+    while (len > 0 && part[len - 1] == ' ')
+      part[--len] = '\0';
+    if (len > 0) pl_texts_add(t, part);
+  }
+  pl_free(copy);
 }
 
 void pl_texts_free(pl_texts *t) {
@@ -304,6 +322,11 @@ static pl_err check_url(const pl_option *opt, const char *text, char *why) {
   return PL_INVALID;
 }
 
+static pl_err check_capability(const pl_option *opt, const char *text, char *why) {
+  if (pl_capability_find(text, strlen(text)) != 0) return PL_OK;
+  return bad(why, opt, "'%.64s' is none of fs, net, process, env, debug, native", text);
+}
+
 static pl_err set_texts(pl_options *o, pl_source source, const pl_option *opt,
                         const pl_option_value *v, bool store, char *why) {
   const char *const *texts = v->given == PL_GIVEN_TEXTS ? v->texts : &v->text;
@@ -311,9 +334,10 @@ static pl_err set_texts(pl_options *o, pl_source source, const pl_option *opt,
   if (v->given != PL_GIVEN_TEXT && v->given != PL_GIVEN_TEXTS) {
     return bad(why, opt, "a string or a list of strings is expected%s", "");
   }
-  if (count > PL_LISTENERS_MAX) return bad(why, opt, "more than 64 addresses%s", "");
+  if (count > PL_LISTENERS_MAX) return bad(why, opt, "more than 64 of them%s", "");
   for (size_t i = 0; i < count; i++) {
-    pl_err err = check_url(opt, texts[i], why);
+    pl_err err = opt->offset == AT(allow) ? check_capability(opt, texts[i], why)
+                                          : check_url(opt, texts[i], why);
     if (err != PL_OK) return err;
   }
   if (!store) return PL_OK;
@@ -323,6 +347,19 @@ static pl_err set_texts(pl_options *o, pl_source source, const pl_option *opt,
   for (size_t i = 0; i < count; i++)
     pl_texts_add(to, texts[i]);
   return PL_OK;
+}
+
+// Words may also stand in one text, with commas.
+static pl_err set_words(pl_options *o, pl_source source, const pl_option *opt,
+                        const pl_option_value *v, bool store, char *why) {
+  if (v->given != PL_GIVEN_TEXT) return set_texts(o, source, opt, v, store, why);
+  pl_texts words = {0};
+  pl_texts_split(&words, v->text);
+  const pl_option_value list = {
+      .given = PL_GIVEN_TEXTS, .texts = (const char *const *)words.items, .count = words.count};
+  pl_err err = set_texts(o, source, opt, &list, store, why);
+  pl_texts_free(&words);
+  return err;
 }
 
 pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *opt,
@@ -337,7 +374,9 @@ pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *opt,
   switch (opt->kind) {
     case PL_OPTION_TEXT: err = set_text(o, opt, v, store, why); break;
     case PL_OPTION_FILE: err = set_file(o, opt, v, store, why); break;
-    case PL_OPTION_TEXTS: err = set_texts(o, source, opt, v, store, why); break;
+    case PL_OPTION_TEXTS:
+      err = (opt->offset == AT(allow) ? set_words : set_texts)(o, source, opt, v, store, why);
+      break;
     case PL_OPTION_BOOLEAN: err = set_boolean(o, opt, v, store, why); break;
     case PL_OPTION_SECONDS:
     case PL_OPTION_INTEGER: err = set_number(o, opt, v, store, why); break;

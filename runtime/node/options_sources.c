@@ -11,24 +11,13 @@
 
 // Environment.
 
-// Splits at commas; spaces around an address are not part of it.
 static pl_err set_list(pl_options *o, const pl_option *opt, const char *text, char *why) {
   pl_texts parts = {0};
-  char *copy = pl_strdup(text);
-  for (char *save = NULL, *part = strtok_r(copy, ",", &save); part != NULL;
-       part = strtok_r(NULL, ",", &save)) {
-    while (*part == ' ')
-      part++;
-    size_t len = strlen(part);
-    while (len > 0 && part[len - 1] == ' ')
-      part[--len] = '\0';
-    if (len > 0) pl_texts_add(&parts, part);
-  }
+  pl_texts_split(&parts, text);
   pl_option_value v = {
       .given = PL_GIVEN_TEXTS, .texts = (const char *const *)parts.items, .count = parts.count};
   pl_err err = pl_option_set(o, PL_SOURCE_ENVIRONMENT, opt, &v, why);
   pl_texts_free(&parts);
-  pl_free(copy);
   return err;
 }
 

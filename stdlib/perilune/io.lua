@@ -2,7 +2,6 @@
 --- Each takes the original first, then the arguments of the original.
 
 local check = require 'perilune.check'
-local process = require 'perilune.core.process'
 local readers = require 'perilune.reader'
 local stdio = require 'perilune.stdio'
 local sys = require 'perilune.core.sys'
@@ -133,6 +132,7 @@ function M.popen(_, command, mode)
   if mode ~= 'r' and mode ~= 'w' then error("bad argument #2 to 'popen' (invalid mode)", CALLER) end
   io.stdout:flush()
   local stdin, stdout = mode == 'w' and 'pipe' or 'inherit', mode == 'r' and 'pipe' or 'inherit'
+  local process = require 'perilune.core.process' -- which a sandbox may not have
   local handle = process.spawn({ '/bin/sh', '-c', command }, nil, nil, stdin, stdout, 'inherit', owns_session())
   local file = sys.box(pipe_metatable)
   local state = { handle = handle }
@@ -160,6 +160,7 @@ function M.execute(_, command)
   end
   io.stdout:flush()
   local argv = { '/bin/sh', '-c', command }
+  local process = require 'perilune.core.process'
   local handle <close> = process.spawn(argv, nil, nil, 'inherit', 'inherit', 'inherit', owns_session())
   return verdict(handle:wait())
 end
