@@ -18,6 +18,7 @@
   X(process) \
   X(route) \
   X(stdlib) \
+  X(store) \
   X(wire)
 // clang-format on
 

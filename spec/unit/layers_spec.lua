@@ -9,7 +9,7 @@ local FUNCTION_LINES_MAX = 70
 
 --- Of `runtime/` the embedding sees base, the public header, the value codecs and the simulated network.
 local LUA_MAY_USE = { ['perilune.h'] = true, ['wire/msgpack.h'] = true, ['wire/json.h'] = true,
-  ['wire/utf8.h'] = true, ['sim/net.h'] = true }
+  ['wire/utf8.h'] = true, ['wire/canonical.h'] = true, ['wire/store_file.h'] = true, ['sim/net.h'] = true }
 
 --- What only some layers may mention: system headers by the layers that may include them.
 local RESTRICTED = {
