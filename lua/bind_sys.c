@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/loop.h"
+#include "lua/host.h"
 #include "lua/modules.h"
 #include "lua/vm.h"
 
@@ -120,6 +121,7 @@ static int sys_box(lua_State *L) {
 static int sys_metrics(lua_State *L) {
   pl_metrics *metrics = &loop_of(L)->metrics;
   metrics->log_lines_lost = pl_log_lost(loop_of(L)->log);  // counted where any thread may log
+  pl_host_count(L, metrics);
   lua_newtable(L);
   for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
     lua_pushinteger(L, (lua_Integer)pl_metric_get(metrics, m));

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "lua/error.h"
 #include "lua/script.h"
+#include "lua/states.h"
 
 struct pl_host {
   pl_loop *loop;
@@ -20,6 +21,7 @@ struct pl_host {
   bool joined, ready_told, stopping, node_down;
   unsigned stops;
   int code;
+  pl_states *states;
   pl_list scripts;
   pl_list join_watches, change_watches;
   pl_work end;
@@ -90,6 +92,7 @@ pl_node *pl_host_start(lua_State *L) {
   apply_log_options(h);
   for (pl_list *at = h->scripts.next; at != &h->scripts; at = at->next)
     pl_script_set_limits(pl_script_from(at), &h->options);
+  pl_states_open(h->states, &h->options);
   // What could not be started once (a port in use) is tried again.
   pl_err err = PL_OK;
   if (h->node == NULL) err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
@@ -97,6 +100,16 @@ pl_node *pl_host_start(lua_State *L) {
   if (err != PL_OK)
     pl_raise_code(L, err, PL_NOT_SENT, "%s", detail[0] != '\0' ? detail : pl_err_text(err));
   return h->node;
+}
+
+pl_store *pl_host_store(lua_State *L, bool shared) {
+  pl_host_start(L);
+  const char *path = shared ? NULL : pl_script_path(pl_script_of(L));
+  return pl_states_find(pl_host_of(L)->states, path);
+}
+
+void pl_host_count(lua_State *L, pl_metrics *m) {
+  if (pl_script_of(L) != NULL) pl_states_count(pl_host_of(L)->states, m);
 }
 
 pl_node *pl_host_node(pl_host *h) {
@@ -194,6 +207,7 @@ pl_host *pl_host_new(pl_loop *loop, const pl_options *options, const pl_host_ops
   h->user = user;
   pl_options_copy(&h->options, options);
   apply_log_options(h);
+  h->states = pl_states_new(loop);
   pl_list_init(&h->scripts);
   pl_list_init(&h->join_watches);
   pl_list_init(&h->change_watches);
@@ -203,6 +217,7 @@ pl_host *pl_host_new(pl_loop *loop, const pl_options *options, const pl_host_ops
 void pl_host_free(pl_host *h) {
   assert(pl_list_empty(&h->scripts) && h->node == NULL);
   pl_work_cancel(&h->end);
+  pl_states_free(h->states);
   pl_options_free(&h->options);
   pl_free(h);
 }

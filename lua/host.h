@@ -2,6 +2,7 @@
 // it, and how the process ends. Loop thread only.
 #pragma once
 
+#include "base/store.h"
 #include "lua/task.h"
 #include "lua/vm.h"
 #include "perilune.h"
@@ -54,6 +55,13 @@ pl_options *pl_host_options(lua_State *L);
 // joined yet.
 pl_node *pl_host_start(lua_State *L);
 bool pl_host_joined(const pl_host *h);
+
+// mesh.state of the script that runs in `L`, or mesh.shared of the node. Starts the node if need
+// be, because its options say how large they may be; raises when that fails. It is the host's and
+// outlives the VM. Loop thread only; the store itself may be used from any.
+pl_store *pl_host_store(lua_State *L, bool shared);
+// Sets what is not counted as it happens.
+void pl_host_count(lua_State *L, pl_metrics *m);
 
 // Something that wants to know of changes: once, from the loop.
 typedef struct pl_watch {

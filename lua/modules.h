@@ -21,6 +21,7 @@
   X(streams, pl_open_streams) \
   X(call, pl_open_call)       \
   X(action, pl_open_action)   \
+  X(state, pl_open_state)     \
   X(sim, pl_open_sim)
 
 #define X(name, opener) int opener(lua_State *L);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lua/core.h"
+#include "lua/state.h"
 
 const char pl_mark = 0;
 
@@ -44,6 +45,7 @@ static const char *boundary_name(lua_State *L, lua_State *co, lua_Debug *ar) {
   // A finalizer is called by no function at all.
   bool finalizer = ar->name != NULL && strcmp(ar->name, "__gc") == 0;
   if ((!c && !finalizer) || is_passage(lua_tocfunction(L, -1))) return NULL;
+  if (lua_tocfunction(L, -1) == pl_state_update) return "mesh.state:update";
   const char *name = global_name(L);
   if (name != NULL || ar->name == NULL || finalizer) return finalizer ? "__gc" : name;
   bool metamethod = strcmp(ar->namewhat, "metamethod") == 0;

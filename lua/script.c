@@ -37,6 +37,10 @@ pl_script_state pl_script_status(const pl_script *s) {
   return s->state;
 }
 
+const char *pl_script_path(const pl_script *s) {
+  return s->path;
+}
+
 pl_host *pl_script_host(const pl_script *s) {
   return s->host;
 }

@@ -25,6 +25,7 @@ void pl_script_set_limits(pl_script *s, const pl_options *o);
 pl_script_state pl_script_status(const pl_script *s);
 // It has an action, or a task that has not ended.
 bool pl_script_is_alive(const pl_script *s);
+const char *pl_script_path(const pl_script *s);  // as it was given
 pl_host *pl_script_host(const pl_script *s);
 pl_vm *pl_script_vm(const pl_script *s);
 

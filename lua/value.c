@@ -8,6 +8,7 @@
 #include "lua/error.h"
 #include "lua/modules.h"
 #include "lua/value_impl.h"
+#include "lua/view.h"
 #include "lua/vm.h"
 
 // Keys: in the registry, and of a metatable that marks an array (true, or its length).
@@ -53,6 +54,10 @@ static int make_array(lua_State *L) {
     lua_newtable(L);
   }
   luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
+  bool view = lua_getmetatable(L, 1) && pl_view_target(L, 1);
+  lua_settop(L, 2);
+  luaL_argcheck(L, !view, 1, "a table that was read from mesh.state is not yours to mark");
   lua_Integer n = luaL_optinteger(L, 2, -1);
   luaL_argcheck(L, lua_isnoneornil(L, 2) || (n >= 0 && n <= INT32_MAX), 2,
                 "the length must be between 0 and 2147483647");
@@ -227,17 +232,26 @@ void pl_encode_at_number(pl_encoder *e, int key) {
   }
 }
 
-// Whether mesh.array marked the table; *n is its length then.
-static bool is_marked(lua_State *L, int table, lua_Integer *n) {
-  if (!lua_getmetatable(L, table)) return false;
-  int type = lua_rawgetp(L, -1, &array_key);
-  if (type == LUA_TNUMBER) {
-    *n = lua_tointeger(L, -1);
-  } else if (type != LUA_TNIL) {
-    *n = (lua_Integer)lua_rawlen(L, table);
+// What the metatable of the table at *index says of it. True: mesh.array marked it, and *n is its
+// length. Of a view *index becomes its target, which stays on the stack. [-0, +?]
+static bool is_marked(lua_State *L, int *index, lua_Integer *n) {
+  while (lua_getmetatable(L, *index)) {
+    int type = lua_rawgetp(L, -1, &array_key);
+    if (type == LUA_TNUMBER) {
+      *n = lua_tointeger(L, -1);
+    } else if (type != LUA_TNIL) {
+      *n = (lua_Integer)lua_rawlen(L, *index);
+    }
+    lua_pop(L, 1);
+    bool view = type == LUA_TNIL && pl_view_target(L, *index);
+    if (!view) {
+      lua_pop(L, 1);
+      return type != LUA_TNIL;
+    }
+    lua_remove(L, -2);
+    *index = lua_gettop(L);
   }
-  lua_pop(L, 2);
-  return type != LUA_TNIL;
+  return false;
 }
 
 // Whether the keys of the table, whose length is `n` > 0, are exactly 1 to n, in whatever order
@@ -256,8 +270,9 @@ static bool is_array(lua_State *L, int table, lua_Integer n) {
 void pl_encode_table(pl_encoder *e, int index, const pl_table_writer *w) {
   pl_value_frame f;
   enter(e, &f, index);
+  int given = index, top = lua_gettop(e->L);
   lua_Integer n;
-  if (is_marked(e->L, index, &n)) {
+  if (is_marked(e->L, &index, &n)) {
     w->array(e, index, n);
   } else if ((n = (lua_Integer)lua_rawlen(e->L, index)) == 0 || n > UINT32_MAX) {
     w->map(e, index);
@@ -268,6 +283,7 @@ void pl_encode_table(pl_encoder *e, int index, const pl_table_writer *w) {
       w->map(e, index);
     }
   }
+  if (index != given) lua_settop(e->L, top);
   e->frame = f.up;
   e->depth--;
 }

@@ -11,6 +11,7 @@
 #include "lua/io.h"
 #include "lua/modules.h"
 #include "lua/sandbox.h"
+#include "lua/view.h"
 
 // Only an unprotected call of the host can end here, with no memory left in the system.
 static int on_panic(lua_State *L) {
@@ -52,6 +53,7 @@ static int set_up(lua_State *L) {
   measure_strings(L);
   open_libraries(L);
   pl_open_base(L);
+  pl_open_views(L);
   pl_open_require(L);
   pl_io_install(L);
   if (pl_vm_of(L)->options.sandboxed) pl_open_sandbox(L);

@@ -81,6 +81,9 @@
   X(tasks_now, "of these, not ended yet")                                \
   X(stalls, "times that Lua could not be interrupted for 100 ms")        \
   X(tasks_killed, "of these, ended hard")                                \
+  X(state_keys_now, "keys of mesh.state and mesh.shared")                \
+  X(state_bytes_now, "bytes of these, as they count for state_limit")    \
+  X(state_refused, "changes of these refused by state_limit")            \
   X(file_work_refused, "file work refused because too much waits")       \
   X(changes_lost, "changes of files that a script did not take in time") \
   X(log_lines_lost, "log lines that the sink refused")

@@ -56,6 +56,8 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     LIST(allow, "allow", "what a sandbox leaves: fs, net, process, env, debug, native"),
     WHOLE(buffer_limit, 256 * 1024 * 1024, 0, 1e15,
           "bytes in streams, queues, bodies and links, 0 = no bound"),
+    WHOLE(state_limit, 64 * 1024 * 1024, 0, 1e15,
+          "bytes of mesh.state of a script, and of mesh.shared, 0 = no bound"),
     TIME(load_limit, 10, 0, "longest load of a script at a reload"),
     TIME(cleanup_grace, 2, 0, "how long a cancelled task may clean up"),
     TEXT(strategy, "who takes a call when neither call nor action says [least]"),

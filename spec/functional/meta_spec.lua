@@ -31,6 +31,12 @@ local open <close> = mesh.stream 'endless'
 open:next()
 for name in pairs(mesh.streams()[1]) do print('perilune.OpenStream.' .. name) end
 
+for _, methods in pairs(debug.getmetatable(mesh.state)) do
+  if type(methods) == 'table' then
+    for name in pairs(methods) do print('State:' .. name) end
+  end
+end
+
 for name in pairs(mesh.self()) do print('perilune.Self.' .. name) end
 for name in pairs(mesh.call('context')) do print('perilune.Context.' .. name) end
 

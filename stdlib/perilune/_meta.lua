@@ -6,6 +6,8 @@
 
 ---@class perilune
 ---@field null userdata An explicit nil inside tables.
+---@field state perilune.State What the host keeps for this script, over reloads and for all replicas.
+---@field shared perilune.State What the host keeps for all scripts of the node.
 local mesh = {}
 
 --- Marks a string as binary, which valid UTF-8 would not be.
@@ -189,6 +191,49 @@ local Input = {}
 
 --- Tells the caller to send no more.
 function Input:close() end
+
+--- Values by key. A table that is read is a view: it cannot be written into.
+---@class perilune.State
+---@field [string] any
+local State = {}
+
+--- Writes a value; nil removes the key. With `ttl`, in seconds, it goes by itself.
+---
+---@param key string
+---@param value any
+---@param options { ttl: number? }?
+function State:set(key, value, options) end
+
+--- Changes a value by what it was, in one step over all VMs: `fn` must not wait, and may be called again. It may change
+--- the table that it is given. Nil removes the key.
+---
+---@param key string
+---@param fn fun(old: any): any
+---@return any new
+function State:update(key, fn) end
+
+--- Adds to a number, 0 when there is none.
+---
+---@param key string
+---@param by number? 1 by default.
+---@return number sum
+function State:incr(key, by) end
+
+--- Writes `new` if the value is equal to `old`, where nil is a key that is not there.
+---
+---@param key string
+---@param old any
+---@param new any
+---@return boolean
+function State:cas(key, old, new) end
+
+--- The keys, in the order in which they came.
+---
+---@return string[]
+function State:keys() end
+
+--- Removes all keys.
+function State:clear() end
 
 ---@class perilune.OpenStream
 ---@field action string

@@ -8,6 +8,7 @@ local check = require 'perilune.check'
 local core = require 'perilune.core.node'
 local core_streams = require 'perilune.core.streams'
 local requests = require 'perilune.core.action'
+local states = require 'perilune.core.state'
 local sys = require 'perilune.core.sys'
 local task = require 'perilune.task'
 local value = require 'perilune.core.value'
@@ -16,6 +17,9 @@ local M = {
   null = value.null,
   bytes = value.bytes,
   array = value.array,
+
+  state = states.state,
+  shared = states.shared,
 
   spawn = task.spawn,
   all = task.all,
@@ -224,7 +228,7 @@ function M.sim(options) return require 'perilune.sim' (options) end
 -- Surface of later versions: asking for it says so instead of "a nil value".
 local LATER = {
   'monitor', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
-  'service', 'proxy', 'reload', 'on_unload', 'on_load', 'on_close', 'state', 'shared',
+  'service', 'proxy', 'reload', 'on_unload', 'on_load', 'on_close',
 }
 local later = {}
 for _, name in ipairs(LATER) do
