@@ -48,6 +48,9 @@ local function written(limit)
   if limit.name:match '_US$' then
     add(v / 1e6, ' s')
     add(v / 1e3, ' ms')
+  elseif limit.name:match '_NS$' then
+    add(v / 1e6, ' ms')
+    add(v / 1e3, ' us')
   elseif limit.name:match '_MS$' then
     add(v / 1e3, ' s')
   else
