@@ -81,10 +81,10 @@ void pl_node_each_route(pl_node *n, pl_route_fn *fn, void *user) {
         .cost_us = route.cost,
         .hops = route.hops,
     };
-    const pl_id *next[PL_NEXT_HOPS_MAX];
-    info.next_count = pl_router_next_hops(r, &info.id, NULL, next);
+    pl_router_link *next[PL_NEXT_HOPS_MAX];
+    info.next_count = pl_router_next_hops(r, m, NULL, next);
     for (size_t i = 0; i < info.next_count; i++)
-      info.next[i] = *next[i];
+      info.next[i] = *pl_mesh_node_id(pl_router_link_node(next[i]));
     fn(&info, user);
   }
 }

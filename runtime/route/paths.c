@@ -184,10 +184,10 @@ static uint64_t cost_around(pl_router *r, pl_router_link *l, const pl_mesh_node 
 }
 
 size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
-                       const pl_id *out[PL_NEXT_HOPS_MAX]) {
+                       pl_router_link *out[PL_NEXT_HOPS_MAX]) {
   if (r->graph_generation != r->db->generation) return 0;
   uint64_t costs[PL_NEXT_HOPS_MAX + 1];
-  const pl_id *ids[PL_NEXT_HOPS_MAX + 1];
+  pl_router_link *links[PL_NEXT_HOPS_MAX + 1];
   size_t count = 0;
   for (pl_list *at = r->links.next; at != &r->links; at = at->next) {
     pl_router_link *l = pl_container(at, pl_router_link, node);
@@ -195,17 +195,17 @@ size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via
     uint64_t cost = cost_around(r, l, n);
     if (cost == PL_NO_PATH) continue;
     size_t i = count;
-    for (; i > 0 && (costs[i - 1] > cost ||
-                     (costs[i - 1] == cost && pl_id_compare(ids[i - 1], &l->to->id) > 0));
+    for (; i > 0 && (costs[i - 1] > cost || (costs[i - 1] == cost &&
+                                             pl_id_compare(&links[i - 1]->to->id, &l->to->id) > 0));
          i--) {
       costs[i] = costs[i - 1];
-      ids[i] = ids[i - 1];
+      links[i] = links[i - 1];
     }
     costs[i] = cost;
-    ids[i] = &l->to->id;
+    links[i] = l;
     if (count < PL_NEXT_HOPS_MAX) count++;
   }
-  memcpy(out, ids, count * sizeof *out);
+  memcpy(out, links, count * sizeof *out);
   return count;
 }
 

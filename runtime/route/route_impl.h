@@ -194,7 +194,7 @@ void pl_paths_news(pl_router *r);  // the layer above is to be told that somethi
 void pl_paths_compute(pl_router *r);
 // Neighbours other than the first steps of the best paths, from which no path leads back here.
 size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
-                       const pl_id *out[PL_NEXT_HOPS_MAX]);
+                       pl_router_link *out[PL_NEXT_HOPS_MAX]);
 void pl_paths_fini(pl_router *r);
 // An item of `user`, a pl_paths_item_of, has changed: tells the layer above.
 typedef struct pl_item_news {

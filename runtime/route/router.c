@@ -215,33 +215,32 @@ bool pl_router_find(const pl_router *r, const pl_id *node, pl_route *out) {
 }
 
 static size_t best_now(const pl_mesh_node *n, bool away, const pl_id *not_via,
-                       const pl_id *out[PL_NEXT_HOPS_MAX]) {
+                       pl_router_link *out[PL_NEXT_HOPS_MAX]) {
   size_t count = 0;
   for (unsigned i = 0; i < n->next_count; i++) {
-    const pl_id *id = &n->next[i]->to->id;
-    bool may = not_via == NULL || !pl_id_equal(id, not_via);
-    if (may && n->next[i]->away == away) out[count++] = id;
+    pl_router_link *l = n->next[i];
+    bool may = not_via == NULL || !pl_id_equal(&l->to->id, not_via);
+    if (may && l->away == away) out[count++] = l;
   }
   return count;
 }
 
 static size_t up_now(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
-                     const pl_id *out[PL_NEXT_HOPS_MAX]) {
+                     pl_router_link *out[PL_NEXT_HOPS_MAX]) {
   size_t count = best_now(n, false, not_via, out);
   return count > 0 ? count : pl_paths_around(r, n, not_via, out);
 }
 
-size_t pl_router_next_hops(pl_router *r, const pl_id *node, const pl_id *not_via,
-                           const pl_id *out[PL_NEXT_HOPS_MAX]) {
-  const pl_mesh_node *n = pl_lsdb_find(r->db, node);
-  if (n == NULL || n == r->self) return 0;
-  size_t count = up_now(r, n, not_via, out);
+size_t pl_router_next_hops(pl_router *r, const pl_mesh_node *node, const pl_id *not_via,
+                           pl_router_link *out[PL_NEXT_HOPS_MAX]) {
+  if (node == NULL) return 0;
+  size_t count = up_now(r, node, not_via, out);
   if (count == 0 && r->dirty) {
     pl_paths_compute(r);  // what is known of it is told to the layer above later
     pl_paths_news(r);
-    count = up_now(r, n, not_via, out);
+    count = up_now(r, node, not_via, out);
   }
-  return count > 0 ? count : best_now(n, true, not_via, out);
+  return count > 0 ? count : best_now(node, true, not_via, out);
 }
 
 uint32_t pl_router_count(const pl_router *r) {

@@ -106,11 +106,11 @@ bool pl_router_link_synced(const pl_router_link *link);
 // False when there is no path to it now, or it is not known. The path to this node itself has 0
 // hops.
 bool pl_router_find(const pl_router *r, const pl_id *node, pl_route *out);
-// Neighbours through which it is reached without a loop, best first, only those whose link is up
-// now and is not that to `not_via` (NULL: any). Those whose link is away only when there are no
+// Links over which `node` (NULL: nobody) is reached without a loop, best first, only those that are
+// up now and do not lead to `not_via` (NULL: anybody). Those that are away only when there are no
 // others. The number of them; 0: no path.
-size_t pl_router_next_hops(pl_router *r, const pl_id *node, const pl_id *not_via,
-                           const pl_id *out[PL_NEXT_HOPS_MAX]);
+size_t pl_router_next_hops(pl_router *r, const pl_mesh_node *node, const pl_id *not_via,
+                           pl_router_link *out[PL_NEXT_HOPS_MAX]);
 
 // How many are known, this one included.
 uint32_t pl_router_count(const pl_router *r);

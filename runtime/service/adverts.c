@@ -70,6 +70,7 @@ pl_provider *pl_adverts_provider(pl_mesh_node *n) {
   if (p != NULL) return p;
   p = pl_new(pl_provider);
   pl_provider_init(p, pl_mesh_node_id(n), "");
+  p->node = n;
   p->epoch = pl_mesh_node_epoch(n);
   pl_mesh_node_set_data(n, p);
   return p;

@@ -138,7 +138,8 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   if (c->finished) pl_flow_end(&c->flow);
 }
 
-static bool is_left_open(const pl_call *c, const pl_order *order) {
+static bool is_left_open(const pl_call *c, const pl_offer *offer, const pl_order *order) {
+  if (offer->entry->count < 2) return false;  // as nearly always
   pl_query q = {
       .action = order->action, .only = order->bound ? &order->only : NULL, .policy = order->policy};
   return pl_call_may_be_left_open(c) && pl_choose_is_left_open(c->service, &q);
@@ -148,7 +149,7 @@ void pl_call_dispatch(pl_call *c, pl_offer *offer, const pl_order *order) {
   const pl_provider *to = offer->provider;
   pl_channel *ch = pl_service_path_to(c->service, to);
   c->routed = ch != to->channel;
-  c->left_open = c->routed && is_left_open(c, order);
+  c->left_open = c->routed && is_left_open(c, offer, order);
   c->callee = c->left_open ? *pl_session_peer_id(ch->session) : to->id;
   dispatch(c, ch, order);
   if (!c->left_open)
@@ -233,7 +234,8 @@ static pl_err open_at_node(pl_call **out, pl_service *sv, const pl_call_options 
                            const pl_order *order, const pl_call_ops *ops, void *user,
                            pl_failure *why) {
   const pl_provider *p = pl_service_provider(sv, o->node);
-  pl_channel *ch = p != NULL ? pl_service_path_to(sv, p) : pl_service_path(sv, o->node, NULL);
+  pl_channel *ch = p != NULL ? pl_service_path_to(sv, p)
+                             : pl_service_path(sv, pl_router_node(sv->router, o->node), NULL);
   bool routed = ch != NULL && !pl_id_equal(pl_session_peer_id(ch->session), o->node);
   pl_err err = admit(ch, routed, order, o->stream || o->input, why);
   if (err != PL_OK) return err;

@@ -120,9 +120,9 @@ bool pl_channel_may_relay(const pl_channel *ch);
 // borrowed from `m`; empty: nobody did.
 pl_bytes pl_channel_identity(const pl_channel *ch, const pl_msg_call *m);
 
-// path.c: the channel for a circuit to `node`, which must not leave on a link to `not_via` (NULL:
-// any); one that is away only if there is no other; NULL: there is no path.
-pl_channel *pl_service_path(pl_service *sv, const pl_id *node, const pl_id *not_via);
+// path.c: the channel for a circuit to `node` (NULL: nobody), which must not leave on a link to
+// `not_via` (NULL: any); one that is away only if there is no other; NULL: there is no path.
+pl_channel *pl_service_path(pl_service *sv, const pl_mesh_node *node, const pl_id *not_via);
 // The same for a call to a provider: its own channel, unless that is away.
 pl_channel *pl_service_path_to(pl_service *sv, const pl_provider *p);
 

@@ -10,14 +10,16 @@
 #include "wire/msgpack.h"
 
 struct pl_channel;
+struct pl_mesh_node;
 
 // A node that may provide actions: any of the mesh, this one included.
 typedef struct pl_provider {
   pl_id id;
-  uint64_t epoch;        // of the start that is known of it
-  char *name;            // owned
-  char *region;          // owned; NULL: none
-  pl_node_tally *tally;  // held
+  const struct pl_mesh_node *node;  // as the router knows it; NULL: it is this node
+  uint64_t epoch;                   // of the start that is known of it
+  char *name;                       // owned
+  char *region;                     // owned; NULL: none
+  pl_node_tally *tally;             // held
   // For new calls that go there directly; NULL: there is no link to it, or a better path.
   struct pl_channel *channel;
   pl_list offers;  // of pl_offer

@@ -84,8 +84,9 @@ static bool find_way(pl_channel *ch, const pl_msg_call *m, pl_bytes args, const 
   pl_service *sv = ch->service;
   if (!may_relay(ch, m, why)) return false;
   if (node == NULL) return pl_relay_choose(ch, m, args, way, why);
-  way->to = pl_service_path(sv, node, pl_session_peer_id(ch->session));
-  way->callee = pl_service_provider(sv, node);
+  const pl_mesh_node *to = pl_router_node(sv->router, node);
+  way->to = pl_service_path(sv, to, pl_session_peer_id(ch->session));
+  way->callee = to != NULL ? pl_mesh_node_data(to) : NULL;
   if (way->to == NULL) {
     *why = (pl_relay_refusal){PL_NO_ROUTE, no_path(sv, node)};
   } else if (!pl_relay_has_room(way->to)) {

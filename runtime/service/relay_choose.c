@@ -38,7 +38,7 @@ static bool has_way(pl_service *sv, const pl_offer *offer, const pl_msg_call *m,
                     pl_relay_way *way, pl_relay_refusal *why) {
   pl_provider *p = offer->provider;
   way->callee = p;
-  way->to = p->hops < m->hops_left ? pl_service_path(sv, &p->id, from) : NULL;
+  way->to = p->hops < m->hops_left ? pl_service_path(sv, p->node, from) : NULL;
   if (way->to == NULL) {
     *why = (pl_relay_refusal){PL_NO_ROUTE, "no path on to a provider of the action"};
   } else if (!pl_relay_has_room(way->to)) {

@@ -22,13 +22,14 @@ static int world_route(lua_State *L) {
 // next(a, b [, not via]) -> list of neighbours
 static int world_next(lua_State *L) {
   world *w = testing_route_world(L);
-  const pl_id *out[PL_NEXT_HOPS_MAX];
+  pl_router_link *out[PL_NEXT_HOPS_MAX];
   const pl_id *not_via = lua_isnoneornil(L, 4) ? NULL : &testing_route_node(L, w, 4)->id;
-  size_t count = pl_router_next_hops(testing_route_up(L, w, 2)->router,
-                                     &testing_route_node(L, w, 3)->id, not_via, out);
+  pl_router *r = testing_route_up(L, w, 2)->router;
+  const pl_mesh_node *to = pl_router_node(r, &testing_route_node(L, w, 3)->id);
+  size_t count = pl_router_next_hops(r, to, not_via, out);
   lua_createtable(L, (int)count, 0);
   for (size_t i = 0; i < count; i++) {
-    lua_pushinteger(L, testing_route_number(out[i]));
+    lua_pushinteger(L, testing_route_number(pl_mesh_node_id(pl_router_link_node(out[i]))));
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;
