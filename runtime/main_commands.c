@@ -9,12 +9,17 @@ static const pl_flag options_flags[] = {
     {0},
 };
 
+#define INPUT_FLAG \
+  { "input", "FILE", "send the bytes of a file, or with - of standard input, to the action" }
+
 static const pl_flag call_flags[] = {
+    INPUT_FLAG,
     {"timeout", "S", "longest call in seconds, 0 = for ever [request_timeout]"},
     {0},
 };
 
 static const pl_flag stream_flags[] = {
+    INPUT_FLAG,
     {"raw", NULL, "write strings as they are, without quotes and line ends"},
     {"timeout", "S", "longest wait for the first chunk, 0 = for ever [request_timeout]"},
     {"idle", "S", "longest wait for the next chunk, 0 = for ever [60]"},
@@ -68,11 +73,18 @@ static const char run_text[] =
     "SIGTERM and SIGINT let running calls finish and end it with 0; a second one does not wait.\n";
 
 static const char call_text[] =
-    "Prints each result as one line of JSON. Arguments are JSON: '\"text\"', 5, true, '[1,2]'.\n";
+    "Prints each result as one line of JSON. Arguments are JSON: '\"text\"', 5, true, '[1,2]'.\n"
+    "\n"
+    "  perilune call files.put '\"a.iso\"' --input a.iso\n";
 
 static const char stream_text[] =
     "Prints each chunk as one line of JSON, an array when it has several values; the results of\n"
-    "the stream go to standard error. Ends the stream when its output is closed.\n";
+    "the stream go to standard error. Ends the stream when its output is closed. On a terminal\n"
+    "standard error shows how far it is with --input, or with --raw when the output goes "
+    "elsewhere.\n"
+    "\n"
+    "  perilune stream files.get '\"a.iso\"' --raw > a.iso\n"
+    "  tar c folder | perilune stream unpack --input -\n";
 
 static const char options_text[] =
     "Prints the options that 'perilune run' would have with the same options, environment and\n"

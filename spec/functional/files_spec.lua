@@ -136,8 +136,9 @@ transfers.describe('files', function(world)
           local function code(action)
             local s <close> = mesh.stream(action, name)
             s:finish()
-            local ok, err = pcall(s.result, s)
-            return ok and 'stored' or err.code
+            local ok, result = pcall(s.result, s)
+            if action == 'files.stat' and ok and not result.size then return 'NO_FILE' end
+            return ok and 'stored' or result.code
           end
           return { code 'files.stat', code 'files.get', code 'files.put' }
         end, name)

@@ -93,6 +93,7 @@ end
 ---@field cwd string?
 ---@field env table<string, string|false>? Added to the environment; false removes.
 ---@field stdin string|true|nil A text, then the end of file; true keeps the pipe for write(); nil is an empty input.
+---@field terminal integer? Its standard error is a terminal of so many columns; `collected.terminal` has its text.
 
 --- Starts a program. One without a slash is looked for on PATH.
 ---@param argv string[]
@@ -100,6 +101,11 @@ end
 ---@return spec.Process
 function M.start(argv, options)
   options = options or {}
+  local terminal, path
+  if options.terminal then
+    terminal, path = native.terminal(options.terminal)
+    argv = { 'sh', '-c', 'exec "$@" 2>"$0"', path, table.unpack(argv) }
+  end
   local pid, pidfd, stdin, stdout, stderr =
     native.spawn(argv, environment(options.env), options.cwd)
   local self = setmetatable({
@@ -107,8 +113,8 @@ function M.start(argv, options)
     command = table.concat(argv, ' '),
     pidfd = pidfd,
     stdin = stdin,
-    fds = { stdout = stdout, stderr = stderr }, -- nil once at their end
-    collected = { stdout = '', stderr = '' },
+    fds = { stdout = stdout, stderr = stderr, terminal = terminal }, -- nil once at their end
+    collected = { stdout = '', stderr = '', terminal = '' },
     read_up_to = { stdout = 1, stderr = 1 }, -- by wait_line
     unwritten = '',
   }, Process)
@@ -293,7 +299,7 @@ end
 ---@return integer? code, string? signal
 function Process:wait(timeout)
   local ended = pump_until(self, timeout, function()
-    return self.reaped and not self.fds.stdout and not self.fds.stderr
+    return self.reaped and not next(self.fds)
   end)
   if not ended then self:fail('did not end', 2) end
   close_input(self)

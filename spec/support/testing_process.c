@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -232,12 +233,13 @@ static int wait_ready(lua_State *L) {
   return 1;
 }
 
-// read(fd) -> what is there, "" at the end of file or on a reset connection
+// read(fd) -> what is there, "" at the end of file, on a reset connection, or when nobody has the
+// terminal open any more
 static int read_some(lua_State *L) {
   luaL_Buffer b;
   char *space = luaL_buffinitsize(L, &b, READ_BYTES);
   ssize_t n = read((int)luaL_checkinteger(L, 1), space, READ_BYTES);
-  if (n < 0 && errno == ECONNRESET) n = 0;
+  if (n < 0 && (errno == ECONNRESET || errno == EIO)) n = 0;
   if (n < 0) return fail(L, "read");
   luaL_pushresultsize(&b, (size_t)n);
   return 1;
@@ -254,6 +256,22 @@ static int write_some(lua_State *L) {
   if (n < 0 && errno != EAGAIN) return fail(L, "write");
   lua_pushinteger(L, n < 0 ? 0 : n);
   return 1;
+}
+
+// terminal(columns) -> fd of who sits at it, path to open by who writes to it
+static int terminal(lua_State *L) {
+  char path[64];
+  struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)luaL_checkinteger(L, 1)};
+  int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return fail(L, "posix_openpt");
+  if (grantpt(fd) != 0 || unlockpt(fd) != 0 || ptsname_r(fd, path, sizeof path) != 0 ||
+      ioctl(fd, TIOCSWINSZ, &size) != 0) {
+    close(fd);
+    return fail(L, "terminal");
+  }
+  lua_pushinteger(L, fd);
+  lua_pushstring(L, path);
+  return 2;
 }
 
 static int close_fd(lua_State *L) {
@@ -348,6 +366,7 @@ void testing_open_process(lua_State *L) {
       {"read", read_some},
       {"write", write_some},
       {"close", close_fd},
+      {"terminal", terminal},
       {"now", now},
       {"environment", environment},
       {"make_temp_dir", make_temp_dir},

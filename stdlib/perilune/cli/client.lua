@@ -127,8 +127,9 @@ function M.write(text)
   if text ~= '' then stdio.write(text) end
 end
 
+--- Whether nobody reads the output any more. Pipes of a handler are another matter.
 local function has_left(err)
-  local details = type(err) == 'table' and err.details
+  local details = type(err) == 'table' and not err.action and err.details
   return type(details) == 'table' and details.errno == 'EPIPE'
 end
 

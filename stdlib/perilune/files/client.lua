@@ -90,6 +90,15 @@ function M.download(name, remote, path, options)
   return size, sha256
 end
 
+local function look(name, remote, options)
+  local found = caller_of(options).call(name .. '.stat', remote)
+  if type(found) ~= 'table' then broken_answer 'it does not tell what is there' end
+  for _, field in ipairs { 'size', 'part' } do
+    if found[field] ~= nil then check_size(found[field], 'a size is no number') end
+  end
+  return found
+end
+
 --- What a node has of a file.
 ---
 ---@param name string
@@ -97,17 +106,9 @@ end
 ---@param options perilune.files.TransferOptions
 ---@return { size: integer?, modified: number?, part: integer?, node: string }
 function M.stat(name, remote, options)
-  local found = caller_of(options).call(name .. '.stat', remote)
-  if type(found) ~= 'table' then broken_answer 'it does not tell what is there' end
+  local found = look(name, remote, options)
+  if not found.size and not found.part then names.fail('NO_FILE', remote .. ': there is no such file') end
   return found
-end
-
---- How much an earlier upload left, and where.
-local function left_there(name, remote, options)
-  local ok, found = pcall(M.stat, name, remote, options)
-  if ok then return found.part and check_size(found.part, 'a part without size') or 0, found.node end
-  if type(found) == 'table' and found.code == 'NO_FILE' then return 0 end
-  error(found, 0)
 end
 
 local function send(stream, source, wanted, options)
@@ -136,13 +137,14 @@ end
 ---@return integer size, string sha256
 function M.upload(name, path, remote, options)
   local source <close> = sources.open(nil, path, options.offset)
-  local wanted, at, node = { size = source.size, keep = options.resume }, 0, nil
-  if options.resume then at, node = left_there(name, remote, options) end
+  local wanted, found = { size = source.size, keep = options.resume }, {}
+  if options.resume then found = look(name, remote, options) end
+  local at = found.part or 0
   if at > 0 and at <= source.size then
     wanted.at = at
     wanted.sha256 = source:prefix(at)
   end
-  local stream <close> = caller_of(options, node).stream(name .. '.put', remote, wanted)
+  local stream <close> = caller_of(options, found.node).stream(name .. '.put', remote, wanted)
   local size, sha256 = through(stream, send, source, wanted, options)
   return size, sha256
 end
