@@ -11,7 +11,7 @@
 // With its texts.
 typedef struct row {
   pl_stream_info info;
-  char action[PL_NAME_MAX + 1], name[PL_NAME_MAX + 1];
+  char action[PL_NAME_MAX + 1], name[PL_NAME_MAX + 1], to_name[PL_NAME_MAX + 1];
 } row;
 
 static void keep(const pl_stream_info *info, void *user) {
@@ -20,11 +20,19 @@ static void keep(const pl_stream_info *info, void *user) {
   memcpy(one.action, info->action.data, len);
   one.info.action.len = len;
   memccpy(one.name, info->name, '\0', PL_NAME_MAX);
+  if (info->relayed) memccpy(one.to_name, info->to_name, '\0', PL_NAME_MAX);
   pl_rows_add(user, &one);
 }
 
 static void set_integer(lua_State *L, const char *key, uint64_t value) {
   lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_id(lua_State *L, const char *key, const pl_id *id) {
+  char hex[PL_ID_HEX];
+  pl_id_format(id, hex);
+  lua_pushstring(L, hex);
   lua_setfield(L, -2, key);
 }
 
@@ -37,16 +45,18 @@ static void push_stream(lua_State *L, const void *user) {
       [PL_WAITS_CONSUMER] = "consumer",
       [PL_WAITS_LINK] = "link",
   };
-  char hex[PL_ID_HEX];
-  pl_id_format(&i->node, hex);
-  lua_createtable(L, 0, 10);
+  lua_createtable(L, 0, i->relayed ? 11 : 9);
   lua_pushlstring(L, one->action, i->action.len);
   lua_setfield(L, -2, "action");
-  lua_pushstring(L, hex);
-  lua_setfield(L, -2, "node");
+  set_id(L, "node", &i->node);
   lua_pushstring(L, one->name);
   lua_setfield(L, -2, "name");
-  lua_pushstring(L, i->incoming ? "in" : "out");
+  if (i->relayed) {
+    set_id(L, "to", &i->to);
+    lua_pushstring(L, one->to_name);
+    lua_setfield(L, -2, "to_name");
+  }
+  lua_pushstring(L, i->relayed ? "through" : i->incoming ? "in" : "out");
   lua_setfield(L, -2, "direction");
   set_integer(L, "chunks", i->chunks);
   set_integer(L, "bytes", i->bytes);
@@ -60,7 +70,8 @@ static void push_stream(lua_State *L, const void *user) {
   lua_setfield(L, -2, "waited");
 }
 
-// streams() -> list of {action, node, name, direction, chunks, bytes, credit, waits_for, waited}
+// streams() -> list of {action, node, name, direction, chunks, bytes, credit, waits_for, waited,
+// to, to_name}
 static int l_streams(lua_State *L) {
   pl_node *n = pl_host_start(L);
   pl_rows *r = pl_rows_new(L, sizeof(row));

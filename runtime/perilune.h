@@ -339,13 +339,16 @@ void pl_call_free(pl_call *c, pl_err why);
 // The same with a text for the handler, of which it gets PL_NAME_MAX bytes.
 void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason);
 
-// Streams that are open, in either direction.
+// Streams that are open, in either direction, or pass through.
 
 typedef struct pl_stream_info {
   pl_bytes action;
-  pl_id node;  // the other end
+  pl_id node;  // the other end; of one that passes through, the neighbour from which it comes
   const char *name;
-  bool incoming;                         // this node consumes
+  bool incoming;  // this node consumes
+  bool relayed;   // it goes on to
+  pl_id to;       // this neighbour
+  const char *to_name;
   uint64_t chunks, bytes;                // that have passed here
   uint64_t credit_chunks, credit_bytes;  // that the producer may still send
   enum { PL_WAITS_PRODUCER, PL_WAITS_CONSUMER, PL_WAITS_LINK } waits_for;

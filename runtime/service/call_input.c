@@ -81,6 +81,7 @@ pl_err pl_call_send(pl_call *c, const pl_parts *item) {
   }
   if (pl_call_unsent(c) <= PL_SEND_HIGH) return PL_OK;
   c->credit_due = true;
+  if (c->gap_waits) pl_call_progress(c);
   metrics->credit_waits++;
   return PL_BUSY;
 }

@@ -174,9 +174,17 @@ void pl_call_on_deadline(pl_timer *t) {
   pl_timer_start(&c->service->loop->clock, t, TIMEOUT_GRACE_US, on_grace_over);
 }
 
+// Items that have come wait for the consumer here, and the producer with them. Who still may send
+// does not wait for that, when this end waits until it takes what it was sent.
+static bool waits_for_owner(const pl_call *c) {
+  const pl_intake *in = &c->intake;
+  if (!c->has_intake || in->items == 0) return false;
+  return !c->credit_due || in->open_items == 0 || in->open_bytes == 0;
+}
+
 static void on_idle(pl_timer *t) {
   pl_call *c = pl_container(t, pl_call, timer);
-  if (c->has_intake && c->intake.items > 0) {  // it is the consumer who makes it wait
+  if (waits_for_owner(c)) {
     c->gap_waits = true;
     return;
   }

@@ -94,6 +94,7 @@ static void relay_end(pl_relay *r) {
   conclude(r, PL_VERDICT_NONE, 0);
   detach(&r->ends[PL_RELAY_CALLEE]);
   detach(&r->ends[PL_RELAY_OPENER]);
+  pl_bytes_drop(&r->action);
   pl_list_remove(&r->node);
   pl_list_push_front(&sv->free_relays, &r->node);
   metrics(r)->relays_now--;
@@ -275,11 +276,15 @@ void pl_relays_cut(pl_service *sv) {
 
 // Frames.
 
-static pl_err spend(pl_relay_end *out, const pl_frame *f) {
+static pl_err spend(const pl_relay *r, pl_relay_end *out, const pl_frame *f) {
   if (f->body.len == 0) return PL_PROTOCOL;  // would cost nothing
   if (f->aux > out->credit_items || f->body.len > out->credit_bytes) return PL_PROTOCOL;
   out->credit_items -= f->aux;
   out->credit_bytes -= f->body.len;
+  if (f->type != PL_FRAME_DATA && out->body != PL_FRAME_DATA) return PL_OK;
+  out->items += f->aux;
+  out->bytes += f->body.len;
+  out->turned_us = pl_now_us(r->service->loop);
   return PL_OK;
 }
 
@@ -291,9 +296,10 @@ static pl_err check(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
   if (out->finished) return PL_PROTOCOL;
   if (f->type == PL_FRAME_BODY) {
     if (out->body == 0) return PL_PROTOCOL;
+    pl_err err = spend(r, out, f);
     if (!more && out->body == PL_FRAME_RESULT) out->finished = true;
     if (!more) out->body = 0;
-    return spend(out, f);
+    return err;
   }
   if (f->type == PL_FRAME_ERROR && to_opener) {
     out->finished = true;
@@ -305,7 +311,7 @@ static pl_err check(pl_relay *r, pl_relay_end *out, const pl_frame *f) {
     return PL_OK;
   }
   if (more) out->body = f->type;
-  if (f->type == PL_FRAME_DATA) return spend(out, f);
+  if (f->type == PL_FRAME_DATA) return spend(r, out, f);
   bool last = f->type == (to_opener ? PL_FRAME_RESULT : PL_FRAME_END);
   if (f->type == PL_FRAME_END && (more || f->body.len > 0)) return PL_PROTOCOL;
   out->finished = last && !more;
@@ -357,6 +363,7 @@ static void on_credit(pl_relay *r, pl_relay_side from, const pl_frame *f) {
   }
   in->credit_items += m.items;
   in->credit_bytes += m.bytes;
+  in->turned_us = pl_now_us(r->service->loop);
   if (out->channel == NULL || (m.items | m.bytes) == 0) return;
   if (may_overtake(out, r) && !pl_lanes_full(&out->channel->lanes)) {
     put(out, f->type, f->flags, 0, f->body);

@@ -30,17 +30,21 @@ typedef struct pl_relay_end {
   uint64_t credit_bytes;
   uint64_t grant_items;  // CREDIT that waits to go out
   uint64_t grant_bytes;
+  uint64_t items, bytes;  // of a stream that have come to go out here
+  uint64_t turned_us;     // when any came last, or credit for them
 } pl_relay_end;
 
 typedef struct pl_relay {
   pl_list node;  // in pl_service.relays, or the free list
   pl_service *service;
   uint64_t call_id;
-  bool called;     // the CALL was handed to the link of the callee
-  bool cancelled;  // and CANCEL after it
-  bool stopped;    // the callee takes no more DATA
-  bool informed;   // INFO has come
-  bool flows;      // it carries a stream
+  bool called;      // the CALL was handed to the link of the callee
+  bool cancelled;   // and CANCEL after it
+  bool stopped;     // the callee takes no more DATA
+  bool informed;    // INFO has come
+  bool flows;       // it carries a stream, in one direction at least,
+  bool stream;      // or to the opener
+  pl_bytes action;  // if it flows: a copy
   pl_errand errand;
   pl_relay_end ends[2];
 } pl_relay;

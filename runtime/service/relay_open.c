@@ -12,6 +12,7 @@ static void attach(pl_relay *r, pl_relay_side side, pl_channel *ch, uint32_t lab
   pl_turn_init(&e->turn, pl_relay_write);
   pl_list_init(&e->frames);
   e->credit_bytes = PL_BODY_WINDOW;
+  e->turned_us = pl_now_us(r->service->loop);
   pl_labels_put(side == PL_RELAY_OPENER ? &ch->relayed_in : &ch->relayed_out, label, r);
   pl_list_push(&ch->relay_ends, &e->node);
 }
@@ -25,6 +26,8 @@ static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way 
   r->call_id = m->call_id;
   r->called = r->cancelled = r->stopped = r->informed = false;
   r->flows = m->stream || m->input;
+  r->stream = m->stream;
+  if (r->flows) pl_bytes_copy(&r->action, m->action);  // without memory it has no name
   pl_list_push(&sv->relays, &r->node);
   attach(r, PL_RELAY_OPENER, from, label);
   attach(r, PL_RELAY_CALLEE, way->to, pl_channel_next_label(way->to));

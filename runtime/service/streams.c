@@ -1,8 +1,9 @@
-// Who waits for whom: the open streams of this node, as they stand.
+// Who waits for whom: the open streams of this node, and those that pass through it, as they stand.
 
 #include "base/mem.h"
 #include "service/action.h"
 #include "service/call_impl.h"
+#include "service/relay.h"
 #include "service/request_impl.h"
 
 typedef struct walk {
@@ -11,10 +12,14 @@ typedef struct walk {
   void *user;
 } walk;
 
-static void tell(const walk *w, pl_stream_info info, const pl_id *node, uint64_t since_us) {
+static const char *name_of(const walk *w, const pl_id *node) {
   const pl_provider *p = pl_service_provider(w->sv, node);
+  return p != NULL ? p->name : "";
+}
+
+static void tell(const walk *w, pl_stream_info info, const pl_id *node, uint64_t since_us) {
   info.node = *node;
-  info.name = p != NULL ? p->name : "";
+  info.name = name_of(w, node);
   info.waited_us = pl_now_us(w->sv->loop) - since_us;
   w->fn(&info, w->user);
 }
@@ -69,6 +74,34 @@ static void tell_request(const walk *w, const pl_request *r) {
     tell(w, incoming(action, &r->intake, true), &r->caller, r->turned_us);
 }
 
+// What goes out at one end of a circuit.
+static void tell_passing(const walk *w, const pl_relay *r, pl_relay_side side) {
+  const pl_relay_end *out = &r->ends[side], *in = &r->ends[!side];
+  if (out->channel == NULL || in->channel == NULL) return;  // the one end has forgotten it
+  pl_stream_info info = {
+      .action = r->action,
+      .relayed = true,
+      .chunks = out->items,
+      .bytes = out->bytes,
+      .credit_chunks = out->credit_items,
+      .credit_bytes = out->credit_bytes,
+      .waits_for = PL_WAITS_PRODUCER,
+      .to = *pl_session_peer_id(out->channel->session),
+  };
+  info.to_name = name_of(w, &info.to);
+  if (out->credit_items == 0 || out->credit_bytes == 0) info.waits_for = PL_WAITS_CONSUMER;
+  if (!pl_list_empty(&out->frames)) info.waits_for = PL_WAITS_LINK;
+  tell(w, info, pl_session_peer_id(in->channel->session), out->turned_us);
+}
+
+// Of what the opener may send is told when the callee has asked for it.
+static void tell_relay(const walk *w, const pl_relay *r) {
+  const pl_relay_end *to_callee = &r->ends[PL_RELAY_CALLEE];
+  bool asked = to_callee->items > 0 || to_callee->credit_items > 0;
+  if (r->stream) tell_passing(w, r, PL_RELAY_OPENER);
+  if (r->flows && asked && !to_callee->finished && !r->stopped) tell_passing(w, r, PL_RELAY_CALLEE);
+}
+
 void pl_service_each_stream(pl_service *sv, pl_stream_fn *fn, void *user) {
   const walk w = {sv, fn, user};
   for (pl_list *at = sv->channels.next; at != &sv->channels; at = at->next) {
@@ -78,4 +111,6 @@ void pl_service_each_stream(pl_service *sv, pl_stream_fn *fn, void *user) {
     for (pl_list *n = ch->request_list.next; n != &ch->request_list; n = n->next)
       tell_request(&w, pl_request_of(n));
   }
+  for (pl_list *n = sv->relays.next; n != &sv->relays; n = n->next)
+    tell_relay(&w, pl_container(n, pl_relay, node));
 }

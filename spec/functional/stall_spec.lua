@@ -135,6 +135,78 @@ cluster.describe('a consumer that takes nothing', { 'mem' }, function(over)
     assert.equal(0, net:metrics().requests_now)
   end)
 
+  it('as a handler that never asks for input is bounded by the timeout of the call', function()
+    b:eval(function()
+      mesh.action('deaf', function() mesh.sleep(1000) end)
+    end)
+    local err, took = a:eval(function()
+      mesh.wait 'deaf'
+      local began = mesh.now()
+      local s = mesh.with { timeout = 0.5, idle = 0.1 }.stream 'deaf'
+      local _, e = pcall(function()
+        while s:send(('x'):rep(1000)) do end -- luacheck: ignore 542
+        return s:result()
+      end)
+      return e, mesh.now() - began
+    end)
+    assert.equal('TIMEOUT', err.code)
+    assert.is_true(took < net:within(0.7), took)
+    assert.equal(0, net:metrics().requests_now)
+  end)
+
+  it('as a handler is not excused by a chunk of its own that its caller has yet to read', function()
+    b:eval(function()
+      mesh.action('sink', function()
+        coroutine.yield 'one'
+        mesh.input()()
+        mesh.sleep(1000)
+      end)
+    end)
+    for _, idle in ipairs { 0.3, 0.6 } do
+      local err, took = a:eval(function(gap)
+        mesh.wait 'sink'
+        local s = mesh.with { idle = gap }.stream 'sink'
+        mesh.sleep(gap == 0.3 and 0.5 or 0) -- its gap is over before, or while it sends
+        local began = mesh.now()
+        local _, e = pcall(function()
+          while s:send(('x'):rep(1000)) do end -- luacheck: ignore 542
+          return s:result()
+        end)
+        return e, mesh.now() - began
+      end, idle)
+      assert.equal('TIMEOUT', err.code)
+      assert.is_true(took < net:within(1), took)
+    end
+    assert.equal(0, net:metrics().requests_now)
+  end)
+
+  it('is not the caller who has nothing to send, unless the gap is longer than it bears with itself', function()
+    b:eval(function()
+      mesh.action('listen', function()
+        for _ in mesh.input() do report 'item' end
+      end)
+    end)
+    local err, took = a:eval(function()
+      mesh.wait 'listen'
+      local live <close> = mesh.with { idle = 0 }.stream 'listen'
+      local began = mesh.now()
+      local s <close> = mesh.with { idle = 0.7 }.stream 'listen'
+      for _ = 1, 3 do
+        mesh.sleep(0.5)
+        s:send(1)
+      end
+      local _, e = pcall(s.result, s)
+      local took = mesh.now() - began
+      live:send(2)
+      live:finish()
+      live:result()
+      return e, took
+    end)
+    assert.equal('TIMEOUT', err.code)
+    assert.is_true(took > 2.1 and took < net:within(2.4), took)
+    assert.equal(4, #b:reports())
+  end)
+
   it('is forgotten with an answer that it never takes', function()
     local s = stranger.greet(net, b)
     s:call(1, 'blob', nil, put('array', 1) .. put('int', 1000000))
@@ -196,5 +268,44 @@ cluster.describe('mesh.streams', { 'mem', 'tcp' }, function(over)
   it('is empty where there are only calls', function()
     a:eval(function() mesh.call('blob', 5) end)
     assert.same({}, of(a))
+  end)
+
+  it('tells on a relay of those that pass through it, each way', function()
+    local c = net:node('c', { peers = { b } })
+    a:eval(function()
+      mesh.action('far', function()
+        for _ = 1, 100000 do coroutine.yield(('x'):rep(1000)) end
+      end)
+      mesh.action('sink', function()
+        local input = mesh.input()
+        input()
+        mesh.sleep(1000)
+      end)
+    end)
+    c:eval(function()
+      mesh.wait 'sink'
+      kept = { mesh.stream 'far', mesh.stream 'sink' }
+      kept[1]:next()
+      mesh.spawn(function()
+        while kept[2]:send(('y'):rep(1000)) do end -- luacheck: ignore 542
+      end)
+    end)
+    net:advance(0.3)
+    local through = of(b)
+    table.sort(through, function(x, y) return x.action .. x.name < y.action .. y.name end)
+    local far, sink = through[1], through[#through]
+    assert.same({ 'far', 'through', 'consumer', a:id(), 'a', c:id(), 'c' },
+      { far.action, far.direction, far.waits_for, far.node, far.name, far.to, far.to_name })
+    assert.same({ 'sink', 'through', 'consumer', c:id(), 'c', a:id(), 'a' },
+      { sink.action, sink.direction, sink.waits_for, sink.node, sink.name, sink.to, sink.to_name })
+    local here = of(c)
+    assert.equal(here[1].bytes, far.bytes)
+    assert.equal(here[1].chunks, far.chunks)
+    assert.is_true(far.chunks > 100 and sink.chunks > 100 and sink.waited > 0)
+    c:eval(function()
+      for _, s in ipairs(kept) do s:close() end
+    end)
+    net:settle()
+    assert.same({}, of(b))
   end)
 end)

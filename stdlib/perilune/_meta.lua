@@ -237,9 +237,11 @@ function State:clear() end
 
 ---@class perilune.OpenStream
 ---@field action string
----@field node string id of the other end
+---@field node string id of the other end; of one that passes through, that of the neighbour it comes from
 ---@field name string its name
----@field direction 'in'|'out' whether the chunks come or go
+---@field direction 'in'|'out'|'through' whether the chunks come or go
+---@field to string? of one that passes through: id of the neighbour to which they go on
+---@field to_name string? its name
 ---@field chunks integer
 ---@field bytes integer
 ---@field credit { chunks: integer, bytes: integer }

@@ -127,9 +127,9 @@ function M.routes()
   return core.routes()
 end
 
---- The streams that are open from and to this node, and who waits for whom. `chunks` and `bytes` have passed; `credit`
---- is what may follow before the consumer takes more. `waits_for` is the `consumer`, who has chunks to read; the
---- `producer`, who has none to give; or the `link`; and `waited` for how many seconds.
+--- The streams that are open from and to this node, or pass `through` it, and who waits for whom. `chunks` and `bytes`
+--- have passed; `credit` is what may follow before the consumer takes more. `waits_for` is the `consumer`, who has
+--- chunks to read; the `producer`, who has none to give; or the `link`; and `waited` for how many seconds.
 ---
 ---@return perilune.OpenStream[]
 function M.streams()
