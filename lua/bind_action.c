@@ -1,6 +1,8 @@
 // Actions: a request becomes a task that runs the handler; its yields are chunks, its return values
 // the result.
 
+#include "lua/bind_action.h"
+
 #include <lauxlib.h>
 #include <string.h>
 
@@ -13,19 +15,10 @@
 #include "lua/task.h"
 #include "lua/value.h"
 
-// One registration. Freed when the node lets go of it, or with the VM if that goes first.
-typedef struct action {
-  pl_list node;  // in the bindings' list
-  pl_vm *vm;     // NULL once that is closed
-  int handler;   // reference in the registry
-  uint64_t cpu_limit_us;
-  size_t value_max;  // bytes of a chunk or result
-} action;
-
 // One request that is being served, in the memory of its task.
 typedef struct handling {
   pl_request *request;
-  action *action;
+  const pl_registration *action;
   pl_task *task;
   pl_op credit;     // the handler waits until it may emit more
   pl_list streams;  // that the handler opened
@@ -155,33 +148,8 @@ static void push_context(lua_State *L, void *user) {
 
 // The end.
 
-typedef struct conversion {
-  pl_failure failure;
-  const char *action;
-  const char *traceback;
-} conversion;
-
-static int convert(lua_State *L) {
-  conversion *c = lua_touserdata(L, 2);
-  c->failure = pl_error_to_failure(L, 1, c->action, c->traceback);
-  return 0;
-}
-
-static pl_failure failure_of(lua_State *L, const char *name, const char *traceback) {
-  conversion c = {.action = name, .traceback = traceback};
-  lua_pushcfunction(L, convert);
-  lua_pushvalue(L, -2);
-  lua_pushlightuserdata(L, &c);
-  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-    lua_pop(L, 1);
-    c.failure =
-        pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, "no memory for the error of the handler");
-  }
-  return c.failure;
-}
-
 static void log_failure(const handling *h, const pl_failure *f, const char *name) {
-  pl_log *log = pl_vm_loop(h->action->vm)->log;
+  pl_log *log = pl_vm_loop(h->action->generation->vm)->log;
   const char *code = pl_err_name(f->code);
   char trace[PL_ID_HEX];
   pl_id_format(&pl_request_trace(h->request)->id, trace);
@@ -212,12 +180,12 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     char name[PL_NAME_MAX + 1];
     memcpy(name, info.action.data, info.action.len);
     name[info.action.len] = '\0';
-    pl_failure f = failure_of(L, name, traceback);
+    pl_failure f = pl_error_take(L, name, traceback);
     if (state == PL_TASK_FAILED) log_failure(h, &f, name);
     pl_failure shown = f;
     if (state == PL_TASK_CANCELLED && is_broken_off(f.code))
       shown.outcome = pl_task_has_begun(t) ? PL_UNKNOWN : PL_NOT_EXECUTED;
-    shown.node = *pl_node_id(pl_host_node(pl_script_host(pl_vm_host(h->action->vm))));
+    shown.node = *pl_node_id(pl_host_node(pl_script_host(h->action->generation->script)));
     pl_request_end(h->request, NULL, &shown);
     pl_failure_drop(&f);
   }
@@ -269,12 +237,13 @@ static void refuse_request(pl_request *r, pl_err code, const char *message) {
 }
 
 static void on_start(pl_request *r, void *user) {
-  action *a = user;
-  if (a->vm == NULL) {
+  const pl_registration *a = user;
+  pl_generation *g = a->generation;
+  if (g == NULL || g->state == PL_GENERATION_CLOSING) {
     refuse_request(r, PL_DRAINING, "the script is closing");
     return;
   }
-  pl_task *t = pl_task_start(a->vm, &handler_type, NULL, NULL);
+  pl_task *t = pl_task_start(g->vm, &handler_type, NULL, NULL);
   if (t == NULL) {
     refuse_request(r, PL_BUSY, "too many tasks run in the script");
     return;
@@ -299,20 +268,13 @@ static void on_deadline(pl_request *r) {
   if (h != NULL) pl_task_set_deadline(h->task, pl_request_deadline(r));
 }
 
-static void on_gone(void *user) {
-  action *a = user;
-  if (a->vm != NULL) luaL_unref(pl_vm_state(a->vm), LUA_REGISTRYINDEX, a->handler);
-  pl_list_remove(&a->node);
-  pl_free(a);
-}
-
-static const pl_action_ops action_ops = {
+const pl_action_ops pl_registration_ops = {
     .on_start = on_start,
     .on_cancel = on_cancel,
     .on_credit = on_credit,
     .on_deadline = on_deadline,
     .on_items = on_items,
-    .on_gone = on_gone,
+    .on_gone = pl_registration_gone,
 };
 
 static handling *current_handling(lua_State *L) {
@@ -353,89 +315,6 @@ static int l_info(lua_State *L) {
   return 0;
 }
 
-// Registering.
-
-// The actions of a VM, in a userdata whose end takes the VM from them.
-static const char list_key = 'a';
-
-static int list_close(lua_State *L) {
-  pl_list *actions = lua_touserdata(L, 1);
-  for (pl_list *n; (n = pl_list_pop(actions)) != NULL;)
-    pl_container(n, action, node)->vm = NULL;
-  return 0;
-}
-
-static pl_list *action_list(lua_State *L) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &list_key);
-  pl_list *list = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  return list;
-}
-
-static void read_options(lua_State *L, pl_action_options *o, action *a) {
-  lua_getfield(L, 3, "concurrency");
-  o->concurrency = luaL_optinteger(L, -1, 0);
-  lua_getfield(L, 3, "queue");
-  o->queue = luaL_optinteger(L, -1, -1);
-  lua_getfield(L, 3, "timeout");
-  o->timeout_us = (uint64_t)(luaL_optnumber(L, -1, 0) * 1e6);
-  lua_getfield(L, 3, "cpu_limit");
-  a->cpu_limit_us = (uint64_t)(luaL_optnumber(L, -1, 0) * 1e6);
-  lua_getfield(L, 3, "json");
-  o->codec = lua_toboolean(L, -1) ? PL_CODEC_JSON : PL_CODEC_MSGPACK;
-  lua_getfield(L, 3, "idempotent");
-  o->idempotent = lua_toboolean(L, -1);
-  lua_getfield(L, 3, "share");
-  o->share = lua_toboolean(L, -1);
-  lua_pop(L, 7);
-}
-
-// action(name, handler, {concurrency=, queue=, timeout=, cpu_limit=, json=, idempotent=, share=},
-// attributes): checked by the Lua side.
-static int l_action(lua_State *L) {
-  size_t len;
-  const char *name = luaL_checklstring(L, 1, &len);
-  luaL_checktype(L, 2, LUA_TFUNCTION);
-  pl_node *n = pl_host_start(L);
-  pl_list *list = action_list(L);
-  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
-  pl_value_encode(L, PL_CODEC_MSGPACK, 4, "attributes", PL_ADVERT_MAX, scratch);
-  pl_action_options o = {0};
-  action settings = {0};
-  read_options(L, &o, &settings);
-  o.attributes = pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
-  lua_pushvalue(L, 2);
-  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-
-  action *a = pl_new(action);
-  *a = settings;
-  a->vm = pl_vm_of(L);
-  a->handler = ref;
-  a->value_max = (size_t)pl_node_options(n)->max_message;
-  pl_list_push(list, &a->node);
-  char detail[PL_URL_MAX] = "";
-  pl_err err = pl_node_add_action(n, pl_bytes_of(name, len), &o, &action_ops, a);
-  if (err != PL_OK) {
-    on_gone(a);
-    return pl_raise_code(L, err, PL_NOT_SENT, "mesh.action: '%s' cannot be registered: %s", name,
-                         err == PL_INVALID ? "a name is 1 to 255 bytes without control characters, "
-                                             "and not one of the node itself"
-                                           : pl_err_text(err));
-  }
-  pl_script_keeps(pl_script_of(L));
-  err = pl_node_promote(n, detail);
-  if (err != PL_OK) return pl_raise_code(L, err, PL_NOT_SENT, "%s", detail);
-  return 0;
-}
-
-static int l_remove(lua_State *L) {
-  size_t len;
-  const char *name = luaL_checklstring(L, 1, &len);
-  pl_node *n = pl_host_start(L);
-  lua_pushboolean(L, pl_node_remove_action(n, pl_bytes_of(name, len)) == PL_OK);
-  return 1;
-}
-
 // context() -> the table of the request that the task serves, or inherited; nil outside.
 static int l_context(lua_State *L) {
   pl_task *t = pl_task_current(L);
@@ -445,17 +324,14 @@ static int l_context(lua_State *L) {
 }
 
 int pl_open_action(lua_State *L) {
-  pl_list *list = lua_newuserdatauv(L, sizeof *list, 0);
-  pl_list_init(list);
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, list_close);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &list_key);
   pl_input_register(L);
   static const luaL_Reg functions[] = {
-      {"action", l_action},     {"remove", l_remove}, {"context", l_context},
-      {"input", pl_input_open}, {"info", l_info},     {NULL, NULL},
+      {"action", pl_register_action},
+      {"remove", pl_remove_action},
+      {"context", l_context},
+      {"input", pl_input_open},
+      {"info", l_info},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

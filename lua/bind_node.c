@@ -25,7 +25,12 @@ static int l_configure(lua_State *L) {
   if (!lua_istable(L, 1))
     return luaL_error(L, "mesh.node: a table of options is expected, got %s", luaL_typename(L, 1));
   pl_sandbox_check_options(L, 1);
-  pl_options_read(L, 1, pl_host_options(L));
+  const pl_generation *g = pl_generation_of(L);
+  if (g->number > 1 && pl_host_node(pl_script_host(g->script)) != NULL) {
+    pl_options_check(L, 1, pl_node_options(pl_host_start(L)));  // it goes on as it is
+  } else {
+    pl_options_read(L, 1, pl_host_options(L));
+  }
   pl_host_start(L);
   return pl_host_joined(pl_host_of(L)) ? 0 : pl_wait_joined(L, joined);
 }
@@ -58,7 +63,7 @@ static int l_self(lua_State *L) {
   set_text(L, "version", PL_VERSION);
   lua_pushnumber(L, (double)pl_node_started_wall_us(n) / 1e6);
   lua_setfield(L, -2, "started");
-  lua_pushinteger(L, 1);
+  lua_pushinteger(L, pl_generation_of(L)->number);
   lua_setfield(L, -2, "generation");
   lua_newtable(L);
   const char *address;

@@ -110,13 +110,24 @@ static pl_options *push_draft(lua_State *L, const pl_options *o) {
   return draft;
 }
 
-void pl_options_read(lua_State *L, int index, pl_options *o) {
+// A copy of `o` with what the table says. [-0, +1]
+static pl_options *read_draft(lua_State *L, int index, const pl_options *o) {
   index = lua_absindex(L, index);
   pl_options *draft = push_draft(L, o);
   for (lua_pushnil(L); lua_next(L, index);) {
     set_option(L, draft);
     lua_pop(L, 1);
   }
+  return draft;
+}
+
+void pl_options_check(lua_State *L, int index, const pl_options *o) {
+  read_draft(L, index, o);
+  lua_pop(L, 1);
+}
+
+void pl_options_read(lua_State *L, int index, pl_options *o) {
+  pl_options *draft = read_draft(L, index, o);
   pl_options all = *draft;
   *draft = *o;
   *o = all;

@@ -9,5 +9,8 @@
 // wrong, and then none of them is set.
 void pl_options_read(lua_State *L, int index, pl_options *o);
 
+// Raises as that does, and sets nothing.
+void pl_options_check(lua_State *L, int index, const pl_options *o);
+
 // Pushes name = {value, source} of every option this version has. [-0, +1]
 void pl_options_push(lua_State *L, const pl_options *o);

@@ -58,6 +58,7 @@ struct pl_task {
   bool started, held, escaped, kill, failed;
   bool keep_results;  // on `co` until the last reference is dropped: several
   bool interrupted;   // the cancellation or a scope is set
+  bool swept;         // pl_vm_sweep waits for its end
   bool has_context;
   bool traced;
   bool trace_live;  // the error that `trace` tells of is still travelling
@@ -133,7 +134,22 @@ struct pl_vm {
   void (*on_idle)(void *user);
   void *idle_user;
   pl_work idle_work;
+
+  // sweep.c
+  size_t sweeping;  // tasks whose end is waited for
+  void (*on_swept)(void *user);
+  void *swept_user;
+  pl_work swept_work;
+
+  // retire.c
+  unsigned cycles;  // of the collector
+  void (*on_retired)(void *user);
+  void *retired_user;
+  pl_work retire_work;
 };
+
+// sweep.c: a task with `swept` has ended.
+void pl_sweep_ended(pl_vm *vm);
 
 // sched.c
 void pl_sched_init(pl_vm *vm);
@@ -174,6 +190,7 @@ void pl_task_give_thread(pl_task *t);  // takes its coroutine back to the pool
 bool pl_task_get_thread(pl_task *t);   // false: no memory
 void pl_task_forget_context(pl_task *t);
 void pl_task_free_spare(pl_vm *vm);
+void pl_task_forget_threads(pl_vm *vm);  // finished coroutines that are kept
 // The traceback of `co`, pushed on L; of a deep recursion its innermost levels only. Lua's own
 // walks all levels again and again, which there takes longer than others may be held up. [-0, +1]
 void pl_push_traceback(lua_State *L, lua_State *co, int level);

@@ -298,3 +298,27 @@ int pl_open_error(lua_State *L) {
   luaL_newlib(L, functions);
   return 1;
 }
+
+typedef struct conversion {
+  pl_failure failure;
+  const char *action;
+  const char *traceback;
+} conversion;
+
+static int convert(lua_State *L) {
+  conversion *c = lua_touserdata(L, 2);
+  c->failure = pl_error_to_failure(L, 1, c->action, c->traceback);
+  return 0;
+}
+
+pl_failure pl_error_take(lua_State *L, const char *action, const char *traceback) {
+  conversion c = {.action = action, .traceback = traceback};
+  lua_pushcfunction(L, convert);
+  lua_pushvalue(L, -2);
+  lua_pushlightuserdata(L, &c);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    c.failure = pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, "no memory for the error");
+  }
+  return c.failure;
+}

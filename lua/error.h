@@ -32,5 +32,8 @@ bool pl_error_is(lua_State *L, int index);
 // handler lets escape keeps its code, the original becomes `cause`, outcome EXECUTED.
 pl_failure pl_error_to_failure(lua_State *L, int index, const char *action, const char *traceback);
 
+// The same of the error at the top, protected. [-0, +0]
+pl_failure pl_error_take(lua_State *L, const char *action, const char *traceback);
+
 // Code of the error at index if it is an error object, else PL_HANDLER_ERROR.
 pl_err pl_error_code(lua_State *L, int index);

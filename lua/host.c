@@ -169,6 +169,18 @@ void pl_host_exit(pl_host *h, int code) {
 
 // Scripts.
 
+const pl_options *pl_host_settings(const pl_host *h) {
+  return &h->options;
+}
+
+bool pl_host_is_stopping(const pl_host *h) {
+  return h->stopping;
+}
+
+void pl_host_made_vm(pl_host *h, pl_vm *vm) {
+  if (h->ops->on_vm != NULL) h->ops->on_vm(h, vm, h->user);
+}
+
 bool pl_host_listens(const pl_host *h) {
   return h->options.listen.count > 0;
 }
@@ -225,8 +237,7 @@ void pl_host_free(pl_host *h) {
 pl_err pl_host_add(pl_host *h, const char *path, pl_bytes source, const char *const *args,
                    size_t count, bool command, char *detail) {
   pl_script *s;
-  pl_err err =
-      pl_script_new(&s, h, h->loop, &h->options, path, source, args, count, command, detail);
+  pl_err err = pl_script_new(&s, h, h->loop, path, source, args, count, command, detail);
   if (err == PL_OK) pl_list_push(&h->scripts, pl_script_node(s));
   return err;
 }
@@ -234,4 +245,50 @@ pl_err pl_host_add(pl_host *h, const char *path, pl_bytes source, const char *co
 void pl_host_run(pl_host *h) {
   for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next)
     pl_script_start(pl_script_from(n));
+}
+
+// Reloads.
+
+static pl_script *find(pl_host *h, const char *path) {
+  for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
+    if (strcmp(pl_script_path(pl_script_from(n)), path) == 0) return pl_script_from(n);
+  }
+  return NULL;
+}
+
+pl_err pl_host_reload(pl_host *h, const char *path) {
+  if (path != NULL && find(h, path) == NULL) return PL_NOT_FOUND;
+  for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
+    pl_script *s = pl_script_from(n);
+    if (path == NULL || strcmp(pl_script_path(s), path) == 0)
+      pl_reload_ask(pl_script_reload(s), NULL);
+  }
+  return PL_OK;
+}
+
+pl_err pl_host_set_text(pl_host *h, const char *path, pl_bytes source) {
+  pl_script *s = find(h, path);
+  return s == NULL ? PL_NOT_FOUND : pl_script_set_text(s, source);
+}
+
+static void log_reload(const pl_host *h, const pl_reload_report *r) {
+  pl_buf text = {0};
+  if (r->failed) {
+    pl_reload_failure_put(r, &text);
+    pl_log_error(h->loop->log, "reload failed, the old version goes on",
+                 pl_f_text("script", r->script), pl_f_int("generation", r->generation),
+                 pl_f_bytes("error", (const char *)pl_buf_data(&text), pl_buf_len(&text)));
+  } else {
+    pl_reload_report_put(r, &text);
+    pl_log_info(h->loop->log, "reloaded", pl_f_text("script", r->script),
+                pl_f_int("generation", r->generation),
+                pl_f_int("took_ms", (int64_t)(r->took_us / 1000)),
+                pl_f_bytes("actions", (const char *)pl_buf_data(&text), pl_buf_len(&text)));
+  }
+  pl_buf_fini(&text);
+}
+
+void pl_host_reloaded(pl_host *h, const pl_reload_report *r) {
+  log_reload(h, r);
+  if (h->ops->on_reload != NULL) h->ops->on_reload(h, r, h->user);
 }

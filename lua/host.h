@@ -8,6 +8,7 @@
 #include "perilune.h"
 
 typedef struct pl_host pl_host;
+struct pl_reload_report;  // lua/reload.h
 
 // One script: a VM with the main chunk of a file.
 typedef struct pl_script pl_script;
@@ -15,6 +16,10 @@ typedef struct pl_script pl_script;
 typedef struct pl_host_ops {
   // Every script is loaded, and at least one goes on: the node is ready to serve.
   void (*on_ready)(pl_host *h, void *user);
+  // A VM was made for a script, and has done nothing yet. Optional.
+  void (*on_vm)(pl_host *h, pl_vm *vm, void *user);
+  // A reload has ended, well or not; it has been logged. Optional.
+  void (*on_reload)(pl_host *h, const struct pl_reload_report *r, void *user);
   // Everything is over: the scripts ended, failed, or were stopped, and the node is down. `code` is
   // for exit(2).
   void (*on_over)(pl_host *h, int code, void *user);
@@ -41,8 +46,15 @@ void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us);
 // os.exit: as pl_host_stop, and the process ends with `code` although a script goes on.
 void pl_host_exit(pl_host *h, int code);
 
+// Loads the scripts anew, or the one of that name. NOT_FOUND: there is no such script. What comes
+// of it is told to on_reload.
+pl_err pl_host_reload(pl_host *h, const char *path);
+// The text of a script from its next load on, in place of what pl_host_add was given. NOT_FOUND,
+// NO_MEMORY.
+pl_err pl_host_set_text(pl_host *h, const char *path, pl_bytes source);
+
 pl_node *pl_host_node(pl_host *h);    // NULL while no script needed it
-pl_vm *pl_host_vm(const pl_host *h);  // of the first script; NULL when it is over
+pl_vm *pl_host_vm(const pl_host *h);  // of the first script, the one that serves; NULL: it is over
 
 // For the bindings.
 
@@ -76,6 +88,3 @@ void pl_watch_cancel(pl_watch *w);
 
 // os.exit([code]): drains and ends the process; the task that calls it is cancelled (bind_node.c).
 int pl_os_exit(lua_State *L);
-
-// The script has something that keeps the process alive: an action.
-void pl_script_keeps(pl_script *s);

@@ -22,6 +22,7 @@
   X(call, pl_open_call)       \
   X(action, pl_open_action)   \
   X(state, pl_open_state)     \
+  X(reload, pl_open_reload)   \
   X(sim, pl_open_sim)
 
 #define X(name, opener) int opener(lua_State *L);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "lua/core.h"
 #include "lua/modules.h"
+#include "lua/origins.h"
 #include "lua/stdlib.h"
 
 static const char loading_key;  // registry table: name -> what loads it
@@ -200,10 +201,62 @@ static int search_stdlib(lua_State *L) {
   return 1;
 }
 
+static int load_source(lua_State *L, const pl_origin *s) {
+  if (pl_origin_load(L, s) != LUA_OK) {
+    return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", s->name, s->path,
+                      lua_tostring(L, -1));
+  }
+  lua_pushstring(L, s->path);
+  return 2;
+}
+
+static int free_source(lua_State *L) {
+  pl_origin_fini(lua_touserdata(L, 1));
+  return 0;
+}
+
+// Of a VM that keeps no texts: it is freed with the value that is pushed. [-0, +1]
+static pl_origin *push_source(lua_State *L) {
+  pl_origin *s = lua_newuserdatauv(L, sizeof *s, 0);
+  *s = (pl_origin){0};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, free_source);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  return s;
+}
+
+static int load_file(lua_State *L, const char *name, const char *path) {
+  pl_origins *kept = pl_vm_of(L)->options.sources;
+  pl_origin *s = push_source(L);
+  char detail[PL_URL_MAX];
+  if (pl_origin_read(s, name, path, detail) != PL_OK)
+    return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", name, path, detail);
+  const bool keep = kept != NULL && kept->count < PL_ORIGINS_MAX;
+  if (!keep) return load_source(L, s);
+  pl_origin mine = *s;
+  *s = (pl_origin){0};
+  return load_source(L, pl_origins_add(kept, &mine));
+}
+
+// A text that an earlier generation was loaded from.
+static int load_known(lua_State *L, const pl_origin *known) {
+  pl_origins *kept = pl_vm_of(L)->options.sources;
+  pl_origin copy = {.name = pl_strdup(known->name),
+                    .path = pl_strdup(known->path),
+                    .text = pl_slice_hold(known->text),
+                    .stamp = known->stamp};
+  pl_origins_add(kept, &copy);
+  return load_source(L, known);
+}
+
 // As Lua's own, but text only.
 static int search_path(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   lua_settop(L, 1);
+  const pl_origins *replay = pl_vm_of(L)->options.replay;
+  const pl_origin *known = replay == NULL ? NULL : pl_origins_find(replay, name);
+  if (known != NULL) return load_known(L, known);
   lua_getfield(L, lua_upvalueindex(1), "searchpath");
   lua_pushvalue(L, 1);
   if (lua_getfield(L, lua_upvalueindex(1), "path") != LUA_TSTRING) {
@@ -212,13 +265,7 @@ static int search_path(lua_State *L) {
   lua_call(L, 2, 2);
   if (lua_isnil(L, -2)) return 1;
   lua_pop(L, 1);
-  const char *path = lua_tostring(L, -1);
-  if (luaL_loadfilex(L, path, "t") != LUA_OK) {
-    return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", name, path,
-                      lua_tostring(L, -1));
-  }
-  lua_insert(L, -2);
-  return 2;
+  return load_file(L, name, lua_tostring(L, -1));
 }
 
 // Inserts the function at the top as the searcher number `at`. The searchers are at -2.

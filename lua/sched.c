@@ -172,6 +172,7 @@ void pl_task_end(pl_task *t, pl_task_state state, lua_State *L, int n) {
     pl_scope_close(t->scopes);
   t->type->on_end(t, state, L, n, state == PL_TASK_DONE ? NULL : t->trace, t->user);
   if (!pl_list_empty(&t->watchers)) tell_watchers(t);
+  if (t->swept) pl_sweep_ended(vm);
   if (t->has_context) pl_task_forget_context(t);
   if (t->co != NULL && (!t->keep_results || t->refs == 1)) pl_task_give_thread(t);
   pl_task_drop(t);

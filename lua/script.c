@@ -1,28 +1,27 @@
 #include "lua/script.h"
 
-#include <errno.h>
 #include <lauxlib.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/task.h"
 #include "lua/value.h"
-
-enum { SOURCE_MAX = 16 * 1024 * 1024 };  // of a script file
 
 struct pl_script {
   pl_list node;
   pl_host *host;
-  pl_vm *vm;
+  pl_loop *loop;
   char *path;
   char *directory;
-  pl_slice *source;
+  pl_slice *given;  // the text, where it is no file; or NULL
+  pl_texts args;
   pl_script_state state;
-  bool keeps;    // has registered something that keeps the process alive
-  bool command;  // one of the program's own
-  bool idle;
+  bool command;         // one of the program's own
+  pl_list generations;  // of pl_generation, oldest first
+  pl_generation *current;
+  pl_reload *reload;  // NULL while it is freed
 };
 
 pl_list *pl_script_node(pl_script *s) {
@@ -37,57 +36,97 @@ pl_script_state pl_script_status(const pl_script *s) {
   return s->state;
 }
 
-const char *pl_script_path(const pl_script *s) {
-  return s->path;
+bool pl_script_is_command(const pl_script *s) {
+  return s->command;
 }
 
 pl_host *pl_script_host(const pl_script *s) {
   return s->host;
 }
 
+pl_loop *pl_script_loop(const pl_script *s) {
+  return s->loop;
+}
+
+const char *pl_script_path(const pl_script *s) {
+  return s->path;
+}
+
+const pl_texts *pl_script_arguments(const pl_script *s) {
+  return &s->args;
+}
+
+const pl_options *pl_script_options(const pl_script *s) {
+  return pl_host_settings(s->host);
+}
+
+pl_reload *pl_script_reload(const pl_script *s) {
+  return s->reload;
+}
+
+pl_generation *pl_script_current(const pl_script *s) {
+  return s->current;
+}
+
 pl_vm *pl_script_vm(const pl_script *s) {
-  return s->vm;
+  return s->current->vm;
+}
+
+size_t pl_script_generations(const pl_script *s) {
+  size_t n = 0;
+  for (pl_list *at = s->generations.next; at != &s->generations; at = at->next)
+    n++;
+  return n;
 }
 
 bool pl_script_is_alive(const pl_script *s) {
-  return s->keeps || !s->idle;
+  return s->current->keeps || !s->current->idle || !pl_reload_is_idle(s->reload);
 }
 
 pl_script *pl_script_of(lua_State *L) {
-  return pl_vm_host(pl_vm_of(L));
+  const pl_generation *g = pl_generation_of(L);
+  return g == NULL ? NULL : g->script;
 }
 
-void pl_script_keeps(pl_script *s) {
-  s->keeps = true;
+// Generations.
+
+pl_vm_options pl_script_vm_options(const pl_script *s) {
+  const pl_options *o = pl_script_options(s);
+  pl_vm_options options = {
+      .loop = s->loop,
+      .name = s->path,
+      .directory = s->command ? NULL : s->directory,
+      .memory_limit = (size_t)o->memory_limit,
+      .cpu_limit_us = (uint64_t)(o->cpu_limit * 1e6),
+      .cleanup_grace_us = (uint64_t)(o->cleanup_grace * 1e6),
+  };
+  if (!s->command) options.sandboxed = pl_options_sandbox(o, &options.allowed);
+  return options;
 }
 
-// Reading.
+pl_err pl_script_read(const pl_script *s, pl_origin *out, char *detail) {
+  if (s->given == NULL) return pl_origin_read(out, "", s->path, detail);
+  return pl_origin_of(out, "", s->path, pl_bytes_of(s->given->data, s->given->len));
+}
 
-static pl_err read_source(pl_slice **out, const char *path, char *detail) {
-  FILE *f = fopen(path, "rb");
-  if (f == NULL) {
-    snprintf(detail, PL_URL_MAX, "cannot open %.300s: %s", path, strerror(errno));
-    return PL_INVALID;
-  }
-  pl_buf text = {0};
-  size_t n = 1;
-  while (n > 0 && pl_buf_len(&text) <= SOURCE_MAX) {
-    uint8_t *room = pl_buf_reserve(&text, 65536);
-    n = room == NULL ? 0 : fread(room, 1, 65536, f);
-    pl_buf_commit(&text, n);
-  }
-  const char *wrong = ferror(f)                        ? strerror(errno)
-                      : pl_buf_len(&text) > SOURCE_MAX ? "larger than 16 MiB"
-                                                       : NULL;
-  fclose(f);
-  if (wrong != NULL) {
-    snprintf(detail, PL_URL_MAX, "cannot read %.300s: %s", path, wrong);
-    pl_buf_fini(&text);
-    return PL_INVALID;
-  }
-  if (pl_buf_len(&text) == 0) pl_buf_append(&text, "\n", 1);
-  *out = pl_buf_take(&text).owner;
-  return PL_OK;
+void pl_script_add(pl_script *s, pl_generation *g) {
+  pl_list_push(&s->generations, &g->node);
+  pl_host_made_vm(s->host, g->vm);
+}
+
+void pl_script_put(pl_script *s, pl_generation *g) {
+  g->state = PL_GENERATION_SERVING;
+  s->current = g;
+}
+
+void pl_script_generation_gone(pl_generation *g) {
+  pl_script *s = g->script;
+  pl_generation_free(g);
+  pl_reload_go_on(s->reload);
+}
+
+void pl_script_changed(pl_script *s) {
+  pl_host_script_changed(s->host);
 }
 
 // Making.
@@ -103,125 +142,58 @@ static char *directory_of(const char *path) {
   return pl_strdup(".");
 }
 
-typedef struct setup {
-  const pl_script *script;
-  const char *const *args;
-  size_t count;
-} setup;
-
-// The global `arg`, with the script at 0 and its arguments from 1; and an os.exit that drains.
-static int set_globals(lua_State *L) {
-  const setup *s = lua_touserdata(L, 1);
-  lua_createtable(L, (int)s->count, 1);
-  lua_pushstring(L, s->script->path);
-  lua_rawseti(L, -2, 0);
-  for (size_t i = 0; i < s->count; i++) {
-    lua_pushstring(L, s->args[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  lua_setglobal(L, "arg");
-  lua_getglobal(L, "os");
-  lua_pushcfunction(L, pl_os_exit);
-  lua_setfield(L, -2, "exit");
-  return 0;
+pl_err pl_script_set_text(pl_script *s, pl_bytes source) {
+  pl_slice *text = pl_slice_copy(source.data, source.len);
+  if (text == NULL) return PL_NO_MEMORY;
+  pl_slice_drop(s->given);
+  s->given = text;
+  return PL_OK;
 }
 
-static bool prepare(pl_script *s, const char *const *args, size_t count) {
-  lua_State *L = pl_vm_state(s->vm);
-  setup set = {.script = s, .args = args, .count = count};
-  lua_pushcfunction(L, set_globals);
-  lua_pushlightuserdata(L, &set);
-  bool ok = lua_pcall(L, 1, 0, 0) == LUA_OK;
-  if (!ok) lua_pop(L, 1);
-  return ok;
-}
-
-pl_err pl_script_new(pl_script **out, pl_host *h, pl_loop *loop, const pl_options *o,
-                     const char *path, pl_bytes source, const char *const *args, size_t count,
-                     bool command, char *detail) {
-  pl_slice *text = NULL;
-  pl_err err = PL_OK;
-  if (source.data != NULL) {
-    text = pl_slice_copy(source.data, source.len);
-    if (text == NULL) err = PL_NO_MEMORY;
-  } else {
-    err = read_source(&text, path, detail);
-  }
-  if (err != PL_OK) return err;
-
+pl_err pl_script_new(pl_script **out, pl_host *h, pl_loop *loop, const char *path, pl_bytes source,
+                     const char *const *args, size_t count, bool command, char *detail) {
   pl_script *s = pl_new(pl_script);
   pl_list_init(&s->node);
+  pl_list_init(&s->generations);
   s->host = h;
+  s->loop = loop;
   s->path = pl_strdup(path);
-  s->source = text;
-  s->command = command;
   s->directory = directory_of(s->path);
-  pl_vm_options options = {
-      .loop = loop,
-      .name = s->path,
-      .directory = command ? NULL : s->directory,
-      .memory_limit = (size_t)o->memory_limit,
-      .cpu_limit_us = (uint64_t)(o->cpu_limit * 1e6),
-      .cleanup_grace_us = (uint64_t)(o->cleanup_grace * 1e6),
-  };
-  if (!command) options.sandboxed = pl_options_sandbox(o, &options.allowed);
-  s->vm = pl_vm_new(&options);
-  if (s->vm == NULL || !prepare(s, args, count)) {
-    snprintf(detail, PL_URL_MAX, "no memory for the script");
+  s->command = command;
+  for (size_t i = 0; i < count; i++)
+    pl_texts_add(&s->args, args[i]);
+  pl_err err = source.data == NULL ? PL_OK : pl_script_set_text(s, source);
+  if (err == PL_OK) err = pl_generation_new(&s->current, s, 1, NULL, detail);
+  if (err != PL_OK) {
     pl_script_free(s);
-    return PL_NO_MEMORY;
+    return err;
   }
-  pl_vm_set_host(s->vm, s);
+  s->reload = pl_reload_new(s);
+  pl_script_add(s, s->current);
   *out = s;
   return PL_OK;
 }
 
 void pl_script_set_limits(pl_script *s, const pl_options *o) {
-  pl_vm_set_limits(s->vm, (size_t)o->memory_limit, (uint64_t)(o->cpu_limit * 1e6),
-                   (uint64_t)(o->cleanup_grace * 1e6));
+  for (pl_list *at = s->generations.next; at != &s->generations; at = at->next)
+    pl_generation_set_limits(pl_container(at, pl_generation, node), o);
 }
 
 void pl_script_free(pl_script *s) {
   pl_list_remove(&s->node);
-  if (s->vm != NULL) pl_vm_free(s->vm);
-  pl_slice_drop(s->source);
+  pl_reload *reload = s->reload;
+  s->reload = NULL;  // nothing more comes of it
+  if (reload != NULL) pl_reload_free(reload);
+  while (!pl_list_empty(&s->generations))
+    pl_generation_free(pl_container(s->generations.next, pl_generation, node));
+  pl_slice_drop(s->given);
+  pl_texts_free(&s->args);
   pl_free(s->path);
   pl_free(s->directory);
   pl_free(s);
 }
 
-// Running.
-
-static void on_idle(void *user) {
-  pl_script *s = user;
-  s->idle = true;
-  pl_host_script_changed(s->host);
-}
-
-static int main_begin(lua_State *L, void *user) {
-  pl_script *s = user;
-  lua_pushfstring(L, "@%s", s->path);
-  // A file may begin with "#!…", as with the plain interpreter.
-  const char *text = (const char *)s->source->data;
-  size_t len = s->source->len;
-  if (len > 0 && text[0] == '#') {
-    const char *newline = memchr(text, '\n', len);
-    size_t skip = newline == NULL ? len : (size_t)(newline - text);
-    text += skip;
-    len -= skip;
-  }
-  if (len > 0 && text[0] == LUA_SIGNATURE[0])
-    return luaL_error(L, "%s: bytecode is refused, a script is text", s->path);
-  int status = luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t");
-  if (status != LUA_OK) {
-    // Not all messages of the parser say where.
-    const char *why = lua_tostring(L, -1);
-    if (why != NULL && strstr(why, s->path) == NULL) lua_pushfstring(L, "%s: %s", s->path, why);
-    lua_error(L);
-  }
-  lua_remove(L, -2);
-  return 0;
-}
+// Errors.
 
 // Prints the field of the error at index 1 that is a text. [-0, +0]
 static void print_text(lua_State *L, const char *field) {
@@ -263,13 +235,24 @@ static void print_error(lua_State *L, const char *traceback) {
   }
 }
 
+void pl_script_log_error(const pl_script *s, const char *text, lua_State *L,
+                         const char *traceback) {
+  pl_failure f = pl_error_take(L, NULL, traceback);
+  pl_log_error(s->loop->log, text, pl_f_text("script", s->path),
+               pl_f_bytes("error", (const char *)f.message.data, f.message.len),
+               pl_f_bytes("traceback", (const char *)f.traceback.data, f.traceback.len));
+  pl_failure_drop(&f);
+}
+
+// The first generation.
+
 static int start_node(lua_State *L) {
   pl_host_start(L);
   return 0;
 }
 
 // With an address to listen on the node runs even if the script never mentioned the mesh.
-static bool start_listening(pl_script *s, lua_State *L) {
+static bool start_listening(const pl_script *s, lua_State *L) {
   pl_node *n = pl_host_node(s->host);
   if ((n != NULL && pl_node_started(n)) || !pl_host_listens(s->host)) return true;
   lua_pushcfunction(L, start_node);
@@ -278,32 +261,27 @@ static bool start_listening(pl_script *s, lua_State *L) {
   return false;
 }
 
-static void main_end(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback,
-                     void *user) {
-  (void)t, (void)n;
-  pl_script *s = user;
+static void on_loaded(pl_generation *g, pl_task_state state, lua_State *L, const char *traceback) {
+  pl_script *s = g->script;
   if (state == PL_TASK_DONE && start_listening(s, L)) {
     s->state = PL_SCRIPT_LOADED;
-    pl_vm_hold_spawns(s->vm, false);
-    s->idle = pl_task_count(s->vm) == 0;
-    if (!s->idle) pl_vm_on_idle(s->vm, on_idle, s);
+    pl_script_put(s, g);
+    pl_generation_go(g);
+    if (s->reload != NULL) pl_reload_go_on(s->reload);
   } else {
     s->state = PL_SCRIPT_FAILED;
     // Why a node could not start is no business of the line that first needed it.
     bool started = pl_host_node(s->host) == NULL || pl_node_started(pl_host_node(s->host));
     if (state == PL_TASK_FAILED) print_error(L, started ? traceback : NULL);
   }
-  pl_host_script_changed(s->host);
+  pl_script_changed(s);
 }
 
-static const pl_task_type main_type = {.name = "main", .begin = main_begin, .on_end = main_end};
-
 void pl_script_start(pl_script *s) {
-  pl_vm_hold_spawns(s->vm, !s->command);
-  pl_task *t = pl_task_start(s->vm, &main_type, s, NULL);
+  pl_task *t = pl_generation_load(s->current, s->command, on_loaded);
   if (t == NULL) {
     s->state = PL_SCRIPT_FAILED;
-    pl_host_script_changed(s->host);
+    pl_script_changed(s);
     return;
   }
   pl_task_drop(t);

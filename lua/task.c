@@ -281,6 +281,11 @@ static bool has_room(pl_vm *vm) {
   return true;
 }
 
+void pl_task_forget_threads(pl_vm *vm) {
+  while (vm->idle_count > 0)
+    retire(vm, vm->idle[--vm->idle_count].ref);
+}
+
 void pl_task_give_thread(pl_task *t) {
   pl_vm *vm = t->vm;
   lua_State *co = t->co;

@@ -103,7 +103,7 @@ free_vm:
   return NULL;
 }
 
-static void end_all_tasks(pl_vm *vm) {
+void pl_vm_end_tasks(pl_vm *vm) {
   static const char why_text[] = "the script was closed";
   pl_failure why = pl_failure_of(PL_CANCELLED, PL_UNKNOWN, why_text);
   vm->on_idle = NULL;
@@ -118,7 +118,7 @@ static void end_all_tasks(pl_vm *vm) {
 void pl_vm_free(pl_vm *vm) {
   assert(vm->level == NULL && !vm->in_work);
   if (vm->L != NULL) {
-    end_all_tasks(vm);
+    pl_vm_end_tasks(vm);
     pl_entry e;
     pl_vm_enter(vm, &e, vm->L, NULL);
     lua_close(vm->L);
@@ -126,6 +126,8 @@ void pl_vm_free(pl_vm *vm) {
   }
   pl_work_cancel(&vm->work);
   pl_work_cancel(&vm->idle_work);
+  pl_work_cancel(&vm->swept_work);
+  pl_work_cancel(&vm->retire_work);
   pl_task_free_spare(vm);
   pl_alloc_fini(&vm->alloc);
   pl_buf_fini(&vm->scratch);
@@ -177,7 +179,10 @@ pl_buf *pl_vm_scratch(pl_vm *vm) {
 
 void pl_vm_hold_spawns(pl_vm *vm, bool hold) {
   vm->hold = hold;
-  while (!hold && !pl_list_empty(&vm->held)) {
+}
+
+void pl_vm_release_spawns(pl_vm *vm) {
+  while (!pl_list_empty(&vm->held)) {
     pl_task_release(pl_container(vm->held.next, pl_task, node));
   }
 }

@@ -9,6 +9,7 @@
 #include <lua.h>
 
 #include "base/buf.h"
+#include "base/failure.h"
 #include "base/loop.h"
 
 typedef struct pl_vm pl_vm;
@@ -22,7 +23,9 @@ typedef struct pl_vm_options {
   uint64_t cleanup_grace_us;  // how long a cancelled task may still wait
   bool sandboxed;             // it has only the capabilities that it is `allowed` (PL_CAN_FS, …)
   unsigned allowed;
-  const char *directory;  // of the script: its modules and its lua_modules/ are found; or NULL
+  const char *directory;       // of the script: its modules and its lua_modules/ are found; or NULL
+  struct pl_origins *sources;  // gets the texts of its modules; or NULL. Outlives the VM
+  const struct pl_origins *replay;  // modules are taken from here, if they are there; or NULL
 } pl_vm_options;
 
 // Standard libraries with the parts that must wait without blocking replaced (coroutine, pcall,
@@ -30,6 +33,8 @@ typedef struct pl_vm_options {
 pl_vm *pl_vm_new(const pl_vm_options *options);
 // Ends all tasks hard, cancels their waits, closes the state. Not from inside a task.
 void pl_vm_free(pl_vm *vm);
+// The first part of it.
+void pl_vm_end_tasks(pl_vm *vm);
 
 // The VM of any coroutine of it, in constant time.
 static inline pl_vm *pl_vm_of(lua_State *L) {
@@ -55,9 +60,20 @@ pl_buf *pl_vm_scratch(pl_vm *vm);
 // back.
 void pl_vm_on_idle(pl_vm *vm, void (*fn)(void *user), void *user);
 
-// While on, what mesh.spawn, after and every start does not run before it is awaited: a script that
-// loads. Off: it starts.
+// While on, what mesh.spawn, after and every start does not run before it is awaited, or released:
+// a script that loads.
 void pl_vm_hold_spawns(pl_vm *vm, bool hold);
+void pl_vm_release_spawns(pl_vm *vm);
+
+// Cancels the tasks that work for nobody: no request has led to them, and none that a request has
+// led to waits for them. `swept` follows once, from the loop, when they have ended.
+void pl_vm_sweep(pl_vm *vm, const pl_failure *why, void (*swept)(void *user), void *user);
+// Cancels them all.
+void pl_vm_cancel_all(pl_vm *vm, const pl_failure *why);
+// Ends all tasks hard and gives the memory back in pieces, so that pl_vm_free, which must follow
+// when `retired` is called, or may come sooner, takes no longer than a moment. Nothing else may be
+// done with it. Not from inside a task.
+void pl_vm_retire(pl_vm *vm, void (*retired)(void *user), void *user);
 
 // Bytes in use by the state.
 size_t pl_vm_memory(const pl_vm *vm);

@@ -106,8 +106,7 @@ static void on_hangup(uv_signal_t *handle, int number) {
   (void)number;
   session *s = handle->data;
   pl_node *node = pl_host_node(s->host);
-  pl_log_info(s->loop->log, "hangup: goes on, reload of scripts is not available in this version",
-              pl_f_int("signal", SIGHUP));
+  pl_host_reload(s->host, NULL);
   if (node != NULL) pl_node_reload_keys(node);
 }
 

@@ -41,7 +41,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 36 };
+enum { PL_OPTION_COUNT = 37 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -57,7 +57,7 @@ typedef struct pl_options {
   bool insecure, sandbox;
   bool relay;  // given as true, it makes a full member also of a node without actions
   double link_cost, stall_timeout, request_timeout, connect_timeout, handshake_timeout, heartbeat,
-      reconnect_max, resume_window, drain, cpu_limit, load_limit, cleanup_grace;
+      reconnect_max, resume_window, drain, cpu_limit, load_limit, reload_drain, cleanup_grace;
   int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit,
       buffer_limit, state_limit;
   uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list

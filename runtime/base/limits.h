@@ -118,6 +118,8 @@ enum {
 
   // scripts
   PL_TASKS_MAX = 100000,        // tasks of one VM
+  PL_ORIGINS_MAX = 1024,        // files whose text a generation of a script keeps
+  PL_GENERATIONS_MAX = 8,       // of one script that are alive: the next waits
   PL_THREADS_KEPT = 1024,       // finished coroutines kept for reuse
   PL_TURN_US = 10000,           // work between two looks at the network
   PL_SLICE_US = 10000,          // CPU time of one task before it is made to yield

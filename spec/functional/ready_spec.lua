@@ -306,7 +306,7 @@ describe('a node', function()
     local p = start(nil, '--listen=tcp://127.0.0.1:0')
     local _, _, url = p:wait_line(READY)
     p:kill 'HUP'
-    p:wait_line 'hangup'
+    p:wait_line 'reloaded'
     p:close_output 'stdout'
     p:close_output 'stderr'
     assert.equal('"slept"\n', call(url, 'slow', '0').stdout)

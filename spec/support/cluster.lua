@@ -102,6 +102,22 @@ function Node:url()
   return url or error(self.name .. ' does not listen', 2)
 end
 
+--- Loads its script anew, with another text or function.
+function Node:reload(main)
+  assert(self.host:reload(self.name, main and dump(main)), 'no reload')
+end
+
+--- The same, and waits until it is over.
+function Node:reloaded(main)
+  local before = #self:reloads()
+  self:reload(main)
+  self.net:wait(function() return #self:reloads() > before end, 'a reload of ' .. self.name)
+  return self:reloads()[before + 1]
+end
+
+--- What came of its reloads: `{ generation = 2, text = '+added -removed ~replaced' }`, or with `failure`.
+function Node:reloads() return self.host:reloads() end
+
 function Node:stop(drain) self.host:stop(drain) end
 
 --- Stops it and waits for its end; returns the exit code.

@@ -22,6 +22,8 @@ typedef struct host {
   int reports;  // reference to the list of what the script reported
   bool ready, over;
   int code;
+  pl_buf dumped;  // the script, when it is a function
+  int reloads;    // reference to the list of what came of reloads
 } host;
 
 // One task of a spec. Holds itself in the registry until the task has ended.
@@ -94,7 +96,47 @@ static void on_over(pl_host *ph, int code, void *user) {
   testing_cluster_notify(h->cluster);
 }
 
-static const pl_host_ops host_ops = {.on_ready = on_ready, .on_over = on_over};
+// Globals of the script: report, and `main` when it is a dumped function.
+static void set_globals(host *h, lua_State *L) {
+  lua_pushlightuserdata(L, h);
+  lua_pushcclosure(L, l_report, 1);
+  lua_setglobal(L, "report");
+  if (pl_buf_len(&h->dumped) == 0) return;
+  load_code(L, (const char *)pl_buf_data(&h->dumped), pl_buf_len(&h->dumped), "=main");
+  lua_setglobal(L, "main");
+}
+
+static void on_vm(pl_host *ph, pl_vm *vm, void *user) {
+  (void)ph;
+  set_globals(user, pl_vm_state(vm));
+}
+
+static void on_reload(pl_host *ph, const pl_reload_report *r, void *user) {
+  (void)ph;
+  const host *h = user;
+  lua_State *S = h->cluster->L;
+  pl_buf text = {0};
+  if (r->failed) {
+    pl_reload_failure_put(r, &text);
+  } else {
+    pl_reload_report_put(r, &text);
+  }
+  lua_rawgeti(S, LUA_REGISTRYINDEX, h->reloads);
+  lua_createtable(S, 0, 3);
+  lua_pushlstring(S, (const char *)pl_buf_data(&text), pl_buf_len(&text));
+  lua_setfield(S, -2, r->failed ? "failure" : "text");
+  lua_pushinteger(S, r->generation);
+  lua_setfield(S, -2, "generation");
+  lua_pushstring(S, r->failed ? pl_err_name(r->failure.code) : NULL);
+  lua_setfield(S, -2, "code");
+  lua_rawseti(S, -2, luaL_len(S, -2) + 1);
+  lua_pop(S, 1);
+  pl_buf_fini(&text);
+  testing_cluster_notify(h->cluster);
+}
+
+static const pl_host_ops host_ops = {
+    .on_ready = on_ready, .on_vm = on_vm, .on_reload = on_reload, .on_over = on_over};
 
 static void set_option(lua_State *L, pl_options *o, const char *name) {
   const pl_option *opt = pl_option_find(name);
@@ -127,14 +169,13 @@ static void set_option(lua_State *L, pl_options *o, const char *name) {
   if (pl_option_set(o, PL_SOURCE_FILE, opt, &v, why) != PL_OK) luaL_error(L, "%s", why);
 }
 
-// Globals of the script: report, and `main` when it is a dumped function.
-static void set_globals(host *h, lua_State *L, const char *code, size_t len) {
-  lua_pushlightuserdata(L, h);
-  lua_pushcclosure(L, l_report, 1);
-  lua_setglobal(L, "report");
-  if (len == 0 || code[0] != LUA_SIGNATURE[0]) return;
-  load_code(L, code, len, "=main");
-  lua_setglobal(L, "main");
+// The text of the script.
+static pl_bytes take_code(host *h, const char *code, size_t len) {
+  pl_buf_clear(&h->dumped);
+  if (len == 0 || code[0] != LUA_SIGNATURE[0]) return pl_bytes_of(code, len);
+  static const char text[] = "mesh = require 'perilune' main()";
+  pl_buf_append(&h->dumped, code, len);
+  return pl_bytes_of(text, sizeof text - 1);
 }
 
 // cluster:host(name, script, options): starts a host with one script: a text, or a dumped function
@@ -158,15 +199,14 @@ int testing_cluster_host(lua_State *L) {
   h->host = pl_host_new(c->loop, &options, &host_ops, h);
   pl_options_free(&options);
 
-  bool dumped = code[0] == LUA_SIGNATURE[0];
-  const char *text = dumped ? "mesh = require 'perilune' main()" : code;
   char detail[PL_URL_MAX];
-  pl_err err = pl_host_add(h->host, name, pl_bytes_of(text, strlen(text)), NULL, 0, false, detail);
+  pl_bytes text = take_code(h, code, len);
+  pl_err err = pl_host_add(h->host, name, text, NULL, 0, false, detail);
   if (err != PL_OK) return luaL_error(L, "%s", detail);
-  set_globals(h, pl_vm_state(pl_host_vm(h->host)), code, len);
-
   lua_newtable(L);
   h->reports = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_newtable(L);
+  h->reloads = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushvalue(L, -1);
   h->self = luaL_ref(L, LUA_REGISTRYINDEX);
   pl_host_run(h->host);
@@ -191,6 +231,13 @@ static int host_state(lua_State *L) {
 static int host_reports(lua_State *L) {
   const host *h = luaL_checkudata(L, 1, HOST);
   lua_rawgeti(L, LUA_REGISTRYINDEX, h->reports);
+  return 1;
+}
+
+// host:reloads() -> list of {generation, text | failure, code}
+static int host_reloads(lua_State *L) {
+  const host *h = luaL_checkudata(L, 1, HOST);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, h->reloads);
   return 1;
 }
 
@@ -244,12 +291,27 @@ static int host_hold(lua_State *L) {
   return 0;
 }
 
+// host:reload(name [, script]): loads it anew, with another text or function
+static int host_reload(lua_State *L) {
+  host *h = check_host(L);
+  const char *name = luaL_checkstring(L, 2);
+  if (!lua_isnoneornil(L, 3)) {
+    size_t len;
+    const char *code = luaL_checklstring(L, 3, &len);
+    if (pl_host_set_text(h->host, name, take_code(h, code, len)) != PL_OK)
+      return luaL_error(L, "no script %s", name);
+  }
+  lua_pushboolean(L, pl_host_reload(h->host, name) == PL_OK);
+  return 1;
+}
+
 // Only when it is over.
 static int host_free(lua_State *L) {
   host *h = check_host(L);
   luaL_argcheck(L, h->over, 1, "not over");
   pl_host_free(h->host);
   h->host = NULL;
+  pl_buf_fini(&h->dumped);
   luaL_unref(L, LUA_REGISTRYINDEX, h->self);
   return 0;
 }
@@ -359,9 +421,17 @@ static int eval_gc(lua_State *L) {
 
 void testing_add_eval(lua_State *L) {
   static const luaL_Reg host_methods[] = {
-      {"state", host_state}, {"reports", host_reports}, {"stop", host_stop},
-      {"node", host_node},   {"memory", host_memory},   {"eval", host_eval},
-      {"free", host_free},   {"hold", host_hold},       {NULL, NULL},
+      {"state", host_state},
+      {"reports", host_reports},
+      {"stop", host_stop},
+      {"node", host_node},
+      {"memory", host_memory},
+      {"eval", host_eval},
+      {"free", host_free},
+      {"reload", host_reload},
+      {"reloads", host_reloads},
+      {"hold", host_hold},
+      {NULL, NULL},
   };
   static const luaL_Reg eval_methods[] = {
       {"state", eval_state}, {"results", eval_results}, {"cancel", eval_cancel}, {NULL, NULL}};

@@ -420,6 +420,7 @@ static int vm_idle(lua_State *L) {
 
 static int vm_hold(lua_State *L) {
   pl_vm_hold_spawns(check_vm(L)->vm, lua_toboolean(L, 2));
+  if (!lua_toboolean(L, 2)) pl_vm_release_spawns(check_vm(L)->vm);
   return 0;
 }
 

@@ -76,6 +76,12 @@ function mesh.sleep(seconds) end
 ---@return number
 function mesh.now() end
 
+--- Loads the script anew beside the version that serves, and puts it in its place. Raises when it cannot be loaded:
+--- then the old version goes on. A call that asks for it finishes in the version in which it began.
+---
+---@return perilune.Reloaded
+function mesh.reload() end
+
 --- This node.
 ---
 ---@return perilune.Self

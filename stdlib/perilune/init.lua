@@ -7,6 +7,7 @@ local callers = require 'perilune.callers'
 local check = require 'perilune.check'
 local core = require 'perilune.core.node'
 local core_streams = require 'perilune.core.streams'
+local generation = require 'perilune.generation'
 local requests = require 'perilune.core.action'
 local states = require 'perilune.core.state'
 local sys = require 'perilune.core.sys'
@@ -33,6 +34,11 @@ local M = {
   with = callers.with,
   action = actions.action,
   remove = actions.remove,
+
+  reload = generation.reload,
+  on_unload = generation.on_unload,
+  on_load = generation.on_load,
+  on_close = generation.on_close,
 
   self = core.self,
   context = requests.context,
@@ -228,7 +234,7 @@ function M.sim(options) return require 'perilune.sim' (options) end
 -- Surface of later versions: asking for it says so instead of "a nil value".
 local LATER = {
   'monitor', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
-  'service', 'proxy', 'reload', 'on_unload', 'on_load', 'on_close',
+  'service', 'proxy',
 }
 local later = {}
 for _, name in ipairs(LATER) do

@@ -1,0 +1,54 @@
+// Reloads of a script, one after the other. One that is asked for while another is under way begins
+// when that is over, together with all that were asked for meanwhile.
+//
+//   IDLE --> WAITING --> LOADING --> UNLOADING --> TAKING --> IDLE
+//             for room   the main     on_unload    on_load,
+//                        chunk        of the old   then the swap
+//
+// Whatever fails, the generation that serves goes on. Loop thread only.
+#pragma once
+
+#include "base/failure.h"
+#include "lua/bind_action.h"
+#include "lua/host.h"
+
+typedef struct pl_reload pl_reload;
+
+// What came of it. Shared, and never changed.
+typedef struct pl_reload_report {
+  unsigned refs;
+  char *script;         // its path
+  unsigned generation;  // that serves now
+  uint64_t took_us;
+  bool failed;
+  pl_failure failure;  // owned
+  pl_difference difference;
+} pl_reload_report;
+
+static inline pl_reload_report *pl_reload_report_hold(pl_reload_report *r) {
+  r->refs++;
+  return r;
+}
+void pl_reload_report_drop(pl_reload_report *r);
+// "+added -removed ~replaced", in that order. [appends]
+void pl_reload_report_put(const pl_reload_report *r, pl_buf *out);
+// The failure as a person reads it: its text and traceback.
+void pl_reload_failure_put(const pl_reload_report *r, pl_buf *out);
+
+// Who waits for a reload: told once, from the loop, unless it is taken back.
+typedef struct pl_reload_wait {
+  pl_list node;
+  void (*done)(struct pl_reload_wait *w, pl_reload_report *r);  // `r` is borrowed
+} pl_reload_wait;
+void pl_reload_wait_cancel(pl_reload_wait *w);
+
+pl_reload *pl_reload_new(pl_script *s);
+// Who waits is told that it did not come to it. What it has made is the script's to free.
+void pl_reload_free(pl_reload *r);
+// Loads the script anew. `w` may be NULL.
+void pl_reload_ask(pl_reload *r, pl_reload_wait *w);
+bool pl_reload_is_idle(const pl_reload *r);
+// The first generation has loaded, or a generation is gone: one that waits may begin.
+void pl_reload_go_on(pl_reload *r);
+// The files from which the newest attempt was made, whether it serves or not.
+const pl_origins *pl_reload_sources(const pl_reload *r);

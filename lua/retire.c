@@ -1,0 +1,68 @@
+// The end of a VM in pieces. lua_close visits every object at once, which takes longer than the
+// node may stand still when they are many: so what the script holds is let go first, and collected
+// in steps; little is left for lua_close. Finalizers run meanwhile, with everything they refer to.
+
+#include <lauxlib.h>
+
+#include "base/mem.h"
+#include "lua/core.h"
+
+enum {
+  SLICE_US = 1000,
+  STEPS_PER_LOOK = 8,
+  // One to end what is under way, one that finds what is let go and runs its finalizers, one that
+  // frees that, and one for what it held.
+  CYCLES = 4,
+};
+
+static void put_empty_table(lua_State *L, int registry) {
+  lua_newtable(L);
+  lua_setfield(L, registry, LUA_LOADED_TABLE);
+  lua_newtable(L);
+  lua_rawseti(L, registry, LUA_RIDX_GLOBALS);
+}
+
+// Metatables stay, because objects are known by them; so do tables of the runtime.
+static int let_go(lua_State *L) {
+  lua_pushvalue(L, LUA_REGISTRYINDEX);
+  int registry = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, registry) != 0; lua_pop(L, 1)) {
+    if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) <= LUA_RIDX_LAST) continue;
+    if (!lua_isfunction(L, -1) && !lua_istable(L, -1)) continue;
+    lua_pushvalue(L, -2);
+    lua_pushboolean(L, false);
+    lua_rawset(L, registry);
+  }
+  put_empty_table(L, registry);
+  return 0;
+}
+
+static void run_steps(pl_work *work) {
+  pl_vm *vm = pl_container(work, pl_vm, retire_work);
+  pl_loop *loop = vm->options.loop;
+  uint64_t until = pl_now_precise_us(loop) + SLICE_US;
+  pl_entry e;
+  pl_vm_enter(vm, &e, vm->L, NULL);
+  do {
+    for (int n = 0; n < STEPS_PER_LOOK && vm->cycles < CYCLES; n++)
+      vm->cycles += lua_gc(vm->L, LUA_GCSTEP, 0) != 0;
+  } while (vm->cycles < CYCLES && pl_now_precise_us(loop) < until);
+  pl_vm_leave(vm, &e);
+  if (vm->cycles >= CYCLES) {
+    vm->on_retired(vm->retired_user);
+    return;
+  }
+  pl_loop_defer(loop, &vm->retire_work, run_steps);
+  pl_loop_end_turn(loop);
+}
+
+void pl_vm_retire(pl_vm *vm, void (*retired)(void *user), void *user) {
+  vm->on_retired = retired;
+  vm->retired_user = user;
+  pl_vm_end_tasks(vm);
+  pl_task_forget_threads(vm);
+  lua_pushcfunction(vm->L, let_go);
+  if (lua_pcall(vm->L, 0, 0, 0) != LUA_OK) lua_pop(vm->L, 1);
+  lua_gc(vm->L, LUA_GCINC, 0, 0, 0);
+  pl_loop_defer(vm->options.loop, &vm->retire_work, run_steps);
+}
