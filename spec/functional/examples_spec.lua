@@ -85,6 +85,42 @@ describe('examples/pipeline.lua', function()
   end)
 end)
 
+describe('examples/file_drop.lua', function()
+  local function drop(dir, ...)
+    return process.run({ process.perilune, 'run', example 'file_drop.lua', '--', ... }, { cwd = dir })
+  end
+
+  it('takes files, goes on where it was, and gives them back', function()
+    local dir = process.temp_dir()
+    assert(os.execute(("head -c 3000000 /dev/urandom > '%s/big'"):format(dir)))
+    local digest = process.run({ 'sha256sum', dir .. '/big' }).stdout:match '^%x+'
+    process.start({ process.perilune, 'run', example 'file_drop.lua', '--', 'box', 'box' }, { cwd = dir })
+      :wait_line '^ready '
+
+    local put = drop(dir, 'put', 'big')
+    assert.same({ 0, digest .. '  big, 3000000 bytes\n' }, { put.code, put.stdout }, put.stderr)
+    assert(os.execute(("cd '%s' && head -c 1000000 big > box/.big.part && head -c 2000000 big > .copy.part")
+      :format(dir)))
+    put = drop(dir, 'put', 'big')
+    assert.same({ 0, digest .. '  big, 3000000 bytes\n' }, { put.code, put.stdout }, put.stderr)
+    assert.matches('going on at byte 1000000\n', put.stderr)
+    local got = drop(dir, 'get', 'big', 'copy')
+    assert.same({ 0, digest .. '  copy, 3000000 bytes\n' }, { got.code, got.stdout }, got.stderr)
+    assert.matches('going on at byte 2000000\n', got.stderr)
+    assert.equal(digest, process.run({ 'sha256sum', dir .. '/copy' }).stdout:match '^%x+')
+  end)
+
+  it('tells what is wrong', function()
+    local dir = process.temp_dir()
+    assert.equal(2, drop(dir, 'put').code)
+    process.start({ process.perilune, 'run', example 'file_drop.lua', '--', 'box', 'box' }, { cwd = dir })
+      :wait_line '^ready '
+    local got = drop(dir, 'get', 'nothing')
+    assert.equal(1, got.code)
+    assert.matches('NO_FILE: nothing: there is no such file', got.stderr)
+  end)
+end)
+
 describe('examples/demo', function()
   it('counts, searches, calls, and loses no task with a relay', function()
     local env = { PERILUNE = process.perilune, TEXT_BYTES = '3000000' }
