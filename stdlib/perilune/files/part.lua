@@ -12,7 +12,7 @@ local M = {}
 local BLOCK = 65536
 local LOOK = 1 -- seconds between two looks at whether it is still there
 -- Written before it is waited for the disk, so that the wait at the end is short enough for the other end.
-local SYNC = 256 * 1024 * 1024
+local SYNC = 64 * 1024 * 1024
 
 ---@class perilune.files.Part
 ---@field size integer Bytes written.
