@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/reload_action.h"
 #include "lua/script.h"
 #include "lua/states.h"
 
@@ -18,7 +19,7 @@ struct pl_host {
   const pl_host_ops *ops;
   void *user;
   pl_node *node;
-  bool joined, ready_told, stopping, node_down;
+  bool joined, ready_told, stopping, node_down, watches;
   unsigned stops;
   int code;
   pl_states *states;
@@ -95,7 +96,10 @@ pl_node *pl_host_start(lua_State *L) {
   pl_states_open(h->states, &h->options);
   // What could not be started once (a port in use) is tried again.
   pl_err err = PL_OK;
-  if (h->node == NULL) err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
+  if (h->node == NULL) {
+    err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
+    if (err == PL_OK) pl_reload_action_open(h);
+  }
   if (err == PL_OK) err = pl_node_start(h->node, on_joined, h, detail);
   if (err != PL_OK)
     pl_raise_code(L, err, PL_NOT_SENT, "%s", detail[0] != '\0' ? detail : pl_err_text(err));
@@ -256,14 +260,36 @@ static pl_script *find(pl_host *h, const char *path) {
   return NULL;
 }
 
-pl_err pl_host_reload(pl_host *h, const char *path) {
-  if (path != NULL && find(h, path) == NULL) return PL_NOT_FOUND;
+size_t pl_host_each_file(pl_host *h, const char *path, void (*fn)(pl_script *s, void *user),
+                         void *user) {
+  size_t count = 0;
   for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
     pl_script *s = pl_script_from(n);
-    if (path == NULL || strcmp(pl_script_path(s), path) == 0)
-      pl_reload_ask(pl_script_reload(s), NULL);
+    if (pl_script_is_command(s)) continue;
+    if (path != NULL && strcmp(pl_script_path(s), path) != 0) continue;
+    count++;
+    if (fn != NULL) fn(s, user);
   }
-  return PL_OK;
+  return count;
+}
+
+static void ask(pl_script *s, void *user) {
+  (void)user;
+  pl_reload_ask(pl_script_reload(s), NULL);
+}
+
+pl_err pl_host_reload(pl_host *h, const char *path) {
+  return pl_host_each_file(h, path, ask, NULL) > 0 ? PL_OK : PL_NOT_FOUND;
+}
+
+static void watch(pl_script *s, void *user) {
+  (void)user;
+  pl_script_watch_files(s);
+}
+
+void pl_host_watch(pl_host *h) {
+  h->watches = true;
+  pl_host_each_file(h, NULL, watch, NULL);
 }
 
 pl_err pl_host_set_text(pl_host *h, const char *path, pl_bytes source) {
@@ -275,15 +301,16 @@ static void log_reload(const pl_host *h, const pl_reload_report *r) {
   pl_buf text = {0};
   if (r->failed) {
     pl_reload_failure_put(r, &text);
-    pl_log_error(h->loop->log, "reload failed, the old version goes on",
-                 pl_f_text("script", r->script), pl_f_int("generation", r->generation),
-                 pl_f_bytes("error", (const char *)pl_buf_data(&text), pl_buf_len(&text)));
+    pl_log_at(h->loop->log, h->watches ? PL_LOG_DEBUG : PL_LOG_ERROR,
+              "reload failed, the old version goes on", pl_f_text("script", r->script),
+              pl_f_int("generation", r->generation),
+              pl_f_bytes("error", (const char *)pl_buf_data(&text), pl_buf_len(&text)));
   } else {
     pl_reload_report_put(r, &text);
-    pl_log_info(h->loop->log, "reloaded", pl_f_text("script", r->script),
-                pl_f_int("generation", r->generation),
-                pl_f_int("took_ms", (int64_t)(r->took_us / 1000)),
-                pl_f_bytes("actions", (const char *)pl_buf_data(&text), pl_buf_len(&text)));
+    pl_log_at(h->loop->log, h->watches ? PL_LOG_DEBUG : PL_LOG_INFO, "reloaded",
+              pl_f_text("script", r->script), pl_f_int("generation", r->generation),
+              pl_f_int("took_ms", (int64_t)(r->took_us / 1000)),
+              pl_f_bytes("actions", (const char *)pl_buf_data(&text), pl_buf_len(&text)));
   }
   pl_buf_fini(&text);
 }

@@ -18,7 +18,7 @@ typedef struct pl_host_ops {
   void (*on_ready)(pl_host *h, void *user);
   // A VM was made for a script, and has done nothing yet. Optional.
   void (*on_vm)(pl_host *h, pl_vm *vm, void *user);
-  // A reload has ended, well or not; it has been logged. Optional.
+  // A reload has ended, well or not. Optional.
   void (*on_reload)(pl_host *h, const struct pl_reload_report *r, void *user);
   // Everything is over: the scripts ended, failed, or were stopped, and the node is down. `code` is
   // for exit(2).
@@ -49,6 +49,9 @@ void pl_host_exit(pl_host *h, int code);
 // Loads the scripts anew, or the one of that name. NOT_FOUND: there is no such script. What comes
 // of it is told to on_reload.
 pl_err pl_host_reload(pl_host *h, const char *path);
+// From now on they are loaded anew when their files change; on_reload tells, and what is well is
+// not logged as news. Only on a loop of libuv, before pl_host_run.
+void pl_host_watch(pl_host *h);
 // The text of a script from its next load on, in place of what pl_host_add was given. NOT_FOUND,
 // NO_MEMORY.
 pl_err pl_host_set_text(pl_host *h, const char *path, pl_bytes source);

@@ -22,7 +22,7 @@ struct pl_reload {
   pl_timer limit;
   pl_work step;
   uint64_t began_us;
-  pl_origins tried;  // what the newest attempt was made from
+  pl_origins tried;  // what the newest attempt was made from, when it failed
   bool failed;
   pl_failure failure;  // owned, when `failed`
   pl_difference difference;
@@ -40,8 +40,8 @@ bool pl_reload_is_idle(const pl_reload *r) {
   return r->state == IDLE;
 }
 
-const pl_origins *pl_reload_sources(const pl_reload *r) {
-  return &r->tried;
+const pl_origins *pl_reload_origins(const pl_reload *r) {
+  return r->tried.count > 0 ? &r->tried : &pl_script_current(r->script)->sources;
 }
 
 // The end of an attempt.
@@ -68,11 +68,6 @@ static void tell(pl_list *due, pl_reload_report *out) {
   }
 }
 
-static void keep_tried(pl_reload *r, const pl_generation *g) {
-  pl_origins_fini(&r->tried);
-  pl_origins_share(&r->tried, &g->sources);
-}
-
 static void finish(pl_reload *r) {
   pl_timer_stop(&r->limit);
   pl_slice_drop(r->given);
@@ -95,7 +90,8 @@ static void give_up(pl_reload *r) {
   pl_generation *g = r->next;
   r->next = NULL;
   if (g != NULL) {
-    keep_tried(r, g);
+    pl_origins_fini(&r->tried);
+    pl_origins_share(&r->tried, &g->sources);
     pl_generation_discard(g);
   }
   finish(r);
@@ -128,7 +124,7 @@ static void swap(pl_reload *r) {
     return;
   }
   r->next = NULL;
-  keep_tried(r, next);
+  pl_origins_fini(&r->tried);
   pl_script_put(r->script, next);
   pl_vm_hold_spawns(next->vm, false);
   double drain = pl_script_options(r->script)->reload_drain;

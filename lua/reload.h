@@ -50,5 +50,5 @@ void pl_reload_ask(pl_reload *r, pl_reload_wait *w);
 bool pl_reload_is_idle(const pl_reload *r);
 // The first generation has loaded, or a generation is gone: one that waits may begin.
 void pl_reload_go_on(pl_reload *r);
-// The files from which the newest attempt was made, whether it serves or not.
-const pl_origins *pl_reload_sources(const pl_reload *r);
+// The files of the newest attempt: of what serves, or of what could not be loaded after it.
+const pl_origins *pl_reload_origins(const pl_reload *r);

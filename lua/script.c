@@ -8,6 +8,7 @@
 #include "lua/error.h"
 #include "lua/task.h"
 #include "lua/value.h"
+#include "lua/watch.h"
 
 struct pl_script {
   pl_list node;
@@ -21,7 +22,8 @@ struct pl_script {
   bool command;         // one of the program's own
   pl_list generations;  // of pl_generation, oldest first
   pl_generation *current;
-  pl_reload *reload;  // NULL while it is freed
+  pl_reload *reload;       // NULL while it is freed
+  pl_script_watch *watch;  // or NULL
 };
 
 pl_list *pl_script_node(pl_script *s) {
@@ -174,6 +176,10 @@ pl_err pl_script_new(pl_script **out, pl_host *h, pl_loop *loop, const char *pat
   return PL_OK;
 }
 
+void pl_script_watch_files(pl_script *s) {
+  s->watch = pl_script_watch_new(s);
+}
+
 void pl_script_set_limits(pl_script *s, const pl_options *o) {
   for (pl_list *at = s->generations.next; at != &s->generations; at = at->next)
     pl_generation_set_limits(pl_container(at, pl_generation, node), o);
@@ -181,6 +187,7 @@ void pl_script_set_limits(pl_script *s, const pl_options *o) {
 
 void pl_script_free(pl_script *s) {
   pl_list_remove(&s->node);
+  if (s->watch != NULL) pl_script_watch_free(s->watch);
   pl_reload *reload = s->reload;
   s->reload = NULL;  // nothing more comes of it
   if (reload != NULL) pl_reload_free(reload);

@@ -30,6 +30,8 @@ pl_script_state pl_script_status(const pl_script *s);
 // It has an action, or a task that has not ended.
 bool pl_script_is_alive(const pl_script *s);
 bool pl_script_is_command(const pl_script *s);
+// It is loaded anew when its files change.
+void pl_script_watch_files(pl_script *s);
 pl_host *pl_script_host(const pl_script *s);
 pl_loop *pl_script_loop(const pl_script *s);
 const char *pl_script_path(const pl_script *s);
@@ -71,6 +73,10 @@ bool pl_host_listens(const pl_host *h);
 void pl_host_script_changed(pl_host *h);
 const pl_options *pl_host_settings(const pl_host *h);
 bool pl_host_is_stopping(const pl_host *h);
+// Calls `fn` with those that have a file, or that one of them whose path it is, and returns how
+// many they are.
+size_t pl_host_each_file(pl_host *h, const char *path, void (*fn)(pl_script *s, void *user),
+                         void *user);
 // A VM was made, and has done nothing yet.
 void pl_host_made_vm(pl_host *h, pl_vm *vm);
 // A reload has ended, well or not.

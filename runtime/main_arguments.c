@@ -177,7 +177,7 @@ static const char *guess_option(const pl_command *command, const char *name) {
 }
 
 static int refuse(const pl_command *command, const given *g) {
-  static const char *const later[] = {"watch", "workers"};
+  static const char *const later[] = {"workers"};
   for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
     if (strcmp(g->name, later[i]) == 0)
       return pl_usage_fail(command, PL_UNSUPPORTED, "--%s is not available in this version",

@@ -12,6 +12,19 @@ static const pl_flag options_flags[] = {
 #define INPUT_FLAG \
   { "input", "FILE", "send the bytes of a file, or with - of standard input, to the action" }
 
+static const pl_flag run_flags[] = {
+    {"watch", NULL, "reload a script when its file, or that of a module of it, changes"},
+    {0},
+};
+
+static const pl_flag reload_flags[] = {
+    {"node", "NODE", "whose scripts, by name or id; needed when there are several"},
+    {"nodes", "NODES", "several, separated by commas, in that order"},
+    {"batch", "N", "so many nodes at once; a failure ends it after the batch [1]"},
+    {"timeout", "S", "longest reload of a node in seconds [60]"},
+    {0},
+};
+
 static const pl_flag call_flags[] = {
     INPUT_FLAG,
     {"timeout", "S", "longest call in seconds, 0 = for ever [request_timeout]"},
@@ -86,6 +99,12 @@ static const char stream_text[] =
     "  perilune stream files.get '\"a.iso\"' --raw > a.iso\n"
     "  tar c folder | perilune stream unpack --input -\n";
 
+static const char reload_text[] =
+    "Loads the scripts of a node anew, or the one with that path, and prints what is different:\n"
+    "+added -removed ~replaced actions. When a script cannot be loaded its old version goes on, "
+    "and\n"
+    "the command prints why and ends with 1. No call fails because of a reload.\n";
+
 static const char options_text[] =
     "Prints the options that 'perilune run' would have with the same options, environment and\n"
     "configuration file, and where each comes from. What a script sets by mesh.node is not known\n"
@@ -106,6 +125,7 @@ const pl_command pl_command_list[] = {
      .more = true,
      .passes_rest = true,
      .use = PL_USE_NODE,
+     .flags = run_flags,
      .act = pl_run_files},
     {.name = "call",
      .arguments = "ACTION [JSON-ARG]...",
@@ -152,6 +172,13 @@ const pl_command pl_command_list[] = {
      .first = "NODE",
      .use = PL_USE_CLIENT,
      .flags = ping_flags},
+    {.name = "reload",
+     .arguments = "[SCRIPT]",
+     .summary = "load the scripts of a node anew, while it serves",
+     .text = reload_text,
+     .more = true,
+     .use = PL_USE_CLIENT,
+     .flags = reload_flags},
     {.name = "options",
      .arguments = "",
      .summary = "show the options of a node and where each comes from",
@@ -172,7 +199,7 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit",     "ps",    "kill",  "mem",  "top",   "log",  "trace", "reload",
+    "emit",     "ps",    "kill",  "mem",  "top",   "log",  "trace",
     "describe", "types", "check", "repl", "bench", "test", "new",
 };
 

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "lua/host.h"
+#include "lua/reload.h"
 #include "lua/stdlib.h"
 #include "main.h"
 #include "wire/json.h"
@@ -20,7 +21,8 @@ enum { SIGNALS = 3 };
 typedef struct session {
   pl_loop *loop;
   pl_host *host;
-  bool client;  // runs a command of the program, not a script of the user
+  bool client;   // runs a command of the program, not a script of the user
+  bool watches;  // the files of the scripts
   uv_signal_t signals[SIGNALS];
   unsigned stops;   // signals to stop so far
   int interrupted;  // exit code of a client that was stopped by one; 0: it was not
@@ -86,7 +88,32 @@ static void on_over(pl_host *h, int code, void *user) {
   signal(SIGINT, SIG_IGN);
 }
 
-static const pl_host_ops host_ops = {.on_ready = on_ready, .on_over = on_over};
+// Whoever watches the files wants to see at once what came of a change.
+static void on_reload(pl_host *h, const pl_reload_report *r, void *user) {
+  (void)h;
+  const session *s = user;
+  if (!s->watches) return;
+  pl_buf line = {0}, what = {0};
+  char head[PL_URL_MAX + 64];
+  if (r->failed) {
+    snprintf(head, sizeof head, "cannot reload %.500s, generation %u goes on: ", r->script,
+             r->generation);
+    pl_reload_failure_put(r, &what);
+  } else {
+    snprintf(head, sizeof head, "reloaded %.500s generation %u in %llu ms: ", r->script,
+             r->generation, (unsigned long long)(r->took_us / 1000));
+    pl_reload_report_put(r, &what);
+  }
+  put_text(&line, head);
+  pl_buf_append(&line, pl_buf_data(&what), pl_buf_len(&what));
+  put_text(&line, "\n");
+  write_patiently(STDERR_FILENO, pl_buf_data(&line), pl_buf_len(&line));
+  pl_buf_fini(&line);
+  pl_buf_fini(&what);
+}
+
+static const pl_host_ops host_ops = {
+    .on_ready = on_ready, .on_reload = on_reload, .on_over = on_over};
 
 // The first signal drains, the second does not wait for running calls, the third for nothing.
 static void on_stop(uv_signal_t *handle, int number) {
@@ -165,6 +192,8 @@ int pl_run_files(pl_invocation *inv) {
                              false, detail);
     if (err != PL_OK) return abandon_session(&s, err, detail);
   }
+  s.watches = inv->flags.count > 0;  // --watch, its only one
+  if (s.watches) pl_host_watch(s.host);
   pl_host_run(s.host);
   return close_session(&s);
 }

@@ -103,11 +103,10 @@ describe('the command line', function()
   end)
 
   it('knows what comes in a later version', function()
-    for name in ('emit ps kill mem top log trace describe reload types check repl bench test new')
+    for name in ('emit ps kill mem top log trace describe types check repl bench test new')
       :gmatch '%a+' do
       fails(2, "^UNSUPPORTED: '" .. name .. "' is not available in this version\n", name)
     end
-    fails(2, '^UNSUPPORTED: %-%-watch is not available in this version\n', 'run', 'app.lua', '--watch')
     fails(2, '^UNSUPPORTED: %-%-workers is not available in this version\n', 'run', 'app.lua', '--workers', '4')
   end)
 

@@ -19,6 +19,16 @@ local function fail(exit, text, lines)
   error(setmetatable({ exit = exit, text = text, lines = lines or {} }, Failure))
 end
 
+--- Ends the command: it was asked for something that makes no sense.
+---
+---@param text string
+function M.refuse(text) return fail(USAGE, text) end
+
+--- Tells the user something; the command goes on.
+---
+---@param text string
+function M.complain(text) io.stderr:write(text, '\n') end
+
 --- The options and words of the command line.
 ---
 ---@return table<string, string|true> options

@@ -1,0 +1,215 @@
+--- Scripts that are reloaded in real nodes: when their files change, at SIGHUP, and by `perilune reload`.
+
+local lfs = require 'lfs'
+local process = require 'spec.support.process'
+
+local READY = '^ready '
+
+local MAIN = [[
+local mesh = require 'perilune'
+local text = require 'text'
+mesh.action('v', function() return text end)
+]]
+
+local dir, p, url
+
+local function write(name, text)
+  local file <close> = assert(io.open(dir .. '/' .. name, 'wb'))
+  file:write(text)
+end
+
+local function replace(name, text)
+  write(name .. '.new', text)
+  assert(os.rename(dir .. '/' .. name .. '.new', dir .. '/' .. name))
+end
+
+local function start(...)
+  url = 'unix://' .. dir .. '/n.sock'
+  p = process.start({ process.perilune, 'run', 'app.lua', '--name=n', '--listen=' .. url, ... }, { cwd = dir })
+  p:wait_line(READY)
+end
+
+local function call(...) return process.perilune_run('call', '--peer=' .. url, ...) end
+
+local function answer()
+  local r = call 'v'
+  return r.stdout ~= '' and r.stdout or r.stderr
+end
+
+local function reload(...) return process.perilune_run('reload', '--peer=' .. url, ...) end
+
+before_each(function()
+  dir = process.temp_dir { ['app.lua'] = MAIN, ['text.lua'] = "return 'one'\n" }
+end)
+
+describe('perilune run --watch', function()
+  local function reloaded(generation, actions)
+    local pattern = ('^reloaded app%%.lua generation %d in %%d+ ms:%s$'):format(generation, actions or ' ~v')
+    p:wait_line(pattern)
+  end
+
+  before_each(function() start '--watch' end)
+
+  it('reloads when the script changes', function()
+    write('app.lua', MAIN .. "mesh.action('w', print)\n")
+    reloaded(2, ' %+w ~v')
+    write('app.lua', MAIN)
+    reloaded(3, ' %-w ~v')
+    assert.equal('"one"\n', answer())
+  end)
+
+  it('reloads when a module of it changes', function()
+    write('text.lua', "return 'two'\n")
+    reloaded(2)
+    assert.equal('"two"\n', answer())
+  end)
+
+  it('sees files that an editor puts in the place of others', function()
+    for generation = 2, 4 do
+      replace('text.lua', ("return 'text %d'\n"):format(generation))
+      reloaded(generation)
+      assert.equal(('"text %d"\n'):format(generation), answer())
+    end
+  end)
+
+  it('sees files that are deleted and made anew', function()
+    os.remove(dir .. '/text.lua')
+    process.sleep(0.3)
+    assert.equal('"one"\n', answer())
+    write('text.lua', "return 'anew'\n")
+    reloaded(2)
+    assert.equal('"anew"\n', answer())
+  end)
+
+  it('sees folders that are moved away and come back', function()
+    lfs.mkdir(dir .. '/sub')
+    write('sub/part.lua', "return 'part'\n")
+    write('text.lua', "return require 'sub.part'\n")
+    reloaded(2)
+    assert(os.rename(dir .. '/sub', dir .. '/away'))
+    process.sleep(0.3)
+    assert(os.rename(dir .. '/away', dir .. '/sub'))
+    write('sub/part.lua', "return 'other part'\n")
+    reloaded(3)
+    assert.equal('"other part"\n', answer())
+  end)
+
+  it('waits for the end of a burst of changes', function()
+    for i = 1, 20 do
+      write('text.lua', ("return 'text %d'\n"):format(i))
+      process.sleep(0.02)
+    end
+    p:wait_line '^reloaded app%.lua generation %d+'
+    process.sleep(0.5)
+    assert.equal('"text 20"\n', answer())
+    local _, count = p:stderr():gsub('\nreloaded ', '')
+    assert.is_true(count <= 5, count .. ' reloads')
+  end)
+
+  it('says where a half written file is wrong, serves the old one, and takes the next', function()
+    write('app.lua', MAIN:sub(1, -6))
+    p:wait_line "^cannot reload app%.lua, generation 1 goes on: app%.lua:3: "
+    assert.equal('"one"\n', answer())
+    write('text.lua', "return 'two'\n")
+    write('app.lua', MAIN)
+    p:wait_line '^reloaded app%.lua generation 2'
+    assert.equal('"two"\n', answer())
+  end)
+
+  it('says where a broken module is wrong, and takes the next', function()
+    write('text.lua', "return 'two'\nreturn\n")
+    p:wait_line '^cannot reload app%.lua, generation 1 goes on: error loading module'
+    p:wait_line 'text%.lua:2:'
+    write('text.lua', "return 'two'\n")
+    reloaded(2)
+    assert.equal('"two"\n', answer())
+  end)
+
+  it('does not reload for a change that changes nothing else', function()
+    process.sleep(0.5)
+    assert.is_nil(p:stderr():find 'reloaded')
+  end)
+end)
+
+describe('SIGHUP', function()
+  it('reloads the scripts', function()
+    start()
+    write('text.lua', "return 'two'\n")
+    p:kill 'HUP'
+    p:wait_line 'reloaded .*generation=2'
+    assert.equal('"two"\n', answer())
+  end)
+
+  it('says in the log why not', function()
+    start()
+    write('text.lua', 'return return\n')
+    p:kill 'HUP'
+    p:wait_line 'reload failed'
+    assert.equal('"one"\n', answer())
+  end)
+end)
+
+describe('perilune reload', function()
+  before_each(function() start() end)
+
+  it('reloads the scripts of the node, and prints what is different', function()
+    write('app.lua', MAIN .. "mesh.action('w', print)\n")
+    local r = reload()
+    assert.equal(0, r.code)
+    assert.matches('^reloaded app%.lua generation 2 in %d+ ms: %+w ~v\n$', r.stdout)
+    assert.equal('', r.stderr)
+    assert.matches('^reloaded app%.lua generation 3', reload('app.lua', '--node=n').stdout)
+  end)
+
+  it('prints the error, with file and line, and fails', function()
+    write('app.lua', MAIN .. "error 'boom'\n")
+    local r = reload()
+    assert.equal(1, r.code)
+    assert.equal('', r.stdout)
+    assert.matches('^cannot reload app%.lua, generation 1 goes on: app%.lua:4: boom\nstack traceback:\n', r.stderr)
+    assert.equal('"one"\n', answer())
+  end)
+
+  it('refuses a script that is not there', function()
+    local r = reload 'other.lua'
+    assert.equal(1, r.code)
+    assert.matches("INVALID: the node runs no script 'other.lua'", r.stderr)
+  end)
+
+  it('says that a node is not there', function()
+    local r = reload '--node=other'
+    assert.equal(1, r.code)
+    assert.matches('NO_ROUTE', r.stderr)
+  end)
+
+  it('goes from node to node, and stops at the first failure', function()
+    for _, name in ipairs { 'second', 'third' } do
+      local folder = process.temp_dir { ['app.lua'] = MAIN, ['text.lua'] = "return 'one'\n" }
+      local argv = { process.perilune, 'run', 'app.lua', '--name=' .. name, '--peer=' .. url,
+        '--listen=unix://' .. folder .. '/n.sock' }
+      process.start(argv, { cwd = folder }):wait_line(READY)
+    end
+    p:wait_until(function()
+      local known = process.perilune_run('nodes', '--peer=' .. url).stdout
+      return known:find 'second' and known:find 'third'
+    end)
+    local r = reload()
+    assert.equal(2, r.code)
+    assert.matches('INVALID: 3 nodes are in the mesh; say which: %-%-node NAME, or %-%-nodes n,second,third', r.stderr)
+
+    r = reload '--nodes=third,n,second'
+    assert.equal(0, r.code)
+    assert.matches('^third: reloaded app%.lua generation 2 .*\nn: reloaded .*\nsecond: reloaded ', r.stdout)
+
+    write('app.lua', MAIN .. "error 'boom'\n")
+    r = reload('--nodes=third,n,second', '--batch', '1')
+    assert.equal(1, r.code)
+    assert.matches('^third: reloaded app%.lua generation 3 [^\n]*\n$', r.stdout)
+    assert.matches('^n: cannot reload app%.lua, generation 2 goes on: app%.lua:4: boom', r.stderr)
+
+    r = reload('--nodes=third,n,second', '--batch', '3')
+    assert.equal(1, r.code)
+    assert.matches('third: reloaded app%.lua generation 4', r.stdout)
+    assert.matches('second: reloaded app%.lua generation 3', r.stdout)
+  end)
+end)
