@@ -55,6 +55,7 @@ void pl_digest_send(pl_router *r, pl_router_link *l, bool answer) {
   for (uint32_t i = 0; l->full && i < r->db->count; i++) {
     const pl_mesh_node *n = r->db->sorted[i];
     if (n->version == 0 || (n == r->self && !pl_record_is_told(r, n))) continue;
+    if (n == l->to && l->doubted) continue;
     const pl_msg_route_entry e = {.id = n->id, .epoch = n->epoch, .version = n->version};
     if (pl_buf_len(&entries) + PL_MSG_ROUTE_ENTRY_MAX > DIGEST_FRAME) {
       send_digest_frame(r, l, &m, &entries, count);
@@ -118,6 +119,14 @@ static bool is_older(const pl_msg_route_entry *e, const pl_mesh_node *n) {
   return e->epoch != n->epoch ? e->epoch < n->epoch : e->version < n->version;
 }
 
+// What others know of this node cannot be later than what it told, so it is not true.
+static void see_self(pl_router *r, const pl_msg_route_entry *e) {
+  const pl_mesh_node *self = r->self;
+  bool later = e->epoch == self->epoch && e->version > self->version;
+  if (later && e->version <= PL_VERSION_MAX && r->joined && !r->left)
+    pl_own_surpassed(r, e->version);
+}
+
 // What the digest lacks between its entry before and `e`, and `e` itself; NULL: to the end.
 static uint32_t compare_up_to(pl_router *r, pl_router_link *l, uint32_t at,
                               const pl_msg_route_entry *e) {
@@ -127,6 +136,7 @@ static uint32_t compare_up_to(pl_router *r, pl_router_link *l, uint32_t at,
     if (order > 0) return at;
     bool lacks = order < 0 ? !n->gone && n != l->to : is_older(e, n);
     if (lacks && n != r->self && tell_or_owe(r, n)) add_due(l, n);
+    if (order == 0 && n == r->self) see_self(r, e);
     if (order == 0 && e->epoch < n->epoch) pl_rival_tell_of(r, l, n);
     // A leaf is not told what it would not believe, so it could not object.
     const pl_rival remembered = {.id = n->id, .epoch = order == 0 ? e->epoch : 0};
@@ -180,7 +190,16 @@ static void on_hash(pl_router *r, pl_router_link *l, uint64_t hash) {
   pl_digest_send(r, l, true);
 }
 
+// It told all that it knows, and no record of its own: it is a leaf indeed.
+static void settle_doubt(pl_router *r, pl_router_link *l) {
+  if (!l->doubted) return;
+  l->doubted = l->full = false;
+  pl_record_forget(r, l->to);
+  l->to->epoch = l->epoch;
+}
+
 static void on_synced(pl_router *r, pl_router_link *l) {
+  settle_doubt(r, l);
   if (l->synced) return;
   l->synced = true;
   pl_link_measure(r, l);

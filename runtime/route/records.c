@@ -14,7 +14,6 @@ enum {
   FRAME_ITEMS = PL_FRAGMENT_MAX - 96,  // room for the map around the items
   FRAME_COST = 64,                     // what a frame takes beside its bytes
 };
-static const uint64_t version_max = 1ULL << 48;
 
 static pl_bytes view(const pl_buf *b) {
   return pl_bytes_of(pl_buf_data(b), pl_buf_len(b));
@@ -201,10 +200,12 @@ static void refuse(pl_router *r, const pl_msg_advert *m, unsigned warning, const
               pl_f_int("known", (int64_t)r->db->count));
 }
 
-// Whether that neighbour may tell of that node: a leaf, or one that does not relay, only of itself.
+// Whether that neighbour may tell of that node: a leaf, or one that does not relay, only of itself,
+// and of this node, which knows better.
 static bool may_tell(const pl_router_link *l, const pl_msg_advert *m) {
-  bool sane = m->version > 0 && m->version <= version_max && m->epoch >> PL_EPOCH_BITS == 0;
-  return sane && (l->to->relays || pl_id_equal(&m->origin, &l->to->id));
+  bool sane = m->version > 0 && m->version <= PL_VERSION_MAX && m->epoch >> PL_EPOCH_BITS == 0;
+  return sane && (l->to->relays || pl_id_equal(&m->origin, &l->to->id) ||
+                  pl_id_equal(&m->origin, &l->router->self->id));
 }
 
 // A neighbour that joined as a leaf tells itself when it is one no more: others may only be right.
@@ -305,9 +306,13 @@ static void take(pl_router *r, pl_router_link *l, const pl_msg_advert *m) {
     return;
   }
   adopt(r, n, m, hashed, hash);
-  if (!r->joined || r->left || !r->self->relays) return;
-  r->arriving_bytes -= in->news.bytes;
-  pl_flood_add(r, l, n, &in->news);
+  if (r->left) return;
+  if (r->joined && r->self->relays) {
+    r->arriving_bytes -= in->news.bytes;
+    pl_flood_add(r, l, n, &in->news);
+  } else if (n->link != NULL && n->link != l) {
+    send_news(r, n->link, &in->news);  // to whom it is of, and who sees whether it is true
+  }
 }
 
 static bool continues(const pl_arriving *in, const pl_msg_advert *m) {
@@ -378,6 +383,7 @@ pl_err pl_record_arrived(pl_router *r, pl_router_link *l, const pl_frame *f) {
   err = complete_head(l, &m, &body, &room);
   pl_mesh_node *n = pl_lsdb_find(r->db, &m.origin);
   pl_rival v = rival_of(&m);
+  if (n == l->to) l->doubted = false;
   if (err != PL_OK || !may_tell(l, &m)) {
     refuse(r, &m, PL_WARN_FOREIGN, "a neighbour told what it cannot know");
   } else if (n == r->self) {

@@ -14,6 +14,8 @@
 #include "route/lsdb.h"
 #include "route/router.h"
 
+#define PL_VERSION_MAX (1ULL << 48)  // of a record
+
 // A record, or a change of one, in the frames in which it travels.
 typedef struct pl_news {
   pl_slice **frames;
@@ -44,6 +46,7 @@ struct pl_router_link {
   uint64_t told_us;  // and when
   uint32_t cost;     // as measured here
   bool full;         // the node there is a full member
+  bool doubted;      // a record of it is known, but by its handshake it is a leaf, which has none
   bool answered;     // it has been sent what it lacked, and gets all news
   bool synced;       // it has sent what was lacking here,
   bool known;        // and the layer above knows the paths to that
@@ -174,6 +177,9 @@ bool pl_rival_beside(pl_router *r, pl_router_link *from, pl_mesh_node *n, const 
 void pl_rival_pass(pl_router *r, pl_mesh_node *n);
 // A ROUTE that tells of one.
 void pl_rival_arrived(pl_router *r, pl_router_link *l, const pl_rival *v);
+
+// router.c: what was told of the node holds no more.
+void pl_record_forget(pl_router *r, pl_mesh_node *n);
 
 // exchange.c
 pl_err pl_route_arrived(pl_router *r, pl_router_link *l, const pl_frame *f);

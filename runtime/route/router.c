@@ -114,8 +114,7 @@ static pl_router_link *new_link(pl_router *r, const pl_id *id, void *user) {
   return l;
 }
 
-// What another start of the node told holds no more.
-static void forget_record(pl_router *r, pl_mesh_node *n) {
+void pl_record_forget(pl_router *r, pl_mesh_node *n) {
   pl_item_news news = {r, n};
   pl_record_clear(r->db, n, pl_paths_item, &news);
   n->version = 0;
@@ -134,12 +133,14 @@ pl_router_link *pl_router_link_up(pl_router *r, const pl_id *id, uint64_t epoch,
   pl_mesh_node *to = l->to;
   const pl_rival known = {.id = *id, .epoch = to->epoch, .boot = to->boot, .over = to->over};
   bool surpassed = to->version > 0 && to->epoch > epoch;
-  if (to->version > 0 && to->epoch != epoch) forget_record(r, to);
+  if (to->version > 0 && to->epoch != epoch) pl_record_forget(r, to);  // of another start
   l->epoch = epoch;
   l->rival = 0;
   pl_router_link_away(r, l, false);
   if (l->to->version == 0) l->to->epoch = epoch;
   l->full = full || (l->to->version > 0 && !l->to->gone);
+  // Either it has joined since the handshake, and tells that over this link, or others lied.
+  l->doubted = !again && !full && l->full;
   pl_arriving_drop(r, l);
   pl_link_measure(r, l);
   pl_digest_send(r, l, again);

@@ -14,6 +14,7 @@ enum {
   STOP_US = 20 * 1000000,  // in which every node must have stopped
   LEAVES_MAX = 2,
   LONELY = 12,  // one node of so many lets no call of others through
+  CROSSED = 3,  // one link of so many is dialled from both ends
 };
 
 static bool trace_line(const char *line, size_t len, void *user) {
@@ -43,8 +44,9 @@ static void set_options(pl_options *o, const pl_sim_node *n) {
   if (!n->leaf) pl_texts_add(&o->listen, url);
   o->relay = n->relay;
   for (size_t i = 0; i < s->edge_count; i++) {
-    if (s->edges[i].from != n->number) continue;
-    snprintf(url, sizeof url, "mem://%s", s->nodes[s->edges[i].to].name);
+    const pl_edge *e = &s->edges[i];
+    if (e->from != n->number && !(e->both && e->to == n->number)) continue;
+    snprintf(url, sizeof url, "mem://%s", s->nodes[e->from == n->number ? e->to : e->from].name);
     pl_texts_add(&o->peers, url);
   }
   if (n->dials == NULL) return;
@@ -140,6 +142,8 @@ void pl_fleet_make(pl_sim *s) {
   for (unsigned i = 0; i < s->count; i++)
     init_node(s, i);
   s->edge_count = pl_topology_make(&s->edges, s->config->topology, s->config->nodes, &s->random);
+  for (size_t i = 0; i < s->edge_count && !plain; i++)
+    s->edges[i].both = pl_sim_chance(s, CROSSED);
   if (s->leaves > 0) link_leaves(s);
   for (unsigned i = 0; i < s->count; i++) {
     uint64_t at_us = pl_sim_now_us(s) + pl_sim_between(s, 0, BOOT_US);

@@ -17,7 +17,8 @@ typedef enum pl_topology {
 
 typedef struct pl_edge {
   unsigned from, to;  // `from` dials
-  bool down;          // for those who change it
+  bool both;          // and so does `to`
+  bool down;          // both are for those who change them
 } pl_edge;
 
 // "line" …

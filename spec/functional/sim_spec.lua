@@ -27,6 +27,10 @@ describe('a simulated mesh', function()
     assert_clean(sim('--seeds', ('%d..%d'):format(first, first + RUNS // 2), '--minutes', '0.2'))
   end)
 
+  it('sets right what members say of each other', function()
+    assert_clean(sim('--seeds', '1..' .. RUNS // 2, '--minutes', '0.3', '--slander'))
+  end)
+
   for _, topology in ipairs { 'line', 'ring', 'star', 'tree', 'full', 'random' } do
     it('has nodes linked as a ' .. topology, function()
       assert_clean(sim('--nodes', '9', '--minutes', '0.1', '--seed', '4', '--topology', topology))

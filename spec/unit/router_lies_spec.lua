@@ -170,6 +170,51 @@ routes.describe('a router', function(over)
     assert.same({ 1, 2, 4 }, w:nodes(3))
   end)
 
+  it('shows a node what is told of it, also where nothing is passed on', function()
+    local known = {}
+    w = route.world(3, { known = known })
+    over.w = w
+    for i = 1, 3 do w:start(i) end
+    for i = 1, 2 do w:join(i) end
+    w:set(1, 'action', 'true', '\x80')
+    w:link(1, 2)
+    w:link(3, 2, 100, true, false)
+    w:advance(0.1)
+    local false_one = { kind = 'action', name = 'false', attributes = '\x80' }
+    local lie = { origin = id(1), version = 99, items = { false_one, link_to(2) } }
+    advert(2, 3, lie)
+    assert.same({ ['action false'] = '\x80' }, known['3 1']) -- nobody is there who could tell
+    w:link(3, 1, 100, true, false)
+    w:advance(0.3)
+    assert.same({ ['action true'] = '\x80' }, known['3 1'])
+    lie.version = 5000
+    advert(2, 3, lie)
+    w:advance(0.3)
+    assert.same({ ['action true'] = '\x80' }, known['3 1'])
+    lie.version, lie.gone, lie.items = 6000, true, nil
+    advert(2, 3, lie)
+    w:advance(0.3)
+    assert.same({ ['action true'] = '\x80' }, known['3 1'])
+  end)
+
+  it('believes a leaf that it is one, whatever was told before', function()
+    w = route.world(4, {})
+    over.w = w
+    for i = 1, 4 do w:start(i) end
+    for i = 1, 3 do w:join(i) end
+    w:link(1, 2)
+    w:link(1, 3)
+    w:advance(0.1)
+    advert(2, 1, { origin = id(4), version = 99, items = { link_to(1), link_to(3) } })
+    w:link(4, 1, 100, true, false)
+    w:advance(0.1)
+    assert.equal(1, (w:route(1, 4)))
+    assert.is_nil(w:route(3, 4))
+    w:join(4)
+    w:advance(0.1)
+    assert.equal(2, (w:route(3, 4)))
+  end)
+
   it('reasserts itself when another tells its record', function()
     local known = {}
     w = line(3, { known = known })
