@@ -106,6 +106,13 @@ void pl_task_cancel(pl_task *t, const pl_failure *why) {
     cancel_one(at, why);
 }
 
+void pl_task_kill(pl_task *t, const pl_failure *why) {
+  if (pl_task_has_ended(t)) return;
+  pl_task_cancel(t, why);
+  t->kill = true;
+  pl_task_break_wait(t);
+}
+
 bool pl_task_is_cancelled(const pl_task *t) {
   return t->cancel.why != NULL;
 }

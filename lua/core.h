@@ -55,6 +55,10 @@ struct pl_task {
   int prepared;        // values on `co` before the first slice: owner, function, arguments; 0:
                        // type->begin
   unsigned cpu_ticks;  // since the last wait
+  unsigned cpu_total;  // ticks of all slices
+  uint64_t id;         // of the node, never again
+  uint64_t made_us;
+  uint64_t waits_us;  // when its wait began
   bool started, held, escaped, kill, failed;
   bool keep_results;  // on `co` until the last reference is dropped: several
   bool interrupted;   // the cancellation or a scope is set
@@ -95,6 +99,7 @@ typedef struct pl_thread {
 
 struct pl_vm {
   lua_State *L;
+  pl_list node;  // of the VMs of the thread
   pl_vm_options options;
   pl_alloc_state alloc;
   void *host;
@@ -150,6 +155,13 @@ struct pl_vm {
 
 // sweep.c: a task with `swept` has ended.
 void pl_sweep_ended(pl_vm *vm);
+
+// The running task waits: its time between two waits is over.
+static inline void pl_task_end_stretch(pl_task *t) {
+  t->cpu_total += (unsigned)t->vm->slice_ticks;
+  t->vm->slice_ticks = 0;
+  t->cpu_ticks = 0;
+}
 
 // sched.c
 void pl_sched_init(pl_vm *vm);
@@ -240,6 +252,9 @@ int pl_interrupt_raise(lua_State *L, pl_task *t, pl_interrupt *i);
 void pl_interrupt_clear(pl_vm *vm, pl_interrupt *i);
 // Breaks off the task's wait, if it is in one.
 void pl_task_break_wait(pl_task *t);
+// Ends the task hard, and what it started with it, as soon as the scheduler runs; `why` is what its
+// caller is told.
+void pl_task_kill(pl_task *t, const pl_failure *why);
 // Ends a task that must not go on. `code`: what it failed with, unless it is cancelled.
 void pl_task_end_hard(pl_task *t, pl_err code, const char *message);
 
@@ -255,6 +270,10 @@ void pl_scope_break(pl_scope *s, const pl_failure *why);
 int pl_open_coroutine(lua_State *L);
 // The coroutine that `co`, which waits, has resumed; NULL at the innermost.
 lua_State *pl_coroutine_inner(lua_State *co);
+
+// vm.c
+// All VMs of this thread, of pl_vm.node.
+pl_list *pl_vm_all(void);
 
 // report.c
 // The traceback of a task that does not run now, over all its coroutines. NULL: no memory. The

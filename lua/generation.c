@@ -65,6 +65,7 @@ pl_err pl_generation_new(pl_generation **out, pl_script *s, unsigned number,
   pl_err err = read_script(g, detail);
   if (err == PL_OK) {
     pl_vm_options options = pl_script_vm_options(s);
+    options.generation = number;
     options.sources = &g->sources;
     options.replay = replay != NULL ? &g->replay : NULL;
     g->vm = pl_vm_new(&options);

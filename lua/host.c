@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/inspect.h"
 #include "lua/reload_action.h"
 #include "lua/script.h"
 #include "lua/states.h"
@@ -98,7 +99,10 @@ pl_node *pl_host_start(lua_State *L) {
   pl_err err = PL_OK;
   if (h->node == NULL) {
     err = pl_node_new(&h->node, h->loop, &h->options, &node_ops, h, detail);
-    if (err == PL_OK) pl_reload_action_open(h);
+    if (err == PL_OK) {
+      pl_reload_action_open(h);
+      pl_inspect_open(h);
+    }
   }
   if (err == PL_OK) err = pl_node_start(h->node, on_joined, h, detail);
   if (err != PL_OK)

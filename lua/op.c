@@ -123,8 +123,8 @@ int pl_op_wait(lua_State *L, pl_op *op) {
   op->task = t;
   t->op = op;
   t->state = PL_TASK_WAITING;
-  t->cpu_ticks = 0;
-  vm->slice_ticks = 0;
+  t->waits_us = pl_now_us(vm->options.loop);
+  pl_task_end_stretch(t);
   vm->pass = PL_PASS_WAIT;
   lua_pushlightuserdata(L, (void *)&pl_mark);
   return lua_yieldk(L, 1, (lua_KContext)op, resume_wait);
@@ -153,8 +153,7 @@ static int resume_yield(lua_State *L, int status, lua_KContext ctx) {
 
 int pl_task_requeue(lua_State *L) {
   pl_vm *vm = pl_vm_of(L);
-  vm->current->cpu_ticks = 0;
-  vm->slice_ticks = 0;
+  pl_task_end_stretch(vm->current);
   vm->pass = PL_PASS_REQUEUE;
   lua_pushlightuserdata(L, (void *)&pl_mark);
   return lua_yieldk(L, 1, 0, resume_yield);

@@ -49,8 +49,10 @@ pl_task *pl_task_new(pl_vm *vm, const pl_task_type *type, void *user, pl_task *p
   pl_list_push(&vm->tasks, &t->living);
   if (parent != NULL) pl_task_adopt(t, parent);
   vm->count++;
-  vm->options.loop->metrics.tasks_started++;
-  vm->options.loop->metrics.tasks_now++;
+  pl_loop *loop = vm->options.loop;
+  t->id = ++loop->metrics.tasks_started;
+  t->made_us = pl_now_us(loop);
+  loop->metrics.tasks_now++;
   return t;
 }
 

@@ -76,13 +76,21 @@ static void on_warning(void *user, const char *message, int to_be_continued) {
   pl_buf_clear(&vm->warning);
 }
 
+pl_list *pl_vm_all(void) {
+  static _Thread_local pl_list all;
+  if (all.next == NULL) pl_list_init(&all);
+  return &all;
+}
+
 pl_vm *pl_vm_new(const pl_vm_options *options) {
   pl_vm *vm = pl_new(pl_vm);
   vm->options = *options;
   vm->options.name = pl_strdup(options->name != NULL ? options->name : "script");
   vm->options.directory = options->directory != NULL ? pl_strdup(options->directory) : NULL;
+  if (vm->options.generation == 0) vm->options.generation = 1;
   vm->alloc.limit = options->memory_limit;
   pl_sched_init(vm);
+  pl_list_push(pl_vm_all(), &vm->node);
   pl_governor_hold();
   vm->L = lua_newstate(pl_alloc_lua, &vm->alloc);
   if (vm->L == NULL) goto free_vm;
@@ -124,6 +132,7 @@ void pl_vm_free(pl_vm *vm) {
     lua_close(vm->L);
     pl_vm_leave(vm, &e);
   }
+  pl_list_remove(&vm->node);
   pl_work_cancel(&vm->work);
   pl_work_cancel(&vm->idle_work);
   pl_work_cancel(&vm->swept_work);

@@ -18,6 +18,7 @@ typedef struct pl_vm_options {
   pl_loop *loop;              // outlives the VM; of a simulated machine: CPU time is counted in
                               // instructions
   const char *name;           // of the script, for logs
+  unsigned generation;        // of the script that this is; 0 counts as 1
   size_t memory_limit;        // bytes, 0 = none; enforced while script code runs
   uint64_t cpu_limit_us;      // CPU time of a task between two waits, 0 = none
   uint64_t cleanup_grace_us;  // how long a cancelled task may still wait

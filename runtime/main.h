@@ -42,7 +42,8 @@ typedef struct pl_command {
   const char *summary;    // one line
   const char *text;       // the rest of its help, or NULL
   const char *first;      // the argument that must be there: "ACTION", or NULL
-  bool more;              // others may follow
+  bool more;              // others may follow, any number
+  size_t further;         // or so many
   bool passes_rest;       // what stands behind `--` is not its own
   pl_options_use use;
   const pl_flag *flags;  // end with a NULL name; NULL: none

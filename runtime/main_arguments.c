@@ -251,7 +251,7 @@ static int check_words(const pl_invocation *inv) {
   if (c->first != NULL && inv->word_count == 0)
     return pl_usage_fail(c, PL_INVALID, "%s is missing: perilune %s %s", c->first, c->name,
                          c->arguments);
-  size_t most = c->first != NULL ? 1 : 0;
+  size_t most = (c->first != NULL ? 1 : 0) + c->further;
   if (!c->more && inv->word_count > most)
     return pl_usage_fail(c, PL_INVALID, "unexpected argument '%.64s'", inv->words[most]);
   return PL_EXIT_OK;

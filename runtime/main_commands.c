@@ -51,6 +51,13 @@ static const pl_flag ping_flags[] = {
     {0},
 };
 
+static const pl_flag ps_flags[] = {
+    {"all", NULL, "a line for each task, however alike"},
+    {"stack", "ID", "the stack of one task, and nothing else"},
+    {"json", NULL, "one line of JSON"},
+    {0},
+};
+
 static const pl_flag sim_flags[] = {
     {"seed", "N", "what everything follows from [1]"},
     {"seeds", "A..B", "a run for each of them; only those with a fault are told at length"},
@@ -109,6 +116,19 @@ static const char options_text[] =
     "Prints the options that 'perilune run' would have with the same options, environment and\n"
     "configuration file, and where each comes from. What a script sets by mesh.node is not known\n"
     "here; it counts for what is 'default'.\n";
+
+static const char ps_text[] =
+    "Prints what the scripts of a node, or of all nodes of the mesh, are at: a line for all tasks\n"
+    "that stand at the same place, with the id of the first. SINCE is the longest of their waits,\n"
+    "CPU the time of all. A script that computes and does not wait is no obstacle.\n";
+
+static const char kill_text[] =
+    "Ends a task at once, whatever it is at, by its id from 'perilune ps'. Its caller gets\n"
+    "CANCELLED. With several nodes of a task of that id, NODE says which.\n";
+
+static const char mem_text[] =
+    "Prints the memory of each script of a node, or of all nodes of the mesh, and what the node\n"
+    "holds for streams, queues and links.\n";
 
 static const char sim_text[] =
     "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
@@ -179,6 +199,27 @@ const pl_command pl_command_list[] = {
      .more = true,
      .use = PL_USE_CLIENT,
      .flags = reload_flags},
+    {.name = "ps",
+     .arguments = "[NODE]",
+     .summary = "list the tasks of scripts, and what they wait for",
+     .text = ps_text,
+     .further = 1,
+     .use = PL_USE_CLIENT,
+     .flags = ps_flags},
+    {.name = "kill",
+     .arguments = "ID [NODE]",
+     .summary = "end a task",
+     .text = kill_text,
+     .first = "ID",
+     .further = 1,
+     .use = PL_USE_CLIENT},
+    {.name = "mem",
+     .arguments = "[NODE]",
+     .summary = "show what scripts and nodes hold in memory",
+     .text = mem_text,
+     .further = 1,
+     .use = PL_USE_CLIENT,
+     .flags = list_flags},
     {.name = "options",
      .arguments = "",
      .summary = "show the options of a node and where each comes from",
@@ -199,8 +240,7 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit",     "ps",    "kill",  "mem",  "top",   "log",  "trace",
-    "describe", "types", "check", "repl", "bench", "test", "new",
+    "emit", "top", "log", "trace", "describe", "types", "check", "repl", "bench", "test", "new",
 };
 
 const pl_command *pl_command_find(const char *name) {

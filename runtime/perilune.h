@@ -357,6 +357,16 @@ typedef struct pl_stream_info {
 typedef void pl_stream_fn(const pl_stream_info *info, void *user);
 void pl_node_each_stream(pl_node *n, pl_stream_fn *fn, void *user);
 
+// Bytes that the node holds for others, now.
+typedef struct pl_node_memory {
+  uint64_t circuits;  // streams, queues and bodies
+  uint64_t relays;    // of these, of circuits of others
+  uint64_t links;     // not sent, or not acknowledged
+  uint64_t limit;     // of all, 0 = none
+  size_t stream_count, link_count;
+} pl_node_memory;
+void pl_node_memory_get(pl_node *n, pl_node_memory *out);
+
 // Actions: this node serves.
 
 typedef struct pl_action pl_action;

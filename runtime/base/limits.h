@@ -127,6 +127,9 @@ enum {
   PL_HOLD_US = 2000000,         // CPU time of one that cannot yield, after which it is ended
   PL_BUSY_US = 50000,           // CPU time of one between two waits, from which it is told
   PL_BUSY_PAUSE_US = 10000000,  // between two lines that tell it, of one script
+  PL_PS_LOOKED = 20000,         // tasks of a node that ps looks at; the rest is counted
+  PL_PS_GROUPS = 256,           // groups of tasks at the same place that it tells
+  PL_PS_TASKS = 1000,           // single tasks that it tells
   PL_TRACEBACK_MAX = 8 * 1024,  // of an error on the wire
   PL_ERROR_TEXT_MAX = 4 * 1024,
   PL_FILE_THREADS = 16,      // for the file work of scripts

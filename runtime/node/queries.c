@@ -312,6 +312,19 @@ void pl_node_each_stream(pl_node *n, pl_stream_fn *fn, void *user) {
   pl_service_each_stream(n->service, fn, user);
 }
 
+static void count_stream(const pl_stream_info *info, void *user) {
+  (void)info;
+  ++*(size_t *)user;
+}
+
+void pl_node_memory_get(pl_node *n, pl_node_memory *out) {
+  const pl_metrics *metrics = &n->loop->metrics;
+  *out = (pl_node_memory){.relays = metrics->relay_bytes_now};
+  pl_service_memory(n->service, &out->circuits, &out->links, &out->limit);
+  out->link_count = (size_t)metrics->links_now;
+  pl_node_each_stream(n, count_stream, &out->stream_count);
+}
+
 pl_err pl_node_add_action(pl_node *n, pl_bytes name, const pl_action_options *o,
                           const pl_action_ops *ops, void *user) {
   return pl_service_add_action(n->service, name, o, ops, user);

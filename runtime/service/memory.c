@@ -186,3 +186,9 @@ void pl_memory_watch(pl_service *sv) {
     pl_timer_start(&sv->loop->clock, &m->pace, PACE_US, on_pace);
   }
 }
+
+void pl_service_memory(const pl_service *sv, uint64_t *circuits, uint64_t *links, uint64_t *limit) {
+  *circuits = sv->memory.held;
+  *links = ask_links(sv);
+  *limit = sv->memory.limit;
+}

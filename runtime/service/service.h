@@ -85,6 +85,8 @@ pl_err pl_service_remove_action(pl_service *sv, pl_bytes name);
 pl_err pl_service_change_actions(pl_service *sv, const pl_action_change *changes, size_t count,
                                  size_t *failed);
 void *pl_service_action_user(pl_service *sv, pl_bytes name, const pl_action_ops *ops);
+// Bytes held by circuits and by links now, and how much they may be together (0: any).
+void pl_service_memory(const pl_service *sv, uint64_t *circuits, uint64_t *links, uint64_t *limit);
 // As pl_node_add_system_action; `name` may also be one that is for everyone.
 void pl_service_add_system_action(pl_service *sv, const char *name, const pl_action_ops *ops,
                                   void *user);

@@ -19,6 +19,11 @@ local function fail(exit, text, lines)
   error(setmetatable({ exit = exit, text = text, lines = lines or {} }, Failure))
 end
 
+--- Ends the command: it could not do all that it was asked for.
+---
+---@param text string
+function M.fail(text) return fail(FAILED, text) end
+
 --- Ends the command: it was asked for something that makes no sense.
 ---
 ---@param text string

@@ -1,0 +1,13 @@
+// What a node tells of its scripts to who may look into it, as system actions (docs/protocol.md,
+// 5.14): `_perilune.ps`, `_perilune.stack`, `_perilune.kill`, `_perilune.mem`. They run on the loop
+// between the slices of scripts, and run no Lua.
+#pragma once
+
+#include "lua/host.h"
+
+// `h` outlives its node.
+void pl_inspect_open(pl_host *h);
+
+// Whether the VM is one of the host's scripts (bind_inspect parts only).
+bool pl_inspect_is_of(const pl_vm *vm, pl_host *h);
+void pl_inspect_open_memory(pl_host *h);  // inspect_memory.c
