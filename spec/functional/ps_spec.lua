@@ -42,7 +42,7 @@ cluster.describe('what a node tells of its tasks', { 'mem', 'unix' }, function(o
       coroutine.wrap(function() coroutine.wrap(inner)() end)()
     end)
     mesh.action('cleans', function()
-      local kept <close> = setmetatable({}, { __close = function() report 'closed' mesh.sleep(1) report 'waited' end })
+      local _ <close> = setmetatable({}, { __close = function() report 'closed' mesh.sleep(1) report 'waited' end })
       while true do pcall(mesh.sleep, 1000) end
     end)
   end
