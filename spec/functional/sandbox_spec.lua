@@ -8,7 +8,8 @@ local CAPABILITIES = {
     "io.open('secret.txt'):read('a')", "io.lines('secret.txt')()", "loadfile('secret.lua')", "dofile('ok.lua')",
     "os.remove('gone.txt') or true", "os.rename('a.txt', 'b.txt')", "os.tmpname()",
     "require('perilune.fs').read('secret.txt')", "require('perilune.core.fs').open", "require 'perilune.stdio'",
-    "require 'perilune.io'", "require 'perilune.files'", "require 'perilune.core.folder'", "package.searchpath('secret', './?.txt')",
+    "require 'perilune.io'",
+    "require 'perilune.files'", "require 'perilune.core.folder'", "package.searchpath('secret', './?.txt')",
     "(function() package.path = './?.txt' local _, e = pcall(require, 'secret') return e:find 'SECRET' end)()",
   },
   net = {
