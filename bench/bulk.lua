@@ -1,14 +1,15 @@
 --- Streams that are big or many, and what they cost others: bulk.lua PART SECONDS [NAME PID ...]
 ---
 --- Prints one line of "name=value" for bench/run. PART is "beside": calls of bench/server.lua while a stream of blocks
---- comes; "many": a thousand streams at once; or "down" and "up": 100 MB in one stream, and by how many bytes this
---- process and those that are named grew at most meanwhile.
+--- comes; "many": a thousand streams at once; "items": small chunks down, and as many up; or "down" and "up": 100 MB in
+--- one stream, and by how many bytes this process and those that are named grew at most meanwhile.
 
 local mesh = require 'perilune'
 
 local BLOCK = 65536
 local CALLS = 2000
 local STREAMS = 1000
+local ITEMS = 200000
 local BLOCKS = 100 * 1000000 // BLOCK
 
 local part, seconds = arg[1], tonumber(arg[2])
@@ -97,6 +98,31 @@ local function move(work)
   print(table.concat(line, ' '))
 end
 
+--- Nanoseconds for a small chunk each way, the best of several.
+local function items()
+  local function ns_of(work)
+    local began = mesh.now()
+    work()
+    return (mesh.now() - began) / ITEMS * 1e9
+  end
+  local function get()
+    local count = 0
+    for _ in mesh.stream('count', ITEMS) do count = count + 1 end
+    if count ~= ITEMS then error('wrong number of items') end
+  end
+  local function put()
+    local i = 0
+    local sum = mesh.with { input = function()
+      i = i + 1
+      if i <= ITEMS then return i end
+    end }.call 'total'
+    if sum ~= ITEMS * (ITEMS + 1) // 2 then error('wrong total') end
+  end
+  local best_get, best_put = math.huge, math.huge
+  for _ = 1, 6 do best_get, best_put = math.min(best_get, ns_of(get)), math.min(best_put, ns_of(put)) end
+  print(('down_ns=%.1f up_ns=%.1f'):format(best_get, best_put))
+end
+
 local function down()
   move(function()
     local bytes = 0
@@ -115,6 +141,6 @@ local function up()
   end)
 end
 
-local parts = { beside = beside, many = many, down = down, up = up }
+local parts = { items = items, beside = beside, many = many, down = down, up = up }
 local work = parts[part] or error('no such part: ' .. tostring(part))
 work()

@@ -52,6 +52,7 @@ return {
   { name = 'beside', bulk = true, title = 'calls beside a bulk stream', unit = 'x', most = 1 },
   { name = 'beside_relay', bulk = true, title = 'the same over a relay, p99', unit = 'us', of = 'bare', most = 3 },
   { name = 'many', bulk = true, title = '1000 streams at once', unit = '/s', least = 2e5 },
+  { name = 'items_up', bulk = true, title = 'small chunks up over down', unit = 'x', most = 1.25 },
   { name = 'down', bulk = true, title = '100 MB down three links', unit = 'GB/s', least = 0.2 },
   { name = 'up', bulk = true, title = '100 MB up three links', unit = 'GB/s', least = 0.2 },
   { name = 'peak_client', bulk = true, title = 'the same, peak of the client', unit = 'MiB', most = 4 },

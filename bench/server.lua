@@ -23,6 +23,13 @@ mesh.action('take', function()
   return bytes
 end)
 
+--- Of many small numbers. Of the product alone.
+mesh.action('total', function()
+  local sum = 0
+  for n in mesh.input() do sum = sum + n end
+  return sum
+end)
+
 --- Blocks that hold every byte value, as those of a file that is not text do.
 mesh.action('blocks', function(count, size)
   local bytes = {}

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "lua/bind_call.h"
+#include "lua/box.h"
 #include "lua/error.h"
 #include "lua/task.h"
 
@@ -39,9 +40,9 @@ void pl_input_leave(pl_input *in) {
   drop(in);
 }
 
-// A handle: the place where its script keeps it.
+// A handle: the place where its script keeps it. NULL once a script has finalized it by hand.
 static pl_input *check_input(lua_State *L) {
-  return *(pl_input **)luaL_checkudata(L, 1, INPUT);
+  return *(pl_input **)pl_box_check(L, 1, PL_BOX_INPUT, INPUT);
 }
 
 static int input_gc(lua_State *L) {
@@ -68,13 +69,16 @@ static const pl_op_type wait_type = {
     .name = "waiting for input", .finish = wait_finish, .cancel = wait_cancel};
 
 static int step(lua_State *L) {
-  pl_input *in = check_input(L);
-  if (in->request == NULL) {
+  pl_input *in = *(pl_input **)lua_touserdata(L, 1);
+  if (in == NULL || in->request == NULL) {
     return pl_raise_code(L, PL_CANCELLED, PL_EXECUTED, "the handler of this input has ended");
   }
   pl_bytes item;
   int more = pl_request_next(in->request, &item);
-  if (more > 0) return pl_chunk_decode(L, pl_request_codec(in->request), item);
+  if (more > 0) {
+    pl_task_passed(L);
+    return pl_chunk_decode(L, pl_request_codec(in->request), item);
+  }
   if (more < 0) {
     lua_pushnil(L);
     return 1;
@@ -99,7 +103,7 @@ static int l_next(lua_State *L) {
 // Also __close: the loop was left.
 static int l_close(lua_State *L) {
   const pl_input *in = check_input(L);
-  if (in->request != NULL) pl_request_stop_input(in->request);
+  if (in != NULL && in->request != NULL) pl_request_stop_input(in->request);
   return 0;
 }
 
@@ -122,6 +126,7 @@ void pl_input_register(lua_State *L) {
   static const luaL_Reg metamethods[] = {
       {"__call", l_next}, {"__close", l_close}, {"__gc", input_gc}, {NULL, NULL}};
   luaL_newmetatable(L, INPUT);
+  pl_box_register(L, PL_BOX_INPUT);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");

@@ -1,7 +1,8 @@
-// What a script sends into a stream: send, post, drain and finish.
+// What a script sends into a stream: send, post, drain, feed and finish.
 //
-// A sender is ahead of the receiver by a window and by what waits here, PL_SEND_HIGH at most with
-// send, which parks then; post does not, and is refused past PL_SEND_MAX.
+// A sender is ahead of the receiver by a window. Before there is one, PL_SEND_HIGH may wait here;
+// then send parks until what it has given is written. post does not, and is refused past
+// PL_SEND_MAX.
 
 #include <lauxlib.h>
 
@@ -52,24 +53,28 @@ static void check_wait(lua_State *L, const pl_stream *s) {
   pl_op_check(L, &wait_type);
 }
 
-static int wait(lua_State *L, pl_stream *s) {
-  s->sender.type = &wait_type;
+static int wait(lua_State *L, pl_stream *s, const pl_op_type *type) {
+  s->sender.type = type;
   s->sending = true;
   return pl_op_wait(L, &s->sender);
 }
 
 // Sending.
 
-static pl_err send_values(lua_State *L, pl_stream *s, int top) {
+typedef pl_err give_fn(pl_call *c, const pl_parts *item);
+
+// The values from index `first` to `top` are one chunk.
+static pl_err give_values(lua_State *L, const pl_stream *s, give_fn *give, int first, int top) {
   const pl_node *n = pl_host_start(L);
   pl_parts item;
   size_t max = (size_t)pl_node_options(n)->max_message;
-  pl_values_pack(L, (pl_codec)s->codec, 2, top - 1, "chunk", max, &item);
-  pl_err err = pl_call_send(s->call, &item);
+  pl_values_pack(L, (pl_codec)s->codec, first, top - first + 1, "chunk", max, &item);
+  pl_err err = give(s->call, &item);
   pl_parts_drop(&item);
   if (err == PL_TOO_LARGE)
     pl_raise_code(L, err, PL_NOT_SENT, "the chunk is larger than the other node takes");
   if (err == PL_NO_MEMORY) pl_raise_code(L, err, PL_NOT_SENT, "no memory for the chunk");
+  pl_task_passed(L);
   return err;
 }
 
@@ -78,8 +83,8 @@ static int send_now(lua_State *L) {
   int top = lua_gettop(L);
   check_wait(L, s);
   if (!is_read(L, s)) return answer(L, false);
-  pl_err err = send_values(L, s, top);
-  return err == PL_BUSY ? wait(L, s) : answer(L, err == PL_OK);
+  pl_err err = give_values(L, s, pl_call_send, 2, top);
+  return err == PL_BUSY ? wait(L, s, &wait_type) : answer(L, err == PL_OK);
 }
 
 static int post_now(lua_State *L) {
@@ -88,14 +93,14 @@ static int post_now(lua_State *L) {
   if (!is_read(L, s)) return answer(L, false);
   if (pl_call_unsent(s->call) > PL_SEND_MAX)
     return pl_raise_code(L, PL_BUSY, PL_NOT_SENT, "the receiver is too slow for what is posted");
-  return answer(L, send_values(L, s, top) == PL_OK);
+  return answer(L, give_values(L, s, pl_call_post, 2, top) == PL_OK);
 }
 
 static int drain_now(lua_State *L) {
   pl_stream *s = lua_touserdata(L, 1);
   check_wait(L, s);
   if (!is_read(L, s)) return answer(L, s->finished && !s->closed);
-  return pl_call_drained(s->call) ? answer(L, true) : wait(L, s);
+  return pl_call_drained(s->call) ? answer(L, true) : wait(L, s, &wait_type);
 }
 
 static int finish_now(lua_State *L) {
@@ -105,6 +110,57 @@ static int finish_now(lua_State *L) {
   pl_stream_begin(L, s);
   if (s->call != NULL) pl_call_finish(s->call);
   return 0;
+}
+
+// Feeding: what an iterator gives is sent, without a step of the script between two of its values.
+
+// Indices of feed: the stream at 1, then the values of a generic `for`.
+enum { STEP = 2, STATE, CONTROL };
+
+static int feed_on(lua_State *L);
+
+static int feed_finish(lua_State *L, pl_op *op) {
+  return is_read(L, pl_container(op, pl_stream, sender)) ? feed_on(L) : 0;
+}
+
+static const pl_op_type feed_type = {
+    .name = "sending into a stream", .finish = feed_finish, .cancel = wait_cancel};
+
+// Sends what the iterator has given, which is above CONTROL. False: that was the end, or it has to
+// wait, and *n is what feed returns.
+static bool feed_values(lua_State *L, int *n) {
+  pl_stream *s = lua_touserdata(L, 1);
+  int top = lua_gettop(L);
+  *n = 0;
+  if (top == CONTROL || lua_isnil(L, CONTROL + 1)) {
+    lua_settop(L, 1);
+    if (!s->finished) finish_now(L);
+    return false;
+  }
+  check_wait(L, s);
+  if (!is_read(L, s)) return false;
+  pl_err err = give_values(L, s, pl_call_send, CONTROL + 1, top);
+  lua_settop(L, CONTROL + 1);
+  lua_replace(L, CONTROL);
+  if (err == PL_BUSY) *n = wait(L, s, &feed_type);
+  return err == PL_OK;
+}
+
+static int feed_given(lua_State *L, int status, lua_KContext ctx) {
+  (void)status, (void)ctx;
+  int n;
+  return feed_values(L, &n) ? feed_on(L) : n;
+}
+
+static int feed_on(lua_State *L) {
+  int n;
+  do {
+    lua_pushvalue(L, STEP);
+    lua_pushvalue(L, STATE);
+    lua_pushvalue(L, CONTROL);
+    lua_callk(L, 2, LUA_MULTRET, 0, feed_given);
+  } while (feed_values(L, &n));
+  return n;
 }
 
 static void check_unfinished(lua_State *L, const char *what) {
@@ -139,9 +195,18 @@ static int l_finish(lua_State *L) {
   return pl_stream_joined(L, finish_now);
 }
 
+// feed(step, state, control): sends what the iterator gives, and finishes behind it, unless the
+// receiver reads no more.
+static int l_feed(lua_State *L) {
+  check_unfinished(L, "feed");
+  lua_settop(L, CONTROL);
+  return pl_stream_joined(L, feed_on);
+}
+
 void pl_stream_add_sending(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"send", l_send}, {"post", l_post}, {"drain", l_drain}, {"finish", l_finish}, {NULL, NULL},
+      {"send", l_send}, {"post", l_post},     {"drain", l_drain},
+      {"feed", l_feed}, {"finish", l_finish}, {NULL, NULL},
   };
   luaL_setfuncs(L, methods, 0);
 }

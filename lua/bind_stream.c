@@ -233,6 +233,7 @@ static int step(lua_State *L) {
   pl_bytes item;
   int more;
   while ((more = pl_call_next(s->call, &item)) == 1) {
+    pl_task_passed(L);
     if (what != RESULT) return give(L, s, item, what);
   }
   if (more < 0) return ended(L, s, what);
@@ -327,6 +328,7 @@ static const luaL_Reg metamethods[] = {
 
 void pl_stream_register(lua_State *L) {
   luaL_newmetatable(L, PL_STREAM);
+  pl_box_register(L, PL_BOX_STREAM);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   pl_stream_add_sending(L);

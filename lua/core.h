@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/loop.h"
 #include "lua/alloc.h"
+#include "lua/box.h"
 #include "lua/task.h"
 #include "lua/vm.h"
 
@@ -99,7 +100,8 @@ typedef struct pl_thread {
 
 struct pl_vm {
   lua_State *L;
-  pl_list node;  // of the VMs of the thread
+  pl_list node;                 // of the VMs of the thread
+  const void *boxes[PL_BOXES];  // their metatables
   pl_vm_options options;
   pl_alloc_state alloc;
   void *host;

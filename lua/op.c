@@ -143,6 +143,10 @@ void pl_op_wake(pl_op *op) {
 
 // A chunk.
 
+void pl_task_passed(lua_State *L) {
+  pl_vm_of(L)->current->cpu_ticks = 0;
+}
+
 static int resume_yield(lua_State *L, int status, lua_KContext ctx) {
   (void)status;
   (void)ctx;

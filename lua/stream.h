@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "lua/bind_call.h"
+#include "lua/box.h"
 #include "lua/task.h"
 
 #define PL_STREAM "perilune.Stream"
@@ -31,7 +32,7 @@ typedef struct pl_stream {
 } pl_stream;
 
 static inline pl_stream *pl_stream_check(lua_State *L) {
-  return luaL_checkudata(L, 1, PL_STREAM);
+  return pl_box_check(L, 1, PL_BOX_STREAM, PL_STREAM);
 }
 // Opens the stream at index 1, if it is not open.
 void pl_stream_begin(lua_State *L, pl_stream *s);

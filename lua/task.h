@@ -68,6 +68,9 @@ enum { PL_TASK_SPACE = 128 };
 void *pl_op_space(lua_State *L);
 // The operation is over: its task becomes ready. From loop callbacks; does not run Lua. Once.
 void pl_op_wake(pl_op *op);
+// A chunk has passed and nothing had to wait for it: what is computed for the next counts by
+// itself.
+void pl_task_passed(lua_State *L);
 
 // Tasks.
 

@@ -321,10 +321,12 @@ bool pl_call_ended(const pl_call *c);                 // settled; items may stil
 const pl_failure *pl_call_failure(const pl_call *c);  // NULL: it has a result (or has not ended)
 pl_bytes pl_call_result(const pl_call *c);            // one encoded array, borrowed
 int pl_call_codec(const pl_call *c);
-// Of a call with input: sends one item (one encoded array). PL_OK: go on. PL_BUSY: taken, but much
-// waits: wait for on_credit or the end before the next. CLOSED: the callee takes no more, which is
-// no failure of the call; or it has ended. TOO_LARGE. NO_MEMORY.
+// Of a call with input: sends one item (one encoded array). PL_OK: go on. PL_BUSY: taken, but it
+// waits here: wait for on_credit or the end before the next. CLOSED: the callee takes no more,
+// which is no failure of the call; or it has ended. TOO_LARGE. NO_MEMORY.
 pl_err pl_call_send(pl_call *c, const pl_parts *item);
+// The same for an owner that does not wait: PL_BUSY when much waits.
+pl_err pl_call_post(pl_call *c, const pl_parts *item);
 // No more items follow: half-close. Idempotent.
 void pl_call_finish(pl_call *c);
 // Whether little waits here; if not, on_credit follows, or the end.

@@ -51,6 +51,7 @@ struct pl_call {
   void *user;
   uint64_t call_id;
   uint64_t idle_us;
+  uint64_t moved_us;   // when something of the stream passed last
   uint64_t turned_us;  // when a stream began to wait for whom it waits for now
   pl_bytes action;     // of a stream; borrowed
   pl_errand errand;    // the attempt under way

@@ -53,6 +53,7 @@ size_t pl_call_unsent(const pl_call *c) {
 }
 
 bool pl_call_drained(pl_call *c) {
+  c->flow.low = PL_SEND_LOW;
   c->credit_due = pl_call_unsent(c) > PL_SEND_LOW;
   return !c->credit_due;
 }
@@ -63,27 +64,52 @@ static bool is_too_large(const pl_call *c, size_t len) {
   return max > 0 && len > max;
 }
 
-pl_err pl_call_send(pl_call *c, const pl_parts *item) {
+// Takes an item. True: it waits here, behind others or for credit.
+static pl_err take(pl_call *c, const pl_parts *item, bool *waits) {
   assert(!c->finished);
+  *waits = false;
   if (c->timing_out && !c->settled) {  // it is about to end, and the owner may wait for that
-    c->credit_due = true;
-    return PL_BUSY;
+    *waits = true;
+    return PL_OK;
   }
   if (!pl_call_takes_items(c)) return PL_CLOSED;
   if (is_too_large(c, pl_parts_len(item))) return PL_TOO_LARGE;
-  pl_metrics *metrics = &c->service->loop->metrics;
-  metrics->chunks_sent++;
+  c->service->loop->metrics.chunks_sent++;
   if (c->channel == NULL) {
     if (!pl_unsent_add(&c->unsent, item)) return PL_NO_MEMORY;
   } else if (pl_flow_item(&c->flow, item)) {
     if (c->idle_us > 0) pl_call_progress(c);
     return PL_OK;
   }
-  if (pl_call_unsent(c) <= PL_SEND_HIGH) return PL_OK;
+  *waits = true;
+  return PL_OK;
+}
+
+// The owner is told when no more than `low` wait.
+static pl_err await(pl_call *c, size_t low) {
+  c->flow.low = low;
   c->credit_due = true;
   if (c->gap_waits) pl_call_progress(c);
-  metrics->credit_waits++;
+  c->service->loop->metrics.credit_waits++;
   return PL_BUSY;
+}
+
+// Before the first item is sent it is the handler who is not ready yet; from then on each that
+// waits costs more than to wait with it.
+pl_err pl_call_send(pl_call *c, const pl_parts *item) {
+  bool waits;
+  pl_err err = take(c, item, &waits);
+  if (err != PL_OK || !waits) return err;
+  bool flows = c->channel != NULL && c->flow.sent_items > 0;
+  if (c->timing_out || flows) return await(c, 0);
+  return pl_call_unsent(c) > PL_SEND_HIGH ? await(c, PL_SEND_LOW) : PL_OK;
+}
+
+pl_err pl_call_post(pl_call *c, const pl_parts *item) {
+  bool waits;
+  pl_err err = take(c, item, &waits);
+  if (err != PL_OK || !waits) return err;
+  return c->timing_out || pl_call_unsent(c) > PL_SEND_HIGH ? await(c, PL_SEND_LOW) : PL_OK;
 }
 
 void pl_call_finish(pl_call *c) {

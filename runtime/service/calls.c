@@ -184,6 +184,11 @@ static bool waits_for_owner(const pl_call *c) {
 
 static void on_idle(pl_timer *t) {
   pl_call *c = pl_container(t, pl_call, timer);
+  pl_clock *clock = &c->service->loop->clock;
+  if (clock->now_us < c->moved_us + c->idle_us) {  // a timer for each item would cost more
+    pl_timer_start(clock, t, c->moved_us + c->idle_us - clock->now_us, on_idle);
+    return;
+  }
   if (waits_for_owner(c)) {
     c->gap_waits = true;
     return;
@@ -198,6 +203,8 @@ void pl_call_progress(pl_call *c) {
   c->gap_waits = false;
   if (c->whole || c->timing_out) return;
   if (c->idle_us > 0) {
+    c->moved_us = pl_now_us(c->service->loop);
+    if (pl_timer_active(&c->timer) && c->timer.fire == on_idle) return;
     pl_timer_start(&c->service->loop->clock, &c->timer, c->idle_us, on_idle);
   } else {
     pl_timer_stop(&c->timer);

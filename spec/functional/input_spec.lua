@@ -274,6 +274,19 @@ cluster.describe('a stream to the handler', cluster.kinds, function(over)
     end).message)
   end)
 
+  it('outlives a handle that a script has finalized by hand', function()
+    assert.matches('has ended', a:eval(function()
+      mesh.action('finalizes', function()
+        local input = mesh.input()
+        getmetatable(input).__gc(input)
+        input:close()
+        return select(2, pcall(input)).message
+      end)
+      local s <close> = mesh.stream 'finalizes'
+      return s:result()
+    end))
+  end)
+
   it('posts without waiting, says when much waits, and when that is gone', function()
     local first, count, drained, result = a:eval(function(cost)
       local s <close> = mesh.stream 'sum'

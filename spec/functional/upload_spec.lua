@@ -119,6 +119,28 @@ cluster.describe('an upload', cluster.kinds, function(over)
     end)
   end)
 
+  it('feeds whatever an iterator gives, one that waits and one in C too', function()
+    local waited, of_c, held = a:eval(function()
+      local n = 0
+      local function slow()
+        n = n + 1
+        mesh.sleep(0.001)
+        if n <= 3 then return n, nil, 'third' end
+      end
+      local held = {}
+      local function every(list, i)
+        i = i + 1
+        held[#held + 1] = i
+        if list[i] then return i, list[i] end
+      end
+      local collect = function(input) return mesh.with { input = input }.call 'collect' end
+      return collect(slow), collect { string.gmatch('a b c', '%a') }, collect { every, { 'x', 'y' }, 0 } and held
+    end)
+    assert.equal(3, #waited)
+    assert.equal(3, #of_c)
+    assert.same({ 1, 2, 3 }, held)
+  end)
+
   it('waits with its handler for a free slot, and goes elsewhere when there is none', function()
     a:eval(function()
       mesh.action('one', function()

@@ -21,17 +21,9 @@ function M.iterator(input, what, level)
   error(('%s: iterator expected, got %s'):format(what, type(input)), level)
 end
 
---- Sends what the iterator gives, until it ends or the receiver reads no more.
-local function pump(stream, step, state, first, ...)
-  if first == nil then return stream:finish() end
-  if not stream:send(first, ...) then return end
-  return pump(stream, step, state, step(state, first))
-end
-
 local function feed(stream, iterator)
-  local step, state, control = iterator[1], iterator[2], iterator[3]
   local closing <close> = iterator[4] -- luacheck: ignore 211
-  pump(stream, step, state, step(state, control))
+  stream:feed(iterator[1], iterator[2], iterator[3])
 end
 
 --- The result of a call that is fed beside it. An error of the iterator ends the call, and is raised.
