@@ -11,17 +11,10 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "lua/fileop.h"
+#include "lua/filereplace.h"
 #include "lua/filewhole.h"
 
 enum { WRITE_APPEND = 1, WRITE_ATOMIC = 2, WRITE_SYNC = 4, WRITE_EXCLUSIVE = 8 };
-
-static int open_retrying(const char *path, int flags, mode_t mode) {
-  int fd;
-  do {
-    fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
-  } while (fd < 0 && errno == EINTR);
-  return fd;
-}
 
 // The file as a whole, one byte past the limit at most: that one tells that there are too many.
 static void read_all(pl_fileop *o, int fd) {
@@ -50,7 +43,7 @@ static void read_all(pl_fileop *o, int fd) {
 }
 
 static void run_read_whole(pl_fileop *o) {
-  int fd = open_retrying(o->path, O_RDONLY, 0);
+  int fd = pl_file_open_now(o->path, O_RDONLY, 0);
   if (fd < 0) {
     o->error = -errno;
     return;
@@ -93,23 +86,14 @@ int pl_file_read_whole(lua_State *L) {
   return pl_fileop_run(L, o);
 }
 
-static int write_all(pl_fileop *o, int fd) {
-  while (pl_buf_len(&o->data) > 0) {
-    ssize_t n = write(fd, pl_buf_data(&o->data), pl_buf_len(&o->data));
-    if (n >= 0) {
-      pl_buf_consume(&o->data, (size_t)n);
-    } else if (errno != EINTR) {
-      return -errno;
-    }
-  }
-  if ((o->flags & WRITE_SYNC) != 0 && fsync(fd) != 0) return -errno;
-  return 0;
+static pl_bytes bytes_of(const pl_fileop *o) {
+  return pl_bytes_of(pl_buf_data(&o->data), pl_buf_len(&o->data));
 }
 
 static void run_write_plain(pl_fileop *o) {
   int flags = O_WRONLY | O_CREAT | ((o->flags & WRITE_APPEND) != 0 ? O_APPEND : O_TRUNC);
   if ((o->flags & WRITE_EXCLUSIVE) != 0) flags |= O_EXCL;
-  int fd = open_retrying(o->path, flags, (mode_t)o->mode);
+  int fd = pl_file_open_now(o->path, flags, o->mode);
   struct stat st;
   if (fd < 0) {
     o->error = -errno;
@@ -122,40 +106,10 @@ static void run_write_plain(pl_fileop *o) {
     o->opened = f;
     return;
   }
-  o->error = write_all(o, fd);
+  o->error = pl_file_write_all(fd, bytes_of(o), (o->flags & WRITE_SYNC) != 0);
   if (close(fd) != 0 && o->error == 0 && errno != EINTR) o->error = -errno;
   f->fd = -1;
   pl_file_drop(f);
-}
-
-// After a crash the new name must lead to the new bytes.
-static int sync_folder(const char *path) {
-  char *folder = pl_strdup(path);
-  char *slash = strrchr(folder, '/');
-  if (slash != NULL) slash[slash == folder ? 1 : 0] = '\0';
-  int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int err = fd < 0 || fsync(fd) != 0 ? -errno : 0;
-  if (fd >= 0) close(fd);
-  pl_free(folder);
-  return err;
-}
-
-// Writes `temporary` and gives it the name `target`.
-static int replace(pl_fileop *o, const char *temporary, const char *target) {
-  int fd = open_retrying(temporary, O_WRONLY | O_CREAT | O_EXCL, (mode_t)o->mode);
-  if (fd < 0) return -errno;
-  struct stat st;
-  int err = 0;
-  if (stat(target, &st) == 0 && fchmod(fd, st.st_mode & 07777) != 0) err = -errno;
-  if (err == 0) err = write_all(o, fd);
-  if (close(fd) != 0 && err == 0 && errno != EINTR) err = -errno;
-  if (err == 0 && rename(temporary, target) != 0) err = -errno;
-  if (err != 0) {
-    unlink(temporary);
-  } else if ((o->flags & WRITE_SYNC) != 0) {
-    err = sync_folder(target);
-  }
-  return err;
 }
 
 // A link keeps pointing: what it points at is replaced.
@@ -167,7 +121,8 @@ static void run_write_atomic(pl_fileop *o) {
   size_t size = strlen(target) + 32;
   char *temporary = pl_alloc(size);
   snprintf(temporary, size, "%s.%016llx~", target, (unsigned long long)random);
-  o->error = replace(o, temporary, target);
+  bool sync = (o->flags & WRITE_SYNC) != 0;
+  o->error = pl_file_replace(target, temporary, o->mode, bytes_of(o), sync);
   pl_free(temporary);
   free(real);
 }

@@ -86,6 +86,16 @@ pl_options *pl_host_options(lua_State *L) {
   return &h->options;
 }
 
+// Before anything is served: a file that cannot be used ends the start.
+static pl_err open_states(pl_host *h, char *detail) {
+  pl_store *store;
+  pl_err err = pl_states_open(h->states, &h->options, detail);
+  if (err == PL_OK) err = pl_states_find(&store, h->states, NULL, detail);
+  for (pl_list *n = h->scripts.next; err == PL_OK && n != &h->scripts; n = n->next)
+    err = pl_states_find(&store, h->states, pl_script_path(pl_script_from(n)), detail);
+  return err;
+}
+
 pl_node *pl_host_start(lua_State *L) {
   pl_host *h = pl_host_of(L);
   if (h->node != NULL && pl_node_started(h->node)) return h->node;
@@ -94,7 +104,6 @@ pl_node *pl_host_start(lua_State *L) {
   apply_log_options(h);
   for (pl_list *at = h->scripts.next; at != &h->scripts; at = at->next)
     pl_script_set_limits(pl_script_from(at), &h->options);
-  pl_states_open(h->states, &h->options);
   // What could not be started once (a port in use) is tried again.
   pl_err err = PL_OK;
   if (h->node == NULL) {
@@ -104,6 +113,7 @@ pl_node *pl_host_start(lua_State *L) {
       pl_inspect_open(h);
     }
   }
+  if (err == PL_OK) err = open_states(h, detail);
   if (err == PL_OK) err = pl_node_start(h->node, on_joined, h, detail);
   if (err != PL_OK)
     pl_raise_code(L, err, PL_NOT_SENT, "%s", detail[0] != '\0' ? detail : pl_err_text(err));
@@ -113,7 +123,11 @@ pl_node *pl_host_start(lua_State *L) {
 pl_store *pl_host_store(lua_State *L, bool shared) {
   pl_host_start(L);
   const char *path = shared ? NULL : pl_script_path(pl_script_of(L));
-  return pl_states_find(pl_host_of(L)->states, path);
+  pl_store *store;
+  char detail[PL_URL_MAX] = "";
+  pl_err err = pl_states_find(&store, pl_host_of(L)->states, path, detail);
+  if (err != PL_OK) pl_raise_code(L, err, PL_NOT_EXECUTED, "%s", detail);
+  return store;
 }
 
 void pl_host_count(lua_State *L, pl_metrics *m) {
@@ -138,15 +152,21 @@ pl_host *pl_host_of(lua_State *L) {
 
 // Ending.
 
-// In order: the node first, so that handlers can finish; then the VMs; then the word that it is
-// over.
+static void on_states_closed(bool saved, void *user) {
+  pl_host *h = user;
+  if (!saved && h->code == 0) h->code = 1;
+  h->ops->on_over(h, h->code, h->user);
+}
+
+// In order: the node first, so that handlers can finish; then the VMs; then what they left in
+// stores is saved; then the word that it is over.
 static void run_end(pl_work *w) {
   pl_host *h = pl_container(w, pl_host, end);
   while (!pl_list_empty(&h->scripts))
     pl_script_free(pl_script_from(h->scripts.next));
   if (h->node != NULL) pl_node_free(h->node);
   h->node = NULL;
-  h->ops->on_over(h, h->code, h->user);
+  pl_states_close(h->states, on_states_closed, h);
 }
 
 static void on_node_down(void *user) {

@@ -84,6 +84,8 @@
   X(state_keys_now, "keys of mesh.state and mesh.shared")                \
   X(state_bytes_now, "bytes of these, as they count for state_limit")    \
   X(state_refused, "changes of these refused by state_limit")            \
+  X(state_saves, "times that one of these was saved")                    \
+  X(state_saves_failed, "times that this failed")                        \
   X(file_work_refused, "file work refused because too much waits")       \
   X(changes_lost, "changes of files that a script did not take in time") \
   X(log_lines_lost, "log lines that the sink refused")

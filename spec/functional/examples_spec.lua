@@ -40,6 +40,34 @@ describe('examples/echo.lua', function()
   end)
 end)
 
+describe('examples/kv_store.lua', function()
+  local function call(...)
+    local result = process.perilune_run('call', ...)
+    assert.equal(0, result.code, result.stderr)
+    return result.stdout
+  end
+
+  it('keeps values for the mesh, over a restart too', function()
+    local dir = process.temp_dir() .. '/kv'
+    local p = serve(example 'kv_store.lua', '--state-dir', dir)
+    call('set', '"color"', '"green"')
+    assert.equal('"green"\n', call('get', '"color"'))
+    assert.equal('null\n', call('get', '"keys"'))
+    assert.equal('2\n', call('add', '"visits"', '2'))
+    assert.equal('true\n', call('swap', '"color"', '"green"', '{"r":255,"g":0}'))
+    assert.equal('false\n', call('swap', '"color"', '"green"', '"red"'))
+    assert.equal('true\n', call('swap', '"color"', '{"g":0,"r":255}', '"red"'))
+    call('set', '"session"', '{"user":7}', '60')
+    call('delete', '"color"')
+    p:kill 'TERM'
+    assert.equal(0, p:wait())
+
+    serve(example 'kv_store.lua', '--state-dir', dir)
+    local list = process.perilune_run('stream', 'list')
+    assert.same({ code = 0, stdout = '["visits",2]\n["session",{"user":7}]\n', stderr = '2\n' }, list)
+  end)
+end)
+
 describe('examples/pipeline.lua', function()
   local FILES = 40
 
