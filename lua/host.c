@@ -166,6 +166,7 @@ static void run_end(pl_work *w) {
     pl_script_free(pl_script_from(h->scripts.next));
   if (h->node != NULL) pl_node_free(h->node);
   h->node = NULL;
+  h->node_down = true;
   pl_states_close(h->states, on_states_closed, h);
 }
 
@@ -178,9 +179,10 @@ static void on_node_down(void *user) {
 void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us) {
   if (!h->stopping) h->code = code;
   h->stopping = true;
+  if (h->node_down) return;
   if (h->node == NULL) {
     pl_loop_defer(h->loop, &h->end, run_end);
-  } else if (!h->node_down) {
+  } else {
     pl_node_stop(h->node, drain_us, on_node_down, h);
   }
 }

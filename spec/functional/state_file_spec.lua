@@ -82,6 +82,17 @@ describe('state_dir', function()
     assert.equal(0, stop(b))
   end)
 
+  it('keeps the last changes of a process that is told to stop twice', function()
+    local a = start()
+    a:eval "mesh.state.big = ('x'):rep(4000000)"
+    a.process:kill 'TERM'
+    a.process:kill 'TERM'
+    assert.equal(0, a.process:wait())
+    local b = start()
+    assert.equal(4000000, b:eval 'return #mesh.state.big')
+    assert.equal(0, stop(b))
+  end)
+
   it('is written some time after a change, and only then', function()
     local a = start()
     a:eval 'mesh.state.n = 1'
