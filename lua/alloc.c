@@ -1,10 +1,11 @@
 #include "lua/alloc.h"
 
 #include <assert.h>
-#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 typedef struct block {
   struct block *next;
@@ -292,9 +293,7 @@ static void free_empty(pl_alloc_state *a) {
 
 void pl_alloc_trim(pl_alloc_state *a) {
   free_empty(a);
-#if defined(__GLIBC__)
-  malloc_trim(0);
-#endif
+  pl_mem_trim();
 }
 
 void pl_alloc_fini(pl_alloc_state *a) {

@@ -9,7 +9,7 @@
 
 enum {
   SLICE_US = 1000,
-  STEPS_PER_LOOK = 8,
+  STEP_SIZE = 9,  // of the collector, as a power of 2: some thousand objects
   // One to end what is under way, one that finds what is let go and runs its finalizers, one that
   // frees that, and one for what it held.
   CYCLES = 4,
@@ -44,8 +44,7 @@ static void run_steps(pl_work *work) {
   pl_entry e;
   pl_vm_enter(vm, &e, vm->L, NULL);
   do {
-    for (int n = 0; n < STEPS_PER_LOOK && vm->cycles < CYCLES; n++)
-      vm->cycles += lua_gc(vm->L, LUA_GCSTEP, 0) != 0;
+    vm->cycles += lua_gc(vm->L, LUA_GCSTEP, 0) != 0;
   } while (vm->cycles < CYCLES && pl_now_precise_us(loop) < until);
   pl_vm_leave(vm, &e);
   if (vm->cycles >= CYCLES) {
@@ -63,6 +62,6 @@ void pl_vm_retire(pl_vm *vm, void (*retired)(void *user), void *user) {
   pl_task_forget_threads(vm);
   lua_pushcfunction(vm->L, let_go);
   if (lua_pcall(vm->L, 0, 0, 0) != LUA_OK) lua_pop(vm->L, 1);
-  lua_gc(vm->L, LUA_GCINC, 0, 0, 0);
+  lua_gc(vm->L, LUA_GCINC, 0, 0, STEP_SIZE);
   pl_loop_defer(vm->options.loop, &vm->retire_work, run_steps);
 }

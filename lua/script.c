@@ -124,6 +124,7 @@ void pl_script_put(pl_script *s, pl_generation *g) {
 void pl_script_generation_gone(pl_generation *g) {
   pl_script *s = g->script;
   pl_generation_free(g);
+  pl_mem_trim();
   pl_reload_go_on(s->reload);
 }
 

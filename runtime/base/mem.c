@@ -95,6 +95,12 @@ void pl_mem_tune(void) {
   mallopt(M_TRIM_THRESHOLD, 16 * MIB);
 }
 
+void pl_mem_trim(void) {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
 void *pl_try_alloc(size_t size) {
   if (injected()) return NULL;
   return count(malloc(size > 0 ? size : 1));

@@ -28,5 +28,8 @@ void pl_mem_fail_at(size_t n);
 // the C library would give it back and take it again page by page. Once, at the start.
 void pl_mem_tune(void);
 
+// Gives back to the system what is free, after much has been freed.
+void pl_mem_trim(void);
+
 // The struct that holds `member`, given a pointer to the member.
 #define pl_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
