@@ -49,8 +49,10 @@ static int enter(int dir, const char *name, size_t len) {
   return next;
 }
 
-// 0 or a negative error; then nothing is open.
-static int find(place *p, const char *root, const char *name) {
+// 0 or a negative error; then nothing is open. `to` of the operation has root and name, each with
+// its NUL; `path` is what messages call it.
+static int find(place *p, const pl_fileop *o) {
+  const char *root = o->to, *name = root + strlen(root) + 1;
   int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (dir < 0) return -errno;
   for (const char *slash; (slash = strchr(name, '/')) != NULL; name = slash + 1) {
@@ -103,7 +105,7 @@ static void run_open(pl_fileop *o) {
     return;
   }
   place p;
-  o->error = find(&p, o->to, o->path);
+  o->error = find(&p, o);
   if (o->error != 0) return;
   keep(o, open_regular(p.dir, p.last, false, &o->st));
   close(p.dir);
@@ -140,7 +142,7 @@ static int lock_part(const place *p, struct stat *st) {
 static void run_part(pl_fileop *o) {
   place p;
   struct stat target;
-  o->error = find(&p, o->to, o->path);
+  o->error = find(&p, o);
   if (o->error != 0) return;
   if (fstatat(p.dir, p.last, &target, AT_SYMLINK_NOFOLLOW) == 0)
     o->error = check_type(target.st_mode);
@@ -183,7 +185,7 @@ static int publish(const place *p, int fd) {
 
 static void run_publish(pl_fileop *o) {
   place p;
-  o->error = find(&p, o->to, o->path);
+  o->error = find(&p, o);
   if (o->error != 0) return;
   o->error = publish(&p, o->file->fd);
   close(p.dir);
@@ -200,7 +202,7 @@ static const pl_fileop_type publish_type = {
 
 static void run_discard(pl_fileop *o) {
   place p;
-  o->error = find(&p, o->to, o->path);
+  o->error = find(&p, o);
   if (o->error != 0) return;
   o->error = check_part(&p, o->file->fd);
   if (o->error == 0 && unlinkat(p.dir, p.part, 0) != 0) o->error = -errno;
@@ -213,7 +215,7 @@ static const pl_fileop_type discard_type = {
 // Of the name, or of its part when `flags` says so. `count`: there is one.
 static void run_stat(pl_fileop *o) {
   place p;
-  o->error = find(&p, o->to, o->path);
+  o->error = find(&p, o);
   if (o->error == 0) {
     const char *name = o->flags != 0 ? p.part : p.last;
     if (fstatat(p.dir, name, &o->st, AT_SYMLINK_NOFOLLOW) != 0) o->error = -errno;
@@ -240,44 +242,45 @@ static const char *check_path(lua_State *L, int arg) {
   return path;
 }
 
-// An operation on the name at `arg`, below the folder in front of it.
+// An operation on the name at `arg`, below the folder in front of it. Messages call it what
+// follows, else by its name.
 static pl_fileop *named(lua_State *L, const pl_fileop_type *type, int arg, pl_file *file) {
-  const char *root = lua_isnil(L, arg - 1) ? NULL : check_path(L, arg - 1);
-  const char *name = check_path(L, arg);
-  pl_fileop *o = pl_fileop_new(L, type, name, file);
-  if (root != NULL) o->to = pl_strdup(root);
+  const char *root = check_path(L, arg - 1), *name = check_path(L, arg);
+  const char *label = luaL_optstring(L, arg + 1, name);
+  pl_fileop *o = pl_fileop_new(L, type, label, file);
+  size_t root_size = strlen(root) + 1, name_size = strlen(name) + 1;
+  o->to = pl_alloc(root_size + name_size);
+  memcpy(o->to, root, root_size);
+  memcpy(o->to + root_size, name, name_size);
   return o;
 }
 
 // open(root, name) -> file, stat: to read. Without a root it is any path, and links are followed.
 static int folder_open(lua_State *L) {
-  return pl_fileop_run(L, named(L, &open_type, 2, NULL));
+  if (!lua_isnil(L, 1)) return pl_fileop_run(L, named(L, &open_type, 2, NULL));
+  return pl_fileop_run(L, pl_fileop_new(L, &open_type, check_path(L, 2), NULL));
 }
 
-// part(root, name) -> file, stat: to read and write, locked
+// part(root, name, label) -> file, stat: to read and write, locked
 static int folder_part(lua_State *L) {
-  luaL_checkstring(L, 1);
   return pl_fileop_run(L, named(L, &part_type, 2, NULL));
 }
 
-// publish(file, root, name): what is in the part is on the disk, and has its name
+// publish(file, root, name, label): what is in the part is on the disk, and has its name
 static int folder_publish(lua_State *L) {
   pl_file *f = pl_file_check(L, 1, "write");
-  luaL_checkstring(L, 2);
   return pl_fileop_run(L, named(L, &publish_type, 3, f));
 }
 
 // discard(file, root, name): removes the part
 static int folder_discard(lua_State *L) {
   pl_file *f = pl_file_check(L, 1, "remove");
-  luaL_checkstring(L, 2);
   return pl_fileop_run(L, named(L, &discard_type, 3, f));
 }
 
-// stat(root, name, of_part) -> table, or nothing when there is none
+// stat(root, name, label, of_part) -> table, or nothing when there is none
 static int folder_stat(lua_State *L) {
-  luaL_checkstring(L, 1);
-  bool of_part = lua_toboolean(L, 3);
+  bool of_part = lua_toboolean(L, 4);
   pl_fileop *o = named(L, &stat_type, 2, NULL);
   o->flags = of_part;
   return pl_fileop_run(L, o);

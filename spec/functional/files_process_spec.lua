@@ -118,9 +118,9 @@ describe('files between processes', function()
       start { 'unshare', '-m', 'sh', '-c', mount, 'sh' }
     end
 
-    local function assert_told(err, errno_text, node, dir)
+    local function assert_told(err, name, errno_text, node, dir)
       assert.same({ 'IO_ERROR', 'executed' }, { err.code, err.outcome })
-      assert.matches('write .*: ' .. errno_text, err.message)
+      assert.equal(('write %s: %s'):format(name, errno_text), err.message)
       assert.same({}, node:eval(('return fs.list %q'):format(dir)))
     end
 
@@ -131,7 +131,7 @@ describe('files between processes', function()
         random_file(here .. '/f', 3 * MIB)
         local open = b:descriptors()
         local err = a:fails(("files.upload('files', %q, 'f')"):format(here .. '/f'))
-        assert_told(err, 'no space left on device', b, here .. '/disk')
+        assert_told(err, 'f', 'no space left on device', b, here .. '/disk')
         b.process:wait_line('handler failed.*files%.put.*no space left', nil, 'stderr')
         assert.equal(100, (a:eval(([[
           fs.write(%q, ('x'):rep(100))
@@ -148,7 +148,7 @@ describe('files between processes', function()
         local b = server()
         local a = nodes.start('client', { peers = { b }, before = before }, CLIENT)
         local err = a:fails(("mesh.wait 'files.get' files.download('files', 'f', %q)"):format(here .. '/disk/f'))
-        assert_told(err, 'no space left on device', a, here .. '/disk')
+        assert_told(err, here .. '/disk/f', 'no space left on device', a, here .. '/disk')
         b.process:wait_line('download broken off.*no space left', nil, 'stderr')
         err = a:fails(("files.download('files', 'f', %q, { resume = true })"):format(here .. '/disk/f'))
         assert.equal('IO_ERROR', err.code)
@@ -161,7 +161,7 @@ describe('files between processes', function()
       random_file(here .. '/f', 3 * MIB)
       local b = server { before = limited }
       local err = client(b):fails(("files.upload('files', %q, 'f')"):format(here .. '/f'))
-      assert_told(err, 'file too large', b, there)
+      assert_told(err, 'f', 'file too large', b, there)
       b.process:wait_line('handler failed.*files%.put.*file too large', nil, 'stderr')
     end)
   end)

@@ -130,7 +130,7 @@ function M.store(path, blocks, options)
   check.arg(path, 'bytes', 1, 'files.store')
   options = check.options(options, STORE, 3, 'files.store')
   local iterator = inputs.iterator(blocks, "bad argument #2 to 'files.store'", 3)
-  local bounds = { max = options.max_size, size = options.size }
+  local bounds = { max = options.max_size, size = options.size, label = path }
   local part <close> = (function()
     if not options.root then
       local folder, file = names.split(path)

@@ -77,7 +77,7 @@ end
 ---@return integer size, string sha256
 function M.download(name, remote, path, options)
   local folder, file = names.split(path)
-  local part <close> = parts.open(folder, file, { keep = options.resume, max = options.max_size })
+  local part <close> = parts.open(folder, file, { keep = options.resume, max = options.max_size, label = path })
   local wanted = { offset = options.offset }
   if options.resume and part.size > 0 then
     wanted.at = part.size

@@ -18,7 +18,8 @@ local SYNC = 64 * 1024 * 1024
 ---@field size integer Bytes written.
 ---@field package handle userdata
 ---@field package root string
----@field package name string
+---@field package file string Its name there.
+---@field package name string What messages call it.
 ---@field package keep boolean
 ---@field package max integer
 ---@field package hasher perilune.Hasher
@@ -100,7 +101,7 @@ function Part:commit(size, sha256)
     self.keep = false
     names.fail('CHECKSUM', ('%s: %s'):format(self.name, wrong))
   end
-  local ok, err = pcall(folder.publish, self.handle, self.root, self.name)
+  local ok, err = pcall(folder.publish, self.handle, self.root, self.file, self.name)
   if not ok then
     local errno = type(err) == 'table' and err.details and err.details.errno
     if errno ~= 'ENOENT' then error(err, 0) end
@@ -112,7 +113,7 @@ end
 
 --- Removes what is not whole, unless it shall be gone on with later.
 function Part:__close()
-  if not self.done and not self.keep then pcall(folder.discard, self.handle, self.root, self.name) end
+  if not self.done and not self.keep then pcall(folder.discard, self.handle, self.root, self.file) end
   -- Waits, so that the next writer is not refused because of this one.
   if not pcall(self.handle.close, self.handle) then self.handle:release() end
 end
@@ -121,19 +122,23 @@ end
 ---@field keep boolean? What has come stays when the rest does not.
 ---@field max integer? Bytes that the file may have.
 ---@field size integer? Bytes that it will have, as far as is known.
+---@field label string? What messages call it, else by its name.
 
 --- Opens the part of a file below a folder. It has what an earlier transfer left: `resume` or `restart` comes next.
 ---
 ---@param root string
----@param name string
+---@param file string
 ---@param options perilune.files.PartOptions
 ---@return perilune.files.Part
-function M.open(root, name, options)
-  local self = { root = root, name = name, keep = options.keep or false, max = options.max or math.maxinteger }
+function M.open(root, file, options)
+  local name = options.label or file
+  local self = {
+    root = root, file = file, name = name, keep = options.keep or false, max = options.max or math.maxinteger,
+  }
   if is_short_of(self, options.size or 0) then
     names.fail('TOO_LARGE', ('%s: %d bytes are more than %d'):format(name, options.size, self.max))
   end
-  local ok, handle, stat = pcall(folder.part, root, name)
+  local ok, handle, stat = pcall(folder.part, root, file, name)
   if not ok then
     names.refuse_busy(handle, name)
     error(handle, 0)

@@ -47,7 +47,7 @@ end
 local function stat(folder, writable, name)
   names.check(name)
   local found = folders.stat(folder, name)
-  local part = writable and folders.stat(folder, name, true)
+  local part = writable and folders.stat(folder, name, nil, true)
   if found and found.type ~= 'file' then names.fail('NOT_A_FILE', name .. ': it is no file') end
   return {
     size = found and found.size,
