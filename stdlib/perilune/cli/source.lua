@@ -18,7 +18,8 @@ end
 local function read_file(path)
   local stat = fs.stat(path)
   -- A pipe has no size, and neither have the files that the system makes up as they are read.
-  if stat.type ~= 'file' or stat.size == 0 then return fs.chunks(path, BLOCK) end
+  local is_known = stat.type == 'file' and stat.size > 0 or stat.type == 'directory'
+  if not is_known then return fs.chunks(path, BLOCK) end
   local source = files.blocks(path)
   return source, nil, nil, source, source.size
 end
