@@ -313,4 +313,5 @@ bool pl_slice_is_over(lua_State *L);
 int pl_give_way(lua_State *L, lua_KContext ctx, lua_KFunction k);
 // From now on instructions count in place of time. Once, before the first slice.
 void pl_governor_simulate(pl_vm *vm);
+enum { PL_TICK_SIGNAL = SIGVTALRM };
 enum { PL_TICK_US = PL_SLICE_US / 2, PL_CANCEL_CPU_US = 100000 };

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "lua/core.h"
+#include "lua/watchdog.h"
 
 enum {
-  TICK_SIGNAL = SIGVTALRM,
   TICKS_PER_SLICE = PL_SLICE_US / PL_TICK_US,
   STALL_TICKS = PL_STALL_US / PL_TICK_US,
   HOLD_TICKS = PL_HOLD_US / PL_TICK_US,
@@ -78,6 +78,7 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
   }
   if (vm->slice_ticks >= STALL_TICKS && !vm->stalled) {
     vm->stalled = true;
+    pl_watchdog_told();
     pl_report_stall(vm, L, ar);
   }
   if (can_yield(vm, L)) {
@@ -121,7 +122,9 @@ __attribute__((no_sanitize("thread"))) static void on_tick(int signal, siginfo_t
   int saved = errno;
   governor *g = &own;
   pl_vm *vm = g->vm;
-  if (vm == NULL) {
+  if (info->si_code == SI_TKILL) {  // the watchdog asks; nothing has been computed
+    if (vm != NULL && vm->running != NULL) pl_watchdog_place(vm->running);
+  } else if (vm == NULL) {
     if (g->armed && ++g->idle >= IDLE_TICKS) {
       g->armed = 0;
       set_timer(g, 0);
@@ -134,6 +137,8 @@ __attribute__((no_sanitize("thread"))) static void on_tick(int signal, siginfo_t
     bool due = vm->slice_ticks >= TICKS_PER_SLICE && running != NULL;
     if (due && (lua_gethook(running) != slice_hook || lua_gethookmask(running) == 0)) {
       lua_sethook(running, slice_hook, LUA_MASKCOUNT, 1);
+    } else if (due && vm->slice_ticks >= STALL_TICKS / 2 && !vm->stalled) {
+      pl_watchdog_place(running);  // no instruction since the hook was armed: it is in C
     }
   }
   errno = saved;
@@ -146,11 +151,11 @@ static int set_action(const struct sigaction *action) {
   typedef int sigaction_fn(int, const struct sigaction *, struct sigaction *);
   void *libc = dlopen("libc.so.6", RTLD_LAZY);
   sigaction_fn *fn = libc == NULL ? NULL : (sigaction_fn *)(uintptr_t)dlsym(libc, "sigaction");
-  return fn == NULL ? -1 : fn(TICK_SIGNAL, action, NULL);
+  return fn == NULL ? -1 : fn(PL_TICK_SIGNAL, action, NULL);
 }
 #else
 static int set_action(const struct sigaction *action) {
-  return sigaction(TICK_SIGNAL, action, NULL);
+  return sigaction(PL_TICK_SIGNAL, action, NULL);
 }
 #endif
 
@@ -164,7 +169,7 @@ static void install_handler(void) {
 static bool create_timer(governor *g) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, install_handler);
-  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL};
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = PL_TICK_SIGNAL};
   event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
   g->created = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &g->timer) == 0;
   return g->created;
@@ -194,6 +199,7 @@ void pl_governor_enter(pl_vm *vm) {
   vm->slice_ticks = 0;
   vm->stalled = false;
   if (vm->simulated) return;
+  pl_watchdog_enter(vm, vm->current);
   g->idle = 0;
   g->vm = vm;
   if (g->armed || !(g->created || create_timer(g))) return;
@@ -202,5 +208,7 @@ void pl_governor_enter(pl_vm *vm) {
 }
 
 void pl_governor_leave(const pl_vm *vm) {
-  if (!vm->simulated) own.vm = NULL;
+  if (vm->simulated) return;
+  own.vm = NULL;
+  if (pl_watchdog_leave() && !vm->stalled) vm->options.loop->metrics.stalls++;
 }

@@ -218,7 +218,7 @@ static bool preempt(pl_task *t) {
   bool was_busy = t->cpu_ticks >= BUSY_TICKS;
   t->cpu_ticks += (unsigned)vm->slice_ticks;
   t->cpu_total += (unsigned)vm->slice_ticks;
-  if (!was_busy && t->cpu_ticks >= BUSY_TICKS) pl_report_busy(t);
+  if (!was_busy && t->cpu_ticks >= BUSY_TICKS && !vm->stalled) pl_report_busy(t);
   t->state = PL_TASK_READY;
   return true;
 }

@@ -13,6 +13,7 @@
 #include "lua/host.h"
 #include "lua/reload.h"
 #include "lua/stdlib.h"
+#include "lua/watchdog.h"
 #include "main.h"
 #include "wire/json.h"
 
@@ -162,6 +163,7 @@ static void open_session(session *s, const pl_options *options, bool client) {
 
 static int close_session(session *s) {
   pl_loop_run(s->loop);
+  pl_watchdog_stop();
   pl_host_free(s->host);
   pl_loop_free(s->loop);
   return s->code;
@@ -194,6 +196,7 @@ int pl_run_files(pl_invocation *inv) {
   }
   s.watches = inv->flags.count > 0;  // --watch, its only one
   if (s.watches) pl_host_watch(s.host);
+  pl_watchdog_start(s.loop->log);
   pl_host_run(s.host);
   return close_session(&s);
 }

@@ -1,0 +1,240 @@
+#include "lua/watchdog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lua/core.h"
+
+enum {
+  LOOK_MS = PL_STALL_US / 2000,
+  LOOKS_FIRST = 3,   // in which a slice has not ended, until it is told; a hook is given the first
+  LOOKS_QUIET = 20,  // without a slice, then the thread sleeps until there is one
+  WORDS = 16,        // of 8 bytes: a text
+};
+
+// A text that one thread writes while another may read it. Both at once make a wrong text, which
+// the number of the slice gives away.
+typedef struct text {
+  _Atomic uint64_t words[WORDS];
+} text;
+
+typedef struct pulse {
+  _Atomic uint64_t slice;  // odd: it runs
+  text script, what, place;
+  _Atomic uint64_t task;
+  _Atomic uint64_t placed;  // slice that `place` is of
+  _Atomic uint64_t told;    // slice that was told
+  atomic_bool sleeps;       // the watching thread does
+  atomic_bool stops;
+  sem_t wake;
+  pid_t tid;  // of the watched thread
+  pthread_t thread;
+  pl_log *log;
+} pulse;
+
+static pulse the;
+static _Thread_local bool watched;
+
+static void put(text *to, const char *from, size_t len) {
+  char copy[WORDS * 8] = "";
+  uint64_t words[WORDS];
+  memcpy(copy, from, len < sizeof copy ? len : sizeof copy - 1);
+  memcpy(words, copy, sizeof words);
+  size_t count = len / 8 + 1 < WORDS ? len / 8 + 1 : WORDS;  // up to the NUL
+  for (size_t i = 0; i < count; i++)
+    atomic_store_explicit(&to->words[i], words[i], memory_order_relaxed);
+}
+
+static void get(char out[WORDS * 8 + 1], text *from) {
+  for (size_t i = 0; i < WORDS; i++) {
+    uint64_t word = atomic_load_explicit(&from->words[i], memory_order_relaxed);
+    memcpy(out + i * 8, &word, 8);
+  }
+  out[WORDS * 8] = '\0';
+}
+
+// The watched thread.
+
+void pl_watchdog_enter(const pl_vm *vm, pl_task *t) {
+  if (!watched) return;
+  pl_task_about about = {0};
+  if (t != NULL && t->type->about != NULL) t->type->about(t->user, &about);
+  const char *kind = t != NULL ? t->type->name : "no task";
+  put(&the.script, vm->options.name, strlen(vm->options.name));
+  put(&the.what, about.action.len > 0 ? (const char *)about.action.data : kind,
+      about.action.len > 0 ? about.action.len : strlen(kind));
+  atomic_store_explicit(&the.task, t != NULL ? t->id : 0, memory_order_relaxed);
+  atomic_fetch_add_explicit(&the.slice, 1, memory_order_release);
+  if (!atomic_load_explicit(&the.sleeps, memory_order_relaxed)) return;
+  if (atomic_exchange(&the.sleeps, false)) sem_post(&the.wake);
+}
+
+bool pl_watchdog_leave(void) {
+  if (!watched) return false;
+  uint64_t slice = atomic_fetch_add_explicit(&the.slice, 1, memory_order_release);
+  return atomic_load_explicit(&the.told, memory_order_relaxed) == slice;
+}
+
+void pl_watchdog_told(void) {
+  if (!watched) return;
+  uint64_t slice = atomic_load_explicit(&the.slice, memory_order_relaxed);
+  atomic_store_explicit(&the.told, slice, memory_order_relaxed);
+}
+
+// The innermost frame may be half made when the signal comes, those outside it are whole.
+__attribute__((no_sanitize("thread"))) void pl_watchdog_place(lua_State *L) {
+  if (!watched) return;
+  lua_Debug ar;
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0) continue;
+    // No snprintf in a handler.
+    char place[LUA_IDSIZE + 16];
+    size_t at = strlen(ar.short_src);
+    memcpy(place, ar.short_src, at);
+    place[at++] = ':';
+    char digits[12];
+    size_t n = 0;
+    for (int line = ar.currentline; line > 0; line /= 10)
+      digits[n++] = (char)('0' + line % 10);
+    while (n > 0)
+      place[at++] = digits[--n];
+    put(&the.place, place, at);
+    break;
+  }
+  uint64_t slice = atomic_load_explicit(&the.slice, memory_order_relaxed);
+  atomic_store_explicit(&the.placed, slice, memory_order_release);
+}
+
+// The watching thread.
+
+static void wait_ms(long ms) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += ms * 1000000;
+  until.tv_sec += until.tv_nsec / 1000000000;
+  until.tv_nsec %= 1000000000;
+  while (sem_timedwait(&the.wake, &until) != 0 && errno == EINTR)
+    ;
+}
+
+// A system call that goes on after a signal as if nothing had been; others would end early.
+static bool is_restarted(void) {
+  static const long calls[] = {SYS_read,  SYS_write,  SYS_wait4, SYS_flock,
+                               SYS_fcntl, SYS_openat, SYS_fsync, SYS_fdatasync};
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/syscall", (int)the.tid);
+  FILE *f = fopen(path, "re");
+  if (f == NULL) return false;
+  long number = -1;
+  bool known = fscanf(f, "%ld", &number) == 1;
+  fclose(f);
+  for (size_t i = 0; known && i < sizeof calls / sizeof *calls; i++) {
+    if (calls[i] == number) return true;
+  }
+  return false;
+}
+
+// Where a thread that computes is, its own clock has made it tell already.
+static bool find_place(uint64_t slice) {
+  if (atomic_load_explicit(&the.placed, memory_order_acquire) == slice) return true;
+  if (!is_restarted()) return false;
+  syscall(SYS_tgkill, getpid(), the.tid, PL_TICK_SIGNAL);
+  wait_ms(5);
+  return atomic_load_explicit(&the.placed, memory_order_acquire) == slice;
+}
+
+static void tell(uint64_t slice, uint64_t wall_ms) {
+  char script[WORDS * 8 + 1], what[WORDS * 8 + 1], place[WORDS * 8 + 1] = "unknown";
+  if (find_place(slice)) get(place, &the.place);
+  get(script, &the.script);
+  get(what, &the.what);
+  uint64_t task = atomic_load_explicit(&the.task, memory_order_relaxed);
+  if (atomic_load_explicit(&the.slice, memory_order_acquire) != slice) return;  // it has ended
+  atomic_store_explicit(&the.told, slice, memory_order_relaxed);
+  pl_log_warn(the.log, "a script holds up the node in a function of C", pl_f_text("script", script),
+              pl_f_text("task", what), pl_f_int("id", (int64_t)task), pl_f_text("at", place),
+              pl_f_int("wall_ms", (int64_t)wall_ms));
+}
+
+static uint64_t monotonic_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+// What is known of the slice that runs.
+typedef struct watch {
+  uint64_t slice, began_ms, looked_ms;
+  unsigned looks, next;  // `next`: of looks, to tell it
+} watch;
+
+static void look(watch *w) {
+  uint64_t now = monotonic_ms();
+  uint64_t slice = atomic_load_explicit(&the.slice, memory_order_acquire);
+  // When this thread did not run either, it was the process that stood still.
+  bool absent = now - w->looked_ms > 2 * LOOK_MS + LOOK_MS / 2;
+  w->looked_ms = now;
+  if (slice != w->slice || absent) {
+    *w = (watch){slice, now, now, 0, LOOKS_FIRST};
+    return;
+  }
+  w->looks++;
+  if (slice % 2 == 0 || w->looks < w->next) return;
+  // Told by the hook, with more: once is enough.
+  bool first = w->next == LOOKS_FIRST;
+  if (first && atomic_load_explicit(&the.told, memory_order_relaxed) == slice) return;
+  w->next *= 4;
+  tell(slice, now - w->began_ms);
+}
+
+static void sleep_until_slice(void) {
+  atomic_store(&the.sleeps, true);
+  if (atomic_load(&the.slice) % 2 == 1 || atomic_load(&the.stops)) atomic_store(&the.sleeps, false);
+  while (atomic_load(&the.sleeps) && !atomic_load(&the.stops)) {
+    if (sem_wait(&the.wake) != 0 && errno != EINTR) return;
+  }
+}
+
+static void *run(void *user) {
+  (void)user;
+  watch w = {.looked_ms = monotonic_ms()};
+  while (!atomic_load(&the.stops)) {
+    wait_ms(LOOK_MS);
+    look(&w);
+    if (w.looks < LOOKS_QUIET || w.slice % 2 == 1) continue;
+    sleep_until_slice();
+    w = (watch){.looked_ms = monotonic_ms()};
+  }
+  return NULL;
+}
+
+void pl_watchdog_start(pl_log *log) {
+  if (watched || sem_init(&the.wake, 0, 0) != 0) return;
+  the.log = log;
+  the.tid = (pid_t)syscall(SYS_gettid);
+  atomic_store(&the.stops, false);
+  sigset_t all, old;  // signals are for the thread of the loop
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  watched = pthread_create(&the.thread, NULL, run, NULL) == 0;
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  if (!watched) sem_destroy(&the.wake);
+}
+
+void pl_watchdog_stop(void) {
+  if (!watched) return;
+  watched = false;
+  atomic_store(&the.stops, true);
+  sem_post(&the.wake);
+  pthread_join(the.thread, NULL);
+  sem_destroy(&the.wake);
+}
