@@ -251,6 +251,29 @@ static void read_table(lua_State *L, int index, pl_failure *f) {
   f->cause = encode_top(L);
 }
 
+// The traceback of an error that came from an inner call, with that of the task it came up in
+// behind it: one story, the innermost first. Stays on the stack. [-0, +1]
+static pl_bytes join_tracebacks(lua_State *L, int index, const char *own) {
+  pl_bytes inner = push_text(L, index, "traceback");
+  if (inner.len == 0) return pl_bytes_of(own, strlen(own));
+  pl_bytes action = push_text(L, index, "action"), node = push_text(L, index, "node");
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  luaL_addlstring(&b, (const char *)inner.data, inner.len);
+  luaL_addstring(&b, "\n'");
+  luaL_addlstring(&b, (const char *)action.data, action.len);
+  luaL_addstring(&b, "' at ");
+  luaL_addlstring(&b, (const char *)node.data, node.len);
+  luaL_addstring(&b, " was called here:\n");
+  luaL_addstring(&b, own);
+  luaL_pushresult(&b);
+  lua_replace(L, -4);
+  lua_pop(L, 2);
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  return pl_bytes_of(text, len);
+}
+
 pl_failure pl_error_to_failure(lua_State *L, int index, const char *action, const char *traceback) {
   int top = lua_gettop(L);
   index = lua_absindex(L, index);
@@ -268,7 +291,11 @@ pl_failure pl_error_to_failure(lua_State *L, int index, const char *action, cons
     if (strcmp(text, "not enough memory") == 0) f.code = PL_MEMORY_LIMIT;
   }
   if (action != NULL) f.action = pl_bytes_of(action, strlen(action));
-  if (traceback != NULL) f.traceback = pl_bytes_of(traceback, strlen(traceback));
+  if (traceback != NULL) {
+    luaL_checkstack(L, 8, NULL);
+    f.traceback = pl_error_is(L, index) ? join_tracebacks(L, index, traceback)
+                                        : pl_bytes_of(traceback, strlen(traceback));
+  }
   f = pl_failure_keep(&f);
   lua_settop(L, top);
   return f;

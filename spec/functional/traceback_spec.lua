@@ -1,7 +1,10 @@
 --- How far tracebacks travel: over links within a machine and authenticated ones, and no further.
 
+local cluster = require 'spec.support.cluster'
 local keys = require 'spec.support.keys'
 local process = require 'spec.support.process'
+
+-- luacheck: globals mesh
 
 --- Three nodes in a row, c - r - b, at addresses; what `b` and `r` are told of failures at `c`, one line each.
 local function told(addresses, psk)
@@ -68,5 +71,66 @@ describe('tracebacks', function()
   it('travel over authenticated links', function()
     assert.same(expected('traceback', 'traceback', 'traceback', 'traceback', 'traceback'),
       told({ far(1), far(2), far(3) }, keys.file(keys.ONE)))
+  end)
+end)
+
+describe('the traceback of a call within calls', function()
+  cluster.describe('of three nodes', { 'mem', 'unix' }, function(over)
+    it('shows the lines of each, over all coroutines, the innermost first', function()
+      local net = over.net
+      local c = net:node('c', {}, function()
+        mesh.action('inner', function()
+          local function deepest() error 'boom' end
+          coroutine.wrap(function() coroutine.wrap(function() deepest() end)() end)()
+        end)
+      end)
+      local b = net:node('b', { peers = { c } }, function()
+        mesh.action('middle', function()
+          local function asks() mesh.call 'inner' end
+          coroutine.wrap(function() asks() end)()
+        end)
+      end)
+      local a = net:node('a', { peers = { b } }, function()
+        mesh.action('outer', function()
+          local function begins() mesh.call 'middle' end
+          begins()
+        end)
+      end)
+      local err = a:fails(function() mesh.call 'outer' end)
+      assert.matches('boom', err.message)
+      local at = 0
+      for _, part in ipairs { "'deepest'", "'inner' at " .. c:id() .. ' was called here:', "'asks'",
+        "'middle' at " .. b:id() .. ' was called here:', "'begins'" } do
+        local found = err.traceback:find(part, at + 1, true)
+        assert(found, part .. ' does not follow in\n' .. err.traceback)
+        at = found
+      end
+      local inner = err.traceback:match "^(.-)\n'inner'"
+      assert.equal(3, select(2, inner:gsub('stack traceback:', '')))
+      assert.matches("'asks'", err.cause.traceback)
+      assert.is_nil(err.cause.traceback:find("'begins'", 1, true))
+    end)
+
+    it('is cut, and keeps what is innermost', function()
+      local net = over.net
+      local c = net:node('c', {}, function()
+        mesh.action('deep', function()
+          local function down(n) if n == 0 then error 'boom' end return 1 + down(n - 1) end
+          for i = 1, 15 do
+            local inner = down
+            down = load('local f = ... return function(n) return 1 + f(n) end', '@' .. ('x'):rep(50) .. i)(inner)
+          end
+          down(3)
+        end)
+        mesh.action('down', function(n)
+          if n == 0 then mesh.call 'deep' else mesh.call('down', n - 1) end
+        end)
+      end)
+      local a = net:node('a', { peers = { c } })
+      local err = a:fails(function() mesh.call('down', 20) end)
+      assert.is_true(#err.traceback <= 8192)
+      assert.matches("^stack traceback:\n\t%[C%]: in function 'error'", err.traceback)
+      assert.matches("'deep' at %x+ was called here:", err.traceback)
+    end)
   end)
 end)

@@ -9,7 +9,13 @@ mesh.action('blocks', function()
   return f:read('l')
 end)
 mesh.action('computes', function()
-  return #string.format('%q', ('\0'):rep(1 << 23))
+  local size, seconds = 1 << 16, 0
+  while seconds < 0.3 do -- in one go: what a hook can see in between is short
+    size = size * 2
+    local text, start = ('\0'):rep(size), os.clock()
+    string.format('%q', text)
+    seconds = os.clock() - start
+  end
 end)
 mesh.action('gives_way', function()
   local function busy() while true do pcall(function() while true do end end) end end
