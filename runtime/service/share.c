@@ -83,12 +83,29 @@ static void join(pl_request *r, pl_dedup_entry *e) {
   if (deadline_us > run->deadline_us) pl_repeat_run_until(run, deadline_us);
 }
 
+// What is_equal compares, in short: runs that differ are looked for under different keys.
+static uint64_t key_of(const pl_request *r, uint64_t of) {
+  uint64_t how = (uint64_t)r->relayed | (uint64_t)r->rank << 1 | (uint64_t)r->codec << 3;
+  return pl_balance_hash(r->args) ^ pl_balance_hash(r->meta) * 3 ^ of * 5 ^
+         pl_balance_hash(r->identity) * 7 ^ how * 11;
+}
+
+// Nobody waits for that run any more: it only tidies up, and must not keep others from sharing.
+static pl_dedup_entry *leave_behind(pl_dedup *d, pl_dedup_entry *e) {
+  pl_request *run = e->owner;
+  if (!run->cancelled || !pl_list_empty(&e->followers)) return e;
+  run->entry = NULL;
+  pl_dedup_forget(d, e);
+  return NULL;
+}
+
 pl_request *pl_share_admit(pl_request *r) {
   pl_dedup *d = &r->service->shared;
   if (r->args.len > PL_SHARED_ARGS_MAX) return r;
   uint64_t of = pl_balance_hash(pl_bytes_of(r->action->name, r->action->name_len));
-  uint64_t key = pl_balance_hash(r->args) ^ pl_balance_hash(r->meta) * 3 ^ of * 5;
+  uint64_t key = key_of(r, of);
   pl_dedup_entry *e = pl_dedup_find(d, &r->caller, key, of);
+  if (e != NULL) e = leave_behind(d, e);
   if (e != NULL) {
     const pl_request *run = e->owner;
     if (run->cancelled || !is_equal(run, r)) return r;

@@ -196,9 +196,9 @@ void pl_visit_lie(pl_visit *v) {
 
 static void put_args(pl_buf *body, uint64_t key) {
   uint8_t args[8 * PL_MP_TOKEN_MAX];
-  uint8_t *p = pl_mp_put_array(args, 5);
+  uint8_t *p = pl_mp_put_array(args, 6);
   p = pl_mp_put_uint(p, key);
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 5; i++)
     p = pl_mp_put_uint(p, 0);
   pl_buf_append(body, args, (size_t)(p - args));
 }

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "sim/sim_impl.h"
 
-static const char *const kinds[PL_SIM_KINDS] = {"work", "once", "count"};
+static const char *const kinds[PL_SIM_KINDS] = {"work", "once", "count", "nest", "share"};
 
 static int format(const pl_sim_entry *e, char *out, size_t size) {
   unsigned s = (unsigned)(e->at_us / 1000000), us = (unsigned)(e->at_us % 1000000);

@@ -6,7 +6,7 @@
 #include "sim/sim_impl.h"
 #include "wire/msgpack.h"
 
-const char *const pl_sim_action_names[PL_SIM_KINDS] = {"work", "once", "count"};
+const char *const pl_sim_action_names[PL_SIM_KINDS] = {"work", "once", "count", "nest", "share"};
 
 enum {
   TIDY_MAX_US = 20 * 1000,  // a cancelled handler takes so long to end
@@ -25,13 +25,21 @@ typedef struct handler {
   bool waits;  // for credit
   bool done;   // it has sent everything
   bool cancelled;
+  unsigned depth;          // of calls that are to be made within this one
+  bool probe;              // which must succeed
+  bool nested;             // the next of them has ended
+  pl_sim_caller *nesting;  // or is under way
+  pl_id caller;
   pl_failure why;
 } handler;
 
 static void finish(handler *h, const pl_failure *failure) {
   pl_sim_record *r = pl_sim_ledger_get(h->owner->sim, h->key);
   pl_buf result = {0};
+  if (h->nesting != NULL) pl_work_give_up(h->nesting);
   if (r != NULL && !h->owner->dead && !h->cancelled) r->returned = true;
+  if (pl_sim_is_equal(h->key) && !h->owner->dead && failure == NULL)
+    pl_equals_returned(h->owner->sim, h->key);
   if (failure == NULL) {
     pl_sim_put_item(&result, h->key, h->chunks, h->size);
   }
@@ -114,7 +122,25 @@ static void on_items(pl_request *request) {
   if (!h->cancelled) end_if_done(h);
 }
 
+static void on_nested(void *user) {
+  handler *h = user;
+  h->nested = true;
+  proceed(h);
+}
+
+// True when it waits for a call of its own first.
+static bool waits_for_own(handler *h) {
+  if (h->nesting != NULL) return true;
+  if (h->depth == 0 || h->nested || h->owner->dead) return false;
+  uint64_t now_us = pl_now_us(h->owner->site->loop), end_us = pl_request_deadline(h->request);
+  if (end_us <= now_us) return false;
+  pl_sim_order o = pl_work_nested_order(h->owner, h->depth - 1, h->probe, end_us - now_us);
+  pl_work_nest(&h->nesting, h->owner, &o, h->request, on_nested, h);
+  return true;
+}
+
 static void proceed(handler *h) {
+  if (waits_for_own(h)) return;
   while (h->sent < h->chunks) {
     emit(h);
     if (h->waits) return;
@@ -127,12 +153,13 @@ static void proceed(handler *h) {
   end_if_done(h);
 }
 
-// [key, chunks, size, work_us, fails]; whoever sends something else is none of us.
+// [key, chunks, size, work_us, fails, 2 * depth + probe]; whoever sends something else is none of
+// us.
 static void read_args(handler *h, pl_bytes args) {
   pl_mp_reader in = {args.data, args.data + args.len};
-  uint64_t values[6] = {0};  // and the array itself
+  uint64_t values[7] = {0};  // and the array itself
   bool whole = true;
-  for (size_t i = 0; i < 6; i++) {
+  for (size_t i = 0; i < 7; i++) {
     pl_mp_token t;
     if (pl_mp_read(&in, &t) != PL_OK || t.kind != (i == 0 ? PL_MP_ARRAY : PL_MP_INT))
       whole = false;
@@ -145,6 +172,31 @@ static void read_args(handler *h, pl_bytes args) {
   h->size = ours ? (uint32_t)values[3] : 10;
   h->work_us = ours ? (uint32_t)values[4] : 1000;
   h->fails = ours && values[5] != 0;
+  h->depth = ours ? (unsigned)values[6] / 2 : 0;
+  h->probe = ours && values[6] % 2 != 0;
+}
+
+// Of the same caller and the same group.
+static unsigned count_equals(const handler *h) {
+  unsigned count = 0;
+  const pl_list *all = &h->owner->handlers;
+  for (const pl_list *at = all->next; at != all; at = at->next) {
+    const handler *other = pl_container(at, handler, node);
+    bool equal = other->key == h->key && pl_id_equal(&other->caller, &h->caller);
+    if (other != h && !other->cancelled && equal) count++;
+  }
+  return count;
+}
+
+static void note_run(const handler *h) {
+  pl_sim *s = h->owner->sim;
+  if (h->owner->dead) return;
+  if (pl_sim_is_equal(h->key)) {
+    bool from_itself = pl_id_equal(&h->caller, pl_node_id(h->owner->node));
+    pl_equals_ran(s, h->key, h->owner->number, count_equals(h), from_itself);
+  } else {
+    pl_sim_ledger_ran(s, h->key, h->owner->number);
+  }
 }
 
 static void on_start(pl_request *request, void *user) {
@@ -155,13 +207,17 @@ static void on_start(pl_request *request, void *user) {
   pl_request_set_user(request, h);
   pl_list_push(&h->owner->handlers, &h->node);
   read_args(h, pl_request_args(request));
-  if (!h->owner->dead) pl_sim_ledger_ran(h->owner->sim, h->key, h->owner->number);
+  pl_request_info info;
+  pl_request_info_get(request, &info);
+  h->caller = info.caller;
+  note_run(h);
   pause_for(h, h->work_us);
 }
 
 static void on_cancel(pl_request *request, const pl_failure *why) {
   handler *h = pl_request_user(request);
   h->cancelled = true;
+  if (h->nesting != NULL) pl_work_give_up(h->nesting);
   h->why = pl_failure_of(why->code, PL_EXECUTED, NULL);
   pause_for(h, pl_random_below(&h->owner->sim->random, TIDY_MAX_US));
 }
@@ -205,9 +261,12 @@ void pl_serve_provide(pl_sim_node *n, pl_sim_kind kind, bool provided) {
   }
   uint8_t attributes[32];
   size_t len = kind == PL_SIM_WORK ? put_attributes(attributes) : 0;
+  // Who waits for others, and they for him, had better not have few slots only.
+  bool few = n->number % 3 == 0 && kind != PL_SIM_NEST;
   const pl_action_options o = {
-      .concurrency = n->number % 3 == 0 ? 2 : 0,
-      .queue = n->number % 3 == 0 ? 4 : -1,
+      .concurrency = few ? 2 : 0,
+      .queue = few ? 4 : -1,
+      .share = kind == PL_SIM_SHARE,
       .attributes = pl_bytes_of(attributes, len),
   };
   pl_node_add_action(n->node, bytes, &o, &action_ops, a);

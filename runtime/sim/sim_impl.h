@@ -1,5 +1,5 @@
-// Shared by the files of a simulated mesh: sim.c, fleet.c, work.c, serve.c, ledger.c, nemesis.c,
-// copy.c, rotation.c, intruder.c, truth.c and journal.c.
+// Shared by the files of a simulated mesh: sim.c, fleet.c, work.c, serve.c, equals.c, ledger.c,
+// nemesis.c, copy.c, rotation.c, intruder.c, truth.c and journal.c.
 #pragma once
 
 #include <limits.h>
@@ -63,6 +63,8 @@ typedef enum pl_sim_kind {
   PL_SIM_WORK,   // idempotent
   PL_SIM_ONCE,   // must never run twice
   PL_SIM_COUNT,  // a stream
+  PL_SIM_NEST,   // its handler makes a call itself
+  PL_SIM_SHARE,  // equal ones in flight get the answer of one run
   PL_SIM_KINDS,
 } pl_sim_kind;
 
@@ -78,6 +80,7 @@ typedef struct pl_sim_record {
   bool settled, cancelled, orphaned;
   bool failed;
   pl_outcome outcome;
+  unsigned group;     // of those that are equal
   uint32_t chunks;    // that it asks for
   uint32_t emitted;   // of the last run
   uint32_t consumed;  // in order, without a gap
@@ -94,6 +97,14 @@ void pl_sim_ledger_ran(pl_sim *s, uint64_t key, unsigned node);
 void pl_sim_ledger_settled(pl_sim *s, uint64_t key, const pl_failure *failure, uint64_t late_us);
 // Every call has come to its end, and what was said of it still stands.
 void pl_sim_ledger_check(pl_sim *s);
+
+// Equal calls: their handlers know of which group they are, not for which of the calls they run.
+enum { PL_SIM_GROUPS = 4 };
+
+typedef struct pl_sim_group {
+  uint64_t calls, runs;
+  uint64_t returned_us;  // when the last run ended well; 0: none did
+} pl_sim_group;
 
 // Nodes.
 
@@ -140,6 +151,7 @@ struct pl_sim {
   pl_edge *edges;
   size_t edge_count;
   pl_sim_ledger ledger;
+  pl_sim_group groups[PL_SIM_GROUPS];
   pl_sim_journal journal;
   uint64_t call_pause_us;  // of a node between two calls, on average
   bool working;            // nodes make calls
@@ -192,8 +204,19 @@ typedef struct pl_sim_order {
   bool slow;            // it takes chunks with pauses
   bool fails;           // the handler does, after the chunks
   bool probe;           // must succeed
+  unsigned depth;       // so many calls within each other are made for it
+  unsigned group;
 } pl_sim_order;
 void pl_work_call(pl_sim_node *n, const pl_sim_order *o);
+// What `r` waits for: `done` follows, unless it was given up, or its node has gone; then *call is
+// NULL.
+typedef struct pl_sim_caller pl_sim_caller;
+typedef void pl_sim_done_fn(void *user);
+void pl_work_nest(pl_sim_caller **call, pl_sim_node *n, const pl_sim_order *o, pl_request *r,
+                  pl_sim_done_fn *done, void *user);
+void pl_work_give_up(pl_sim_caller *c);
+// Random, for a handler that has so long.
+pl_sim_order pl_work_nested_order(pl_sim_node *n, unsigned depth, bool probe, uint64_t left_us);
 size_t pl_work_open(const pl_sim *s);  // calls not settled
 
 // serve.c
@@ -205,6 +228,21 @@ extern const char *const pl_sim_action_names[PL_SIM_KINDS];
 // items.c: a chunk or result, [number, bytes]; the bytes are a function of call and number.
 void pl_sim_put_item(pl_buf *out, uint64_t key, uint32_t number, uint32_t size);
 bool pl_sim_is_item(pl_bytes item, uint64_t key, uint32_t number, uint32_t size);
+
+// equals.c: groups of equal calls.
+// Their handlers have keys from here on, by group, and none in the ledger.
+#define PL_SIM_EQUAL (UINT64_C(1) << 39)
+static inline bool pl_sim_is_equal(uint64_t key) {
+  return key >= PL_SIM_EQUAL && key < PL_SIM_EQUAL + PL_SIM_GROUPS;
+}
+// What all of a group ask for.
+void pl_equals_fill(pl_sim_order *o, unsigned group);
+void pl_equals_called(pl_sim *s, unsigned group);
+// A handler begins, beside `others` that run at the node for the same caller.
+void pl_equals_ran(pl_sim *s, uint64_t key, unsigned node, unsigned others, bool from_itself);
+void pl_equals_returned(pl_sim *s, uint64_t key);
+// One of them has a result.
+void pl_equals_check(pl_sim *s, uint64_t key, const pl_sim_record *r);
 
 // rotation.c
 enum { PL_SIM_KEYS_TEXT = 128 };

@@ -10,9 +10,10 @@ enum {
   IDLE_US = 8 * 1000000,  // longest gap of a stream
   SLOW_ITEMS = 64,        // that a slow reader takes at once
   SLOW_US = 5000,         // and how long it then pauses
+  DEPTH_MAX = 3,          // of calls within calls
 };
 
-typedef struct caller {
+typedef struct pl_sim_caller {
   pl_list node;
   pl_sim_node *owner;
   pl_call *call;
@@ -22,9 +23,13 @@ typedef struct caller {
   uint64_t settled_us;  // clock of the node; 0: not yet
   uint32_t sent;        // chunks, of a stream
   pl_timer cancel, read;
+  struct pl_sim_caller **within;  // where the handler that waits for it has it; or NULL
+  pl_sim_done_fn *done;
+  void *user;
 } caller;
 
 static void stop(caller *c) {
+  if (c->within != NULL) *c->within = NULL;
   pl_timer_stop(&c->cancel);
   pl_timer_stop(&c->read);
   pl_list_remove(&c->node);
@@ -37,14 +42,18 @@ static void settle(caller *c) {
   uint64_t late_us = c->deadline_us != PL_NEVER && c->settled_us > c->deadline_us
                          ? c->settled_us - c->deadline_us
                          : 0;
-  if (f == NULL && !pl_sim_is_item(pl_call_result(c->call), c->key, c->order.chunks, c->order.size))
+  uint64_t key = c->order.kind == PL_SIM_SHARE ? PL_SIM_EQUAL + c->order.group : c->key;
+  if (f == NULL && !pl_sim_is_item(pl_call_result(c->call), key, c->order.chunks, c->order.size))
     pl_sim_violated(s, "call #%llu has a wrong result", (unsigned long long)c->key);
   if (f != NULL && c->order.probe)
     pl_sim_violated(s, "all is well, but call #%llu of n%u fails: %s", (unsigned long long)c->key,
                     c->owner->number, pl_err_name(f->code));
   pl_sim_ledger_settled(s, c->key, f, late_us);
+  pl_sim_done_fn *done = c->done;
+  void *user = c->user;
   pl_call_free(c->call, PL_OK);
   stop(c);
+  if (done != NULL) done(user);
 }
 
 static void take_items(caller *c);
@@ -116,25 +125,30 @@ static void send_items(pl_call *call, void *user) {
 static const pl_call_ops call_ops = {
     .on_items = on_items, .on_credit = send_items, .on_end = on_end};
 
-static void on_cancel(pl_timer *t) {
-  caller *c = pl_container(t, caller, cancel);
+void pl_work_give_up(pl_sim_caller *c) {
   pl_sim_ledger_get(c->owner->sim, c->key)->cancelled = true;
   c->owner->sim->report->counts.cancelled++;
   pl_call_free(c->call, PL_CANCELLED);
   stop(c);
 }
 
-// [key, chunks, size, work_us, fails]
+static void on_cancel(pl_timer *t) {
+  pl_work_give_up(pl_container(t, caller, cancel));
+}
+
+// [key, chunks, size, work_us, fails, 2 * depth + probe]
 static size_t put_args(uint8_t *out, uint64_t key, const pl_sim_order *o) {
-  uint8_t *p = pl_mp_put_array(out, 5);
+  uint8_t *p = pl_mp_put_array(out, 6);
   p = pl_mp_put_uint(p, key);
   p = pl_mp_put_uint(p, o->chunks);
   p = pl_mp_put_uint(p, o->size);
   p = pl_mp_put_uint(p, o->work_us);
-  return (size_t)(pl_mp_put_uint(p, o->fails) - out);
+  p = pl_mp_put_uint(p, o->fails);
+  return (size_t)(pl_mp_put_uint(p, 2 * o->depth + o->probe) - out);
 }
 
-void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
+// NULL: it has failed, as the ledger knows.
+static caller *begin(pl_sim_node *n, const pl_sim_order *o, pl_request *within) {
   pl_sim *s = n->sim;
   pl_loop *loop = n->site->loop;
   caller *c = pl_new(caller);
@@ -147,8 +161,11 @@ void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
                            .deadline_us = c->deadline_us,
                            .troubles = n->troubles,
                            .fails = o->fails,
+                           .group = o->group,
                            .chunks = o->chunks};
   c->key = pl_sim_ledger_open(s, &r);
+  bool equal = o->kind == PL_SIM_SHARE;
+  if (equal) pl_equals_called(s, o->group);
   pl_sim_note(s, PL_SIM_CALL, n->number, 0, (int64_t)c->key, o->kind);
   if (stream)
     s->report->counts.streams++;
@@ -163,10 +180,12 @@ void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
       .idle_us = stream ? IDLE_US : 0,
       .stream = stream,
       .input = stream,
+      .within = within,
   };
   if (stream) c->deadline_us = PL_NEVER;  // bounds its first chunk only
   uint8_t args[8 * PL_MP_TOKEN_MAX];
-  const pl_parts parts = pl_parts_of(pl_bytes_of(args, put_args(args, c->key, o)));
+  const pl_parts parts =
+      pl_parts_of(pl_bytes_of(args, put_args(args, equal ? PL_SIM_EQUAL + o->group : c->key, o)));
   pl_list_push(&n->calls, &c->node);
   pl_failure why;
   pl_err err = pl_node_call(&c->call, n->node, &options, &parts, &call_ops, c, &why);
@@ -176,12 +195,30 @@ void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
                       pl_err_name(err));
     pl_sim_ledger_settled(s, c->key, &why, 0);
     stop(c);
-    return;
+    return NULL;
   }
   if (o->cancel_us != PL_NEVER) pl_timer_start(&loop->clock, &c->cancel, o->cancel_us, on_cancel);
-  if (!stream) return;
+  if (!stream) return c;
   pl_call_expect(c->call);
   send_items(c->call, c);
+  return c;
+}
+
+void pl_work_call(pl_sim_node *n, const pl_sim_order *o) {
+  begin(n, o, NULL);
+}
+
+void pl_work_nest(pl_sim_caller **call, pl_sim_node *n, const pl_sim_order *o, pl_request *r,
+                  pl_sim_done_fn *done, void *user) {
+  caller *c = begin(n, o, r);
+  *call = c;
+  if (c == NULL) {
+    done(user);
+    return;
+  }
+  c->within = call;
+  c->done = done;
+  c->user = user;
 }
 
 // Random work.
@@ -204,6 +241,23 @@ static pl_sim_order random_order(pl_sim_node *n) {
   if (pl_sim_chance(s, 12)) o.cancel_us = pl_sim_between(s, 0, 300 * 1000);
   o.slow = pl_sim_chance(s, 3);
   o.fails = pl_sim_chance(s, 6);
+  if (o.kind == PL_SIM_NEST) o.depth = (unsigned)pl_sim_between(s, 0, DEPTH_MAX);
+  if (o.kind == PL_SIM_SHARE)
+    pl_equals_fill(&o, (unsigned)pl_random_below(&s->random, PL_SIM_GROUPS));
+  return o;
+}
+
+// One call in two goes back to where it came from, or on in the same way.
+pl_sim_order pl_work_nested_order(pl_sim_node *n, unsigned depth, bool probe, uint64_t left_us) {
+  pl_sim_order o = {.kind = PL_SIM_NEST, .cancel_us = PL_NEVER, .size = 10, .timeout_us = left_us};
+  if (!probe) o = random_order(n);
+  if (o.kind == PL_SIM_COUNT || o.kind == PL_SIM_SHARE || pl_sim_chance(n->sim, 2)) {
+    o.kind = PL_SIM_NEST;
+    o.chunks = 0;
+  }
+  o.depth = depth;
+  o.probe = probe;
+  if (o.timeout_us > left_us) o.timeout_us = left_us;
   return o;
 }
 
