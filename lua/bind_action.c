@@ -11,6 +11,7 @@
 #include "lua/bind_input.h"
 #include "lua/bind_task.h"
 #include "lua/error.h"
+#include "lua/pass.h"
 #include "lua/script.h"
 #include "lua/task.h"
 #include "lua/value.h"
@@ -71,6 +72,14 @@ static void encode(lua_State *L, const handling *h, int n, const char *root, pl_
   pl_values_pack(L, (pl_codec)h->codec, first, n, root, h->action->value_max, out);
 }
 
+// Streams among what was encoded go with it.
+static void commit(lua_State *L, const handling *h) {
+  pl_list carried;
+  pl_list_init(&carried);
+  pl_pass_commit(L, &carried);
+  pl_request_carry(h->request, &carried);
+}
+
 static void refuse_chunk(lua_State *L, handling *h, pl_err err) {
   pl_failure why = pl_failure_of(err, PL_EXECUTED, NULL);
   if (err == PL_STREAM_EXPECTED) pl_task_cancel(h->task, &why);
@@ -83,6 +92,7 @@ static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
   encode(L, h, n, "chunk", &item);
   pl_err err = pl_request_chunk(h->request, &item);
   pl_parts_drop(&item);
+  if (err == PL_OK || err == PL_BUSY) commit(L, h);
   if (err == PL_OK) return PL_STEP_GO;
   if (err != PL_BUSY) refuse_chunk(L, h, err == PL_CLOSED ? PL_CANCELLED : err);
   h->credit.type = &credit_type;
@@ -96,6 +106,7 @@ static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
 static void on_return(lua_State *L, int n, void *user) {
   handling *h = user;
   encode(L, h, n, "result", &h->result);
+  commit(L, h);
   h->returned = true;
 }
 

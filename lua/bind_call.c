@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "lua/bind_policy.h"
 #include "lua/error.h"
+#include "lua/pass.h"
 #include "lua/sandbox.h"
 #include "lua/task.h"
 #include "lua/value.h"
@@ -183,6 +184,10 @@ static int call_now(lua_State *L) {
   pl_err err = pl_node_call(&op->call, n, &o, &args, &call_ops, op, &why);
   pl_parts_drop(&args);
   if (err != PL_OK) return pl_raise(L, &why);
+  pl_list carried;
+  pl_list_init(&carried);
+  pl_pass_commit(L, &carried);
+  pl_call_carry(op->call, &carried);
   return pl_op_wait(L, &op->op);
 }
 

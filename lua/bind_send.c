@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/pass.h"
 #include "lua/stream.h"
 #include "lua/value.h"
 
@@ -22,6 +23,7 @@ void pl_stream_on_credit(pl_call *c, void *user) {
 // Whether the receiver still reads. Raises when it failed, unless only its result is waited for,
 // which then says so.
 static bool is_read(lua_State *L, pl_stream *s) {
+  pl_stream_check_own(L, s);
   if (s->closed) return false;
   pl_stream_open(L, s);
   if (s->chunks && pl_call_ended(s->call) && pl_call_failure(s->call) != NULL)
@@ -61,6 +63,14 @@ static int wait(lua_State *L, pl_stream *s, const pl_op_type *type) {
 
 // Sending.
 
+// Streams among what was sent go with it.
+static void commit(lua_State *L, const pl_stream *s) {
+  pl_list carried;
+  pl_list_init(&carried);
+  pl_pass_commit(L, &carried);
+  pl_call_carry(s->call, &carried);
+}
+
 typedef pl_err give_fn(pl_call *c, const pl_parts *item);
 
 // The values from index `first` to `top` are one chunk.
@@ -71,6 +81,7 @@ static pl_err give_values(lua_State *L, const pl_stream *s, give_fn *give, int f
   pl_values_pack(L, (pl_codec)s->codec, first, top - first + 1, "chunk", max, &item);
   pl_err err = give(s->call, &item);
   pl_parts_drop(&item);
+  if (err == PL_OK || err == PL_BUSY) commit(L, s);
   if (err == PL_TOO_LARGE)
     pl_raise_code(L, err, PL_NOT_SENT, "the chunk is larger than the other node takes");
   if (err == PL_NO_MEMORY) pl_raise_code(L, err, PL_NOT_SENT, "no memory for the chunk");
@@ -105,6 +116,7 @@ static int drain_now(lua_State *L) {
 
 static int finish_now(lua_State *L) {
   pl_stream *s = lua_touserdata(L, 1);
+  pl_stream_check_own(L, s);
   s->finished = true;
   if (s->closed) return 0;
   pl_stream_begin(L, s);
@@ -190,7 +202,7 @@ static int l_drain(lua_State *L) {
 // finish(): nothing more is sent.
 static int l_finish(lua_State *L) {
   const pl_stream *s = pl_stream_check(L);
-  if (s->finished || s->closed) return 0;
+  if (!s->passed && (s->finished || s->closed)) return 0;
   lua_settop(L, 1);
   return pl_stream_joined(L, finish_now);
 }

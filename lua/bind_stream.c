@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/pass.h"
 #include "lua/sandbox.h"
 #include "lua/stream.h"
 #include "lua/value.h"
@@ -24,6 +25,11 @@ static void drop_call(pl_stream *s, pl_bytes reason) {
   s->call = NULL;
   if (s->refused) pl_failure_drop(&s->refusal);
   s->refused = false;
+  pl_carried_drop(&s->carried);
+  if (s->received && !s->opened && !s->passed) {
+    s->opened = true;
+    pl_node_let_go(s->node, &s->reference);
+  }
   wake(&s->reader, &s->reading);  // in other tasks: they are told
   wake(&s->sender, &s->sending);
 }
@@ -36,6 +42,19 @@ static void release(pl_stream *s, pl_bytes reason) {
 
 void pl_stream_release(pl_stream *s) {
   release(s, (pl_bytes){0});
+}
+
+void pl_stream_give_away(pl_stream *s) {
+  s->passed = true;
+  s->offered = false;
+  s->call = NULL;
+  pl_stream_release(s);
+}
+
+void pl_stream_check_own(lua_State *L, const pl_stream *s) {
+  if (!s->passed) return;
+  pl_raise_code(L, PL_INVALID, PL_NOT_SENT,
+                "this stream was passed on, and belongs to who received it");
 }
 
 void pl_streams_close(pl_list *streams) {
@@ -87,8 +106,39 @@ static void on_end(pl_call *c, void *user) {
 static const pl_call_ops call_ops = {
     .on_items = on_items, .on_credit = pl_stream_on_credit, .on_end = on_end};
 
+// What prevents it is an answer, too.
+static void opened(pl_stream *s, pl_err err, const pl_failure *why) {
+  s->opened = true;
+  pl_parts_drop(&s->args);
+  if (err == PL_OK) {
+    pl_call_carry(s->call, &s->carried);
+    return;
+  }
+  pl_carried_drop(&s->carried);
+  s->refusal = pl_failure_keep(why);
+  s->refused = true;
+}
+
+// It has a deadline where it was made, and none of its own.
+static void take(lua_State *L, pl_stream *s) {
+  pl_task *t = pl_task_current(L);
+  const pl_call_options o = {
+      .stream = true,
+      .input = true,
+      .deadline_us = t == NULL ? PL_NEVER : pl_task_deadline(t),
+      .idle_us = s->reference.idle_ms * 1000,
+      .outer = pl_call_outer(L),
+  };
+  pl_failure why;
+  opened(s, pl_node_take(&s->call, s->node, &s->reference, &o, &call_ops, s, &why), &why);
+}
+
 void pl_stream_begin(lua_State *L, pl_stream *s) {
   if (s->opened || s->faulted) return;
+  if (s->received) {
+    take(L, s);
+    return;
+  }
   pl_node *n = pl_host_start(L);
   int top = lua_gettop(L);
   lua_getiuservalue(L, 1, PL_STREAM_DEFAULTS);
@@ -111,13 +161,7 @@ void pl_stream_begin(lua_State *L, pl_stream *s) {
   pl_sandbox_check_call(L, lua_tostring(L, top + 2));
   pl_call_fill(L, n, top + 1, &o, &id);
   lua_setiuservalue(L, 1, PL_STREAM_CHOICE);
-  s->opened = true;
-  pl_err err = pl_node_call(&s->call, n, &o, &s->args, &call_ops, s, &why);
-  pl_parts_drop(&s->args);
-  if (err != PL_OK) {
-    s->refusal = pl_failure_keep(&why);
-    s->refused = true;
-  }
+  opened(s, pl_node_call(&s->call, n, &o, &s->args, &call_ops, s, &why), &why);
   lua_settop(L, top);
 }
 
@@ -227,6 +271,7 @@ static int step_info(lua_State *L, pl_stream *s) {
 static int step(lua_State *L) {
   pl_stream *s = lua_touserdata(L, 1);
   int what = (int)lua_tointeger(L, 2);
+  pl_stream_check_own(L, s);
   if (s->closed) return after_close(L, what);
   pl_stream_open(L, s);
   if (what == INFO) return step_info(L, s);
@@ -269,13 +314,23 @@ static int l_tostring(lua_State *L) {
   const pl_stream *s = pl_stream_check(L);
   lua_getiuservalue(L, 1, PL_STREAM_NAME);
   lua_pushfstring(L, "%s %s (%s)", PL_STREAM, lua_tostring(L, -1),
-                  s->closed   ? "closed"
+                  s->passed   ? "passed on"
+                  : s->closed ? "closed"
                   : s->opened ? "open"
                               : "not opened yet");
   return 1;
 }
 
 // Making.
+
+// The handle at the top ends with the handler that runs, if one does.
+static void enter_scope(lua_State *L, pl_stream *s) {
+  pl_list_init(&s->in_scope);
+  pl_list_init(&s->carried);
+  luaL_setmetatable(L, PL_STREAM);
+  pl_list *scope = pl_handler_streams(L);
+  if (scope != NULL) pl_list_push(scope, &s->in_scope);
+}
 
 static int new_stream(lua_State *L, bool chunks) {
   luaL_checkstring(L, 1);
@@ -293,15 +348,22 @@ static int new_stream(lua_State *L, bool chunks) {
   pl_stream *s = lua_newuserdatauv(L, sizeof *s, PL_STREAM_VALUES);
   *s = (pl_stream){
       .args = kept, .codec = codec, .chunks = chunks, .deadline_us = pl_call_deadline(L, n, d)};
-  pl_list_init(&s->in_scope);
-  luaL_setmetatable(L, PL_STREAM);
+  enter_scope(L, s);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, PL_STREAM_NAME);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_setiuservalue(L, -2, PL_STREAM_DEFAULTS);
-  pl_list *scope = pl_handler_streams(L);
-  if (scope != NULL) pl_list_push(scope, &s->in_scope);
+  pl_pass_commit(L, &s->carried);
   return 1;
+}
+
+void pl_stream_received(lua_State *L, pl_node *n, const pl_reference *r) {
+  pl_stream *s = lua_newuserdatauv(L, sizeof *s, PL_STREAM_VALUES);
+  *s = (pl_stream){
+      .reference = *r, .node = n, .codec = (int)r->codec, .chunks = true, .received = true};
+  enter_scope(L, s);
+  lua_pushliteral(L, "of another node");
+  lua_setiuservalue(L, -2, PL_STREAM_NAME);
 }
 
 int pl_stream_new(lua_State *L) {

@@ -106,6 +106,7 @@ struct pl_vm {
   pl_alloc_state alloc;
   void *host;
   pl_buf scratch;
+  unsigned passing;
   pl_buf warning;  // pieces of one
 
   // the running slice

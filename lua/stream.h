@@ -22,8 +22,14 @@ typedef struct pl_stream {
   pl_parts args;     // kept until it is opened
   uint64_t deadline_us;
   int codec;
-  pl_failure refusal;  // owned, while `refused`
-  bool chunks;         // else only a result is expected
+  pl_failure refusal;      // owned, while `refused`
+  pl_reference reference;  // if it was received; or under which it is passed on
+  pl_node *node;           // if it was received
+  pl_list carried;         // streams among `args`, until it is opened
+  bool chunks;             // else only a result is expected
+  bool received;           // by a reference
+  bool offered;            // written, see pass.h
+  bool passed;             // it is another's now
   bool opened, closed;
   bool refused;           // it could not be opened: every question gets this answer
   bool faulted;           // and every one this: FAULT
@@ -40,6 +46,12 @@ void pl_stream_begin(lua_State *L, pl_stream *s);
 void pl_stream_open(lua_State *L, pl_stream *s);
 // Breaks it off.
 void pl_stream_release(pl_stream *s);
+// Raises when it was passed on.
+void pl_stream_check_own(lua_State *L, const pl_stream *s);
+// It was passed on, and is another's.
+void pl_stream_give_away(pl_stream *s);
+// Pushes a handle of the stream to which `r` refers. [-0, +1]
+void pl_stream_received(lua_State *L, pl_node *n, const pl_reference *r);
 // Raises why the stream at index 1, which has a call that failed, did.
 int pl_stream_raise(lua_State *L, const pl_stream *s);
 // Calls `then` with the same stack, once the node has joined.

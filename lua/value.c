@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "lua/error.h"
 #include "lua/modules.h"
+#include "lua/pass.h"
 #include "lua/value_impl.h"
 #include "lua/view.h"
 #include "lua/vm.h"
@@ -315,6 +316,8 @@ void pl_values_pack(lua_State *L, pl_codec codec, int first, int n, const char *
   pl_encoder e = encoder_of(L, root, max, scratch);
   pl_bytes tail = {0};
   e.tail = &tail;
+  e.passes = true;
+  pl_pass_begin(L);
   encode_list(&e, codec, first, n);
   bool is_long = pl_buf_len(scratch) > PL_COPY_MAX;
   out->head =

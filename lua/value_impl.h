@@ -23,6 +23,7 @@ typedef struct pl_encoder {
   unsigned depth;
   pl_bytes *tail;  // a long string at the end may go here; NULL: all goes to `out`
   int count;       // of the list
+  bool passes;     // streams may be among the values
 } pl_encoder;
 
 uint8_t *pl_encode_grow(pl_encoder *e, size_t n);

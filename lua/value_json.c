@@ -9,6 +9,7 @@
 #include "lua/base64.h"
 #include "lua/error.h"
 #include "lua/guard.h"
+#include "lua/pass.h"
 #include "lua/value_impl.h"
 #include "wire/json.h"
 
@@ -68,6 +69,7 @@ static void encode_other(pl_encoder *e, int index, int type) {
       encode_bytes(e, s, len);
       return;
     }
+    if (pl_pass_is_stream(e->L, index)) pl_encode_fail(e, "is a stream, which JSON does not have");
   }
   if (pl_is_null(e->L, index)) {
     put(e, "null", 4);

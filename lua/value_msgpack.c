@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "lua/alloc.h"
+#include "lua/pass.h"
 #include "lua/value_impl.h"
 #include "wire/msgpack.h"
 #include "wire/utf8.h"
@@ -73,6 +75,10 @@ static void encode_userdata(pl_encoder *e, int index) {
   size_t len;
   luaL_checkstack(e->L, 4, NULL);
   const pl_blob *blob = pl_value_blob(e->L, index, &s, &len);
+  if (blob == NULL && pl_pass_is_stream(e->L, index)) {
+    pl_pass_encode(e, index);
+    return;
+  }
   if (blob == NULL) pl_encode_fail(e, "is a userdata");
   if (!blob->is_ext) {
     encode_bytes(e, s, len);
@@ -192,6 +198,12 @@ void pl_msgpack_encode_list(pl_encoder *e, int first, int n) {
 
 // Decoding.
 
+// What is read: a list of a call, in which streams may be, or a value by itself.
+typedef struct decoder {
+  pl_mp_reader r;
+  bool passes;
+} decoder;
+
 static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested);
 
 // Small numbers are most of what travels, and need none of the rest.
@@ -277,6 +289,13 @@ static inline bool take_small_array(pl_mp_reader *r, uint32_t *n) {
   return true;
 }
 
+static void decode_ext(lua_State *L, pl_mp_reader *r, const pl_mp_token *t) {
+  const decoder *d = pl_container(r, decoder, r);
+  bool is_stream = d->passes && t->ext == PL_MP_EXT_STREAM;
+  if (is_stream && pl_pass_push(L, t->data, t->len)) return;
+  pl_push_ext(L, t->ext, t->data, t->len);
+}
+
 static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
   uint32_t n;
   if (take_small_array(r, &n)) {
@@ -299,7 +318,7 @@ static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nes
     case PL_MP_FLOAT: lua_pushnumber(L, t.v.number); break;
     case PL_MP_STR: push_text(L, &t); break;
     case PL_MP_BIN: lua_pushlstring(L, (const char *)t.data, t.len); break;
-    case PL_MP_EXT: pl_push_ext(L, t.ext, t.data, t.len); break;
+    case PL_MP_EXT: decode_ext(L, r, &t); break;
     case PL_MP_ARRAY: decode_array(L, r, t.len, depth + 1); break;
     case PL_MP_MAP: decode_map(L, r, t.len, depth + 1); break;
   }
@@ -335,24 +354,25 @@ static bool take_string(lua_State *L, pl_mp_reader *r, pl_slice *owner) {
 }
 
 int pl_msgpack_decode_list(lua_State *L, pl_bytes src, bool take) {
-  pl_mp_reader r = {src.data, src.data + src.len};
+  decoder d = {{src.data, src.data + src.len}, true};
+  pl_mp_reader *r = &d.r;
   uint32_t n;
-  if (!take_small_array(&r, &n)) n = take_array(L, &r);
+  if (!take_small_array(r, &n)) n = take_array(L, r);
   if (n > TOP_ROOM && (n > INT32_MAX || !lua_checkstack(L, (int)n + LUA_MINSTACK))) {
     pl_decode_fail(L, "more values than a function can take");
   }
   for (uint32_t i = 0; i < n; i++) {
-    bool is_long = take && i == n - 1 && (size_t)(r.end - r.at) > PL_FRAGMENT_MAX;
-    if (is_long && src.owner != NULL && take_string(L, &r, src.owner)) break;
-    decode_any(L, &r, 0, false);
+    bool is_long = take && i == n - 1 && (size_t)(r->end - r->at) > PL_FRAGMENT_MAX;
+    if (is_long && src.owner != NULL && take_string(L, r, src.owner)) break;
+    decode_any(L, r, 0, false);
   }
-  check_end(L, &r);
+  check_end(L, r);
   return (int)n;
 }
 
 void pl_msgpack_decode(lua_State *L, pl_bytes src) {
-  pl_mp_reader r = {src.data, src.data + src.len};
+  decoder d = {{src.data, src.data + src.len}, false};
   luaL_checkstack(L, 8, NULL);
-  decode_any(L, &r, 0, false);
-  check_end(L, &r);
+  decode_any(L, &d.r, 0, false);
+  check_end(L, &d.r);
 }

@@ -179,6 +179,10 @@ void *pl_vm_host(const pl_vm *vm) {
   return vm->host;
 }
 
+unsigned *pl_vm_passing(pl_vm *vm) {
+  return &vm->passing;
+}
+
 pl_buf *pl_vm_scratch(pl_vm *vm) {
   enum { KEPT = 256 * 1024 };  // a rare big value does not stay for ever
   if (vm->scratch.cap > KEPT) pl_buf_fini(&vm->scratch);

@@ -56,6 +56,8 @@ void *pl_vm_host(const pl_vm *vm);
 // A buffer for encoding, empty at each call. Valid until the next call of this function; its memory
 // is the VM's, so raising while it is used leaks nothing.
 pl_buf *pl_vm_scratch(pl_vm *vm);
+// Streams that were written and not sent, see pass.h.
+unsigned *pl_vm_passing(pl_vm *vm);
 
 // Calls back once, from the loop, when no task is left (also when it never had one); NULL takes it
 // back.

@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/trace.h"
 #include "perilune_choice.h"
+#include "perilune_pass.h"
 
 #define PL_VERSION "0.1.0"
 

@@ -83,6 +83,9 @@ enum {
 
   PL_SYSTEM_CALLS = 64,  // of one action of the node itself at once; more are BUSY
 
+  PL_PASSED_MAX = 1024,             // streams that wait for whom they were passed to
+  PL_PASSED_US = 60 * 1000 * 1000,  // and how long each does
+
   // directory
   PL_ACTIONS_PER_NODE = 10000,
   PL_ADVERT_MAX = 16 * 1024,  // attributes of one advert

@@ -73,6 +73,9 @@
   X(chunks_sent, "stream items sent")                                    \
   X(chunks_received, "stream items received")                            \
   X(streams_stalled, "streams and answers ended: nobody took them")      \
+  X(streams_passed, "streams passed on to others")                       \
+  X(streams_unclaimed, "of these, for whom nobody came in time")         \
+  X(streams_kept_now, "of these, waiting for whom they were passed to")  \
   X(credit_waits, "times a producer waited for credit")                  \
   X(send_waits, "times a sender waited for a slow link")                 \
   X(tasks_started, "Lua tasks started")                                  \

@@ -12,7 +12,8 @@ typedef struct pl_order {
   const pl_policy *policy;
   uint64_t deadline_us;
   pl_priority priority;
-  bool bound;  // to `only`
+  const pl_id *via;  // a neighbour of `only`, which nobody else may know; NULL: none
+  bool bound;        // to `only`
   pl_id only;
   bool traced;  // within `outer`
   pl_trace outer;
@@ -29,6 +30,7 @@ struct pl_tries;
 struct pl_call {
   // Zeroed when it is recycled.
   pl_failure *failure;     // owned; NULL: none
+  void *owned;             // see pl_call_own
   struct pl_tries *tries;  // owned; NULL before an attempt has failed
   bool settled;
   bool expecting;  // the consumer waits
@@ -74,7 +76,15 @@ struct pl_call {
   pl_work tidy;    // copies unread items out of the read slab at the end of the turn
   pl_order order;  // if `repeatable`
   uint8_t room[PL_ORDER_ROOM];
+  pl_list carried;  // of pl_passed: streams that travel with it
 };
+
+// Somebody else owns it from now on, who has to look what there is.
+static inline void pl_call_hand_over(pl_call *c, const pl_call_ops *ops, void *user) {
+  c->ops = ops;
+  c->user = user;
+  c->expecting = c->credit_due = false;
+}
 
 // It carries a stream, in one direction at least: its deadline bounds the start only, unless it is
 // for the whole.
@@ -106,6 +116,15 @@ pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_t
                          unsigned room, pl_failure *why);
 // Sends an attempt to the offer that was chosen.
 void pl_call_dispatch(pl_call *c, pl_offer *offer, const pl_order *order);
+
+// To o->node, whatever is known of that, `via` a neighbour of it if the way is not; else as
+// pl_service_call.
+pl_err pl_call_open_at(pl_call **out, pl_service *sv, const pl_call_options *o,
+                       const pl_parts *args, const pl_id *via, const pl_call_ops *ops, void *user,
+                       pl_failure *why);
+
+// call_own.c: what it has borrowed of its options becomes its own, so that who gave them may go.
+void pl_call_own(pl_call *c);
 
 // call_input.c: the flow that has been made for an attempt tells when it has room.
 void pl_call_watch_flow(pl_call *c);

@@ -132,6 +132,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   };
   m.attempt = pl_call_attempt(c, &m.first_call_id);
   if (c->routed) set_out(&m, c, room);
+  if (order->via != NULL) m.via = pl_bytes_of(order->via->bytes, sizeof order->via->bytes);
   pl_flow_call(&c->flow, &m, &order->args);
   if (!c->input) return;
   pl_unsent_send(&c->unsent, &c->flow);
@@ -189,6 +190,7 @@ static void fill_order(pl_order *order, const pl_call_options *o, const pl_parts
   order->policy = o->policy;
   order->deadline_us = o->deadline_us;
   order->priority = o->priority;
+  order->via = NULL;
   order->bound = o->node != NULL;
   order->traced = o->outer != NULL;
   if (o->node != NULL) order->only = *o->node;
@@ -229,13 +231,20 @@ static pl_err refuse_late(pl_failure *why, pl_bytes action) {
   return refuse(why, PL_TIMEOUT, PL_NOT_SENT, "the deadline had passed before the call", action);
 }
 
-// To that node, whatever is known of it: what a node serves itself is told to nobody.
-static pl_err open_at_node(pl_call **out, pl_service *sv, const pl_call_options *o,
-                           const pl_order *order, const pl_call_ops *ops, void *user,
-                           pl_failure *why) {
-  const pl_provider *p = pl_service_provider(sv, o->node);
-  pl_channel *ch = p != NULL ? pl_service_path_to(sv, p)
-                             : pl_service_path(sv, pl_router_node(sv->router, o->node), NULL);
+static pl_channel *path_to(pl_service *sv, const pl_id *node) {
+  const pl_provider *p = pl_service_provider(sv, node);
+  return p != NULL ? pl_service_path_to(sv, p)
+                   : pl_service_path(sv, pl_router_node(sv->router, node), NULL);
+}
+
+// What a node serves itself is told to nobody, so nothing is chosen.
+static pl_err open_at(pl_call **out, pl_service *sv, const pl_call_options *o, pl_order *order,
+                      const pl_id *via, const pl_call_ops *ops, void *user, pl_failure *why) {
+  pl_channel *ch = path_to(sv, o->node);
+  if (ch == NULL && via != NULL) {
+    ch = path_to(sv, via);
+    order->via = via;
+  }
   bool routed = ch != NULL && !pl_id_equal(pl_session_peer_id(ch->session), o->node);
   pl_err err = admit(ch, routed, order, o->stream || o->input, why);
   if (err != PL_OK) return err;
@@ -250,6 +259,14 @@ static pl_err open_at_node(pl_call **out, pl_service *sv, const pl_call_options 
   return PL_OK;
 }
 
+pl_err pl_call_open_at(pl_call **out, pl_service *sv, const pl_call_options *o,
+                       const pl_parts *args, const pl_id *via, const pl_call_ops *ops, void *user,
+                       pl_failure *why) {
+  pl_order order;
+  fill_order(&order, o, args);
+  return open_at(out, sv, o, &order, via, ops, user, why);
+}
+
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
                        const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
   pl_order order;
@@ -257,7 +274,7 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
   pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order.ancestors) : PL_OK;
   if (err != PL_OK) return refuse_descendant(why, err, o->action);
   if (o->node != NULL && pl_system_is_known(sv, o->action))
-    return open_at_node(out, sv, o, &order, ops, user, why);
+    return open_at(out, sv, o, &order, NULL, ops, user, why);
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
   pl_offer *offer =

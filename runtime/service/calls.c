@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/call_impl.h"
+#include "service/passed.h"
 #include "service/relay.h"
 
 enum { TIMEOUT_GRACE_US = 10000 };  // within the accuracy promised for timeouts
@@ -27,7 +28,11 @@ enum { FREE_KEPT = 1024 };
 
 pl_call *pl_call_new(pl_service *sv) {
   pl_list *n = pl_list_pop(&sv->free_calls);
-  if (n == NULL) return pl_new(pl_call);
+  if (n == NULL) {
+    pl_call *c = pl_new(pl_call);
+    pl_list_init(&c->carried);
+    return c;
+  }
   pl_call *c = pl_call_of(n);
   memset(c, 0, offsetof(pl_call, node));
   sv->free_count--;
@@ -85,6 +90,7 @@ static void settle(pl_call *c) {
   pl_errand_end(&c->errand, pl_now_us(loop), verdict, !pl_call_flows(c),
                 f != NULL ? f->retry_after_ms : 0);
   pl_call_detach(c);
+  pl_carried_settle(&c->carried, f == NULL);
   if (is_unread(c)) pl_list_push(&c->service->unread, &c->node);
   if (c->ops->on_end != NULL) c->ops->on_end(c, c->user);
 }
@@ -395,6 +401,7 @@ void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
     sv->loop->metrics.calls_now--;
     pl_errand_end(&c->errand, pl_now_us(sv->loop), PL_VERDICT_NONE, false, 0);
     pl_call_detach(c);
+    pl_carried_settle(&c->carried, false);
   } else {
     pl_list_remove(&c->node);
   }
@@ -411,5 +418,6 @@ void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
     pl_parts_drop(&c->order.args);
     pl_bytes_drop(&c->order.ancestors);
   }
+  pl_free(c->owned);
   call_recycle(sv, c);
 }

@@ -45,8 +45,10 @@ struct pl_service {
   pl_service_config config;
   pl_loop *loop;
   pl_directory directory;
-  pl_map actions;      // name -> pl_action, of this node
-  pl_map system;       // the same, see system.h
+  pl_map actions;  // name -> pl_action, of this node
+  pl_map system;   // the same, see system.h
+  pl_map passed;   // token -> pl_passed, see passed.h
+  pl_list passed_list;
   pl_gates gates;      // who runs, and who waits
   pl_work go_on;       // lets those begin who wait, from the loop
   pl_list untimed;     // of pl_request: came in this turn, their deadlines not watched yet

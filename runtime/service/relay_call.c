@@ -78,6 +78,17 @@ static void turn_onward(pl_msg_call *m, const pl_channel *ch) {
   m->source = source_of(ch, m);
 }
 
+// A node that is told to nobody, a leaf, is behind one that is known.
+static pl_channel *path_on(pl_channel *ch, const pl_msg_call *m, const pl_mesh_node *node) {
+  pl_service *sv = ch->service;
+  const pl_id *from = pl_session_peer_id(ch->session);
+  pl_channel *to = pl_service_path(sv, node, from);
+  if (to != NULL || m->via.len == 0) return to;
+  pl_id via;
+  memcpy(via.bytes, m->via.data, sizeof via.bytes);
+  return pl_service_path(sv, pl_router_node(sv->router, &via), from);
+}
+
 // `node` NULL: to whom this node chooses.
 static bool find_way(pl_channel *ch, const pl_msg_call *m, pl_bytes args, const pl_id *node,
                      pl_relay_way *way, pl_relay_refusal *why) {
@@ -85,7 +96,7 @@ static bool find_way(pl_channel *ch, const pl_msg_call *m, pl_bytes args, const 
   if (!may_relay(ch, m, why)) return false;
   if (node == NULL) return pl_relay_choose(ch, m, args, way, why);
   const pl_mesh_node *to = pl_router_node(sv->router, node);
-  way->to = pl_service_path(sv, to, pl_session_peer_id(ch->session));
+  way->to = path_on(ch, m, to);
   way->callee = to != NULL ? pl_mesh_node_data(to) : NULL;
   if (way->to == NULL) {
     *why = (pl_relay_refusal){PL_NO_ROUTE, no_path(sv, node)};

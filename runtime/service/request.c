@@ -17,6 +17,7 @@
 #include "service/action.h"
 #include "service/admission.h"
 #include "service/ancestry.h"
+#include "service/passed.h"
 #include "service/relay.h"
 #include "service/request_impl.h"
 #include "service/system.h"
@@ -36,6 +37,7 @@ pl_request *pl_request_new(pl_service *sv) {
   if (n == NULL) {
     r = pl_new(pl_request);
     pl_list_init(&r->untimed);
+    pl_list_init(&r->carried);
     return r;
   }
   r = pl_request_of(n);
@@ -75,6 +77,7 @@ static void request_free(pl_request *r) {
   pl_service *sv = r->service;
   detach(r);
   pl_list_remove(&r->node);
+  pl_carried_settle(&r->carried, false);
   pl_request_unwatch(r);
   pl_timer_stop(&r->stall);
   pl_work_cancel(&r->tidy);
@@ -144,6 +147,7 @@ void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *
     too_large.node = r->service->config.identity->id;
     failure = &too_large;
   }
+  pl_carried_settle(&r->carried, failure == NULL);
   bool needs_credit =
       !pl_flow_idle(&r->flow) || (failure == NULL && pl_parts_len(result) > PL_FRAGMENT_MAX);
   bool written = r->given_up && needs_credit ? send_unwanted(r, failure)

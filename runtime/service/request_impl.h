@@ -52,6 +52,7 @@ struct pl_request {
   pl_waiter wait;    // in a line of the action, or while JOINED among the followers of another
   pl_list in_queue;  // while WAITING where it may have to give way
   pl_list untimed;   // in the service's
+  pl_list carried;   // of pl_passed: streams that travel with its answer
   pl_service *service;
   pl_channel *channel;  // NULL once the path is lost
   uint64_t call_id;

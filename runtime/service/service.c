@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "service/action.h"
 #include "service/admission.h"
+#include "service/passed.h"
 #include "service/relay.h"
 #include "service/system.h"
 
@@ -130,6 +131,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->relays);
   pl_list_init(&sv->free_relays);
   pl_system_init(sv);
+  pl_passed_init(sv);
   open_local(sv);
   return sv;
 }
@@ -150,6 +152,7 @@ void pl_service_shutdown(pl_service *sv, void (*done)(void *user), void *user) {
 void pl_service_free(pl_service *sv) {
   assert(sv->local_sessions[0] == NULL && sv->local_sessions[1] == NULL);
   assert(pl_list_empty(&sv->neighbours));
+  pl_passed_fini(sv);
   pl_memory_fini(sv);
   assert(sv->windows.promised == 0 && sv->memory.held == 0);
   size_t at = 0;

@@ -41,8 +41,8 @@ pl_action *pl_system_find(pl_service *sv, pl_bytes name) {
 
 void pl_service_add_system_action(pl_service *sv, const char *name, const pl_action_ops *ops,
                                   void *user) {
-  const pl_action_options none = {.queue = -1};
-  pl_action *a = pl_action_new(sv, pl_bytes_of(name, strlen(name)), &none, ops, user);
+  const pl_action_options o = {.concurrency = PL_SYSTEM_CALLS, .queue = -1};
+  pl_action *a = pl_action_new(sv, pl_bytes_of(name, strlen(name)), &o, ops, user);
   a->system = true;
   pl_action *old = pl_map_put_bytes(&sv->system, name, strlen(name), a);
   if (old != NULL) pl_action_drop(old);
@@ -63,7 +63,8 @@ void pl_system_fini(pl_service *sv) {
 
 void pl_system_admit(pl_request *r) {
   pl_action *a = r->action;
-  if (a->gate.running >= PL_SYSTEM_CALLS) {
+  int64_t most = a->options.concurrency;
+  if (most > 0 && a->gate.running >= (size_t)most) {
     pl_request_refuse(r, PL_BUSY, "too many calls of this action of the node run", BUSY_RETRY_MS);
     return;
   }

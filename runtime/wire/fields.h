@@ -44,7 +44,7 @@ typedef struct pl_wire_map {
   const void *defaults;  // the struct as it is without any key; NULL: zeros
 } pl_wire_map;
 
-enum { PL_WIRE_STRUCT_MAX = 320 };
+enum { PL_WIRE_STRUCT_MAX = 352 };
 
 #define PL_WIRE_KEY(key) (1ULL << (key))
 

@@ -19,6 +19,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/trace.h"
+#include "perilune_pass.h"
 
 typedef enum pl_role { PL_ROLE_NODE = 0, PL_ROLE_LEAF = 1 } pl_role;
 
@@ -134,6 +135,7 @@ typedef struct pl_msg_call {
   uint64_t idle_ms;        // 20: longest gap of the stream; 0 = none
   bool input;              // 21: the caller sends a stream, too
   pl_bytes exclude;        // 22: nodes that refused it already, one raw MessagePack array of ids
+  pl_bytes via;            // 23: node id of a neighbour of the destination (16 bytes)
 } pl_msg_call;
 
 typedef struct pl_msg_credit {
@@ -197,6 +199,10 @@ enum { PL_MSG_EXCLUDE_ROOM = 3 + PL_EXCLUDE_MAX * (2 + sizeof(pl_id)) };
 uint8_t *pl_msg_exclude_put(uint8_t *p, const pl_id *ids, uint32_t count);
 // Their number, at most PL_EXCLUDE_MAX; PL_INVALID when there are more, or it is anything else.
 ptrdiff_t pl_msg_exclude_read(pl_id out[PL_EXCLUDE_MAX], pl_bytes raw);
+
+// What stands for a stream among values (docs/protocol.md, 5.15).
+pl_err pl_msg_reference_encode(pl_buf *out, const pl_reference *m);
+pl_err pl_msg_reference_decode(pl_reference *out, pl_bytes src);
 
 // Marks of the calls that led to one. Writes `outer` and behind it `mark`; returns the end, at most
 // 5 + 9 * (count + 1) bytes on.

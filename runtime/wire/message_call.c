@@ -27,6 +27,7 @@ static const pl_wire_field call_fields[] = {
     PL_WIRE_FIELD(20, pl_msg_call, idle_ms, U64),
     PL_WIRE_FIELD(21, pl_msg_call, input, FLAG),
     PL_WIRE_FIELD(22, pl_msg_call, exclude, ARRAY),
+    [23] = {.kind = PL_WIRE_BIN, .len = 16, .at = offsetof(pl_msg_call, via)},
 };
 static const pl_wire_map call_map = {
     .fields = call_fields,
@@ -169,7 +170,7 @@ static uint32_t journey_pairs(const pl_msg_call *m) {
 static uint32_t common_pairs(const pl_msg_call *m) {
   return 2U + (m->timeout_ms != 0) + m->stream + (m->window_items != 0) + (m->window_bytes != 0) +
          (m->codec != 0) + (m->compression != 0) + (m->body_len != 0) + (m->idle_ms != 0) +
-         m->input + (m->exclude.len != 0);
+         m->input + (m->exclude.len != 0) + (m->via.len != 0);
 }
 
 static uint8_t *put_uint(uint8_t *p, uint8_t key, uint64_t v) {
@@ -211,9 +212,10 @@ static uint8_t *put_journey(uint8_t *p, const pl_msg_call *m) {
 }
 
 size_t pl_msg_call_room(const pl_msg_call *m) {
-  enum { KEYS = 23 };
+  enum { KEYS = 24 };
   return KEYS * (1 + PL_MP_TOKEN_MAX) + m->action.len + m->source.len + m->destination.len +
-         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len + m->exclude.len;
+         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len + m->exclude.len +
+         m->via.len;
 }
 
 uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
@@ -233,7 +235,8 @@ uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
   p = put_uint(p, 19, m->body_len);
   p = put_uint(p, 20, m->idle_ms);
   p = put_flag(p, 21, m->input);
-  return put_raw(p, 22, m->exclude);
+  p = put_raw(p, 22, m->exclude);
+  return put_bin(p, 23, m->via);
 }
 
 // The marks behind the head of the array, and their number. A call without any has no array.

@@ -34,6 +34,7 @@ CHECK(credit, pl_msg_credit)
 CHECK(cancel, pl_msg_cancel)
 CHECK(path_lost, pl_msg_path_lost)
 CHECK(error, pl_failure)
+CHECK(reference, pl_reference)
 
 // Without its tracebacks it is an error still.
 static void check_blind(pl_bytes src) {
@@ -109,9 +110,9 @@ static void check_exclude(pl_bytes src) {
 // The first byte chooses the message.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static void (*const checks[])(pl_bytes) = {
-      check_hello, check_goodbye,   check_advert, check_call,   check_credit, check_cancel,
-      check_error, check_path_lost, check_items,  check_ready,  check_resume, check_route,
-      check_marks, check_exclude,   check_blind,  check_retire,
+      check_hello, check_goodbye,   check_advert, check_call,   check_credit,    check_cancel,
+      check_error, check_path_lost, check_items,  check_ready,  check_resume,    check_route,
+      check_marks, check_exclude,   check_blind,  check_retire, check_reference,
   };
   if (size == 0) return 0;
   checks[data[0] % (sizeof checks / sizeof *checks)](pl_bytes_of(data + 1, size - 1));

@@ -87,7 +87,14 @@ static const member call[] = {
     CALL(BYTES, trace),     CALL(BYTES, meta),        CALL(BYTES, identity),
     CALL(BYTES, ancestors), CALL(U64, codec),         CALL(U64, compression),
     CALL(U64, body_len),    CALL(U64, idle_ms),       CALL(FLAG, input),
-    CALL(BYTES, exclude),   {NULL, END, 0},
+    CALL(BYTES, exclude),   CALL(BYTES, via),         {NULL, END, 0},
+};
+
+#define REFERENCE(kind, name) \
+  { #name, kind, offsetof(pl_reference, name) }
+static const member reference[] = {
+    REFERENCE(ID, node),     REFERENCE(ID, token), REFERENCE(U64, codec),
+    REFERENCE(U64, idle_ms), REFERENCE(ID, via),   {NULL, END, 0},
 };
 
 #define CREDIT(kind, name) \
@@ -152,6 +159,7 @@ WRAP(advert, pl_msg_advert)
 WRAP(route, pl_msg_route)
 WRAP(call, pl_msg_call)
 WRAP(credit, pl_msg_credit)
+WRAP(reference, pl_reference)
 WRAP(cancel, pl_msg_cancel)
 WRAP(path_lost, pl_msg_path_lost)
 WRAP(error, pl_failure)
@@ -161,16 +169,23 @@ static const struct {
   encoder *encode;
   decoder *decode;
 } messages[] = {
-    {hello, encode_hello, decode_hello},    {ready, encode_ready, decode_ready},
-    {resume, encode_resume, decode_resume}, {goodbye, encode_goodbye, decode_goodbye},
-    {advert, encode_advert, decode_advert}, {route, encode_route, decode_route},
-    {call, encode_call, decode_call},       {credit, encode_credit, decode_credit},
-    {cancel, encode_cancel, decode_cancel}, {path_lost, encode_path_lost, decode_path_lost},
-    {failure, encode_error, decode_error},  {retire, encode_retire, decode_retire},
+    {hello, encode_hello, decode_hello},
+    {ready, encode_ready, decode_ready},
+    {resume, encode_resume, decode_resume},
+    {goodbye, encode_goodbye, decode_goodbye},
+    {advert, encode_advert, decode_advert},
+    {route, encode_route, decode_route},
+    {call, encode_call, decode_call},
+    {credit, encode_credit, decode_credit},
+    {cancel, encode_cancel, decode_cancel},
+    {path_lost, encode_path_lost, decode_path_lost},
+    {failure, encode_error, decode_error},
+    {retire, encode_retire, decode_retire},
+    {reference, encode_reference, decode_reference},
 };
-static const char *const names[] = {"hello", "ready",  "resume", "goodbye", "advert",
-                                    "route", "call",   "credit", "cancel",  "path_lost",
-                                    "error", "retire", NULL};
+static const char *const names[] = {"hello", "ready",  "resume",    "goodbye", "advert",
+                                    "route", "call",   "credit",    "cancel",  "path_lost",
+                                    "error", "retire", "reference", NULL};
 
 // Sets a member from the value on the top of the stack.
 static void set_member(lua_State *L, void *v, member_kind kind) {

@@ -136,6 +136,11 @@ describe('a value', function()
       return hex(spec.encode('msgpack', 100, (spec.decode('msgpack', bin '91 d4 05 07'))))]])
   end)
 
+  it('of a stream is passed on as it came where there is no node', function()
+    assert.equal('91d40107', check [[
+      return hex(spec.encode('msgpack', 100, (spec.decode('msgpack', bin '91 d4 01 07'))))]])
+  end)
+
   for name, bytes in pairs {
     ['nothing'] = '', ['no list'] = '01', ['a cut string'] = '91 a5 61', ['a cut integer'] = '91 cd 01',
     ['the byte c1'] = '91 c1', ['more values than bytes'] = 'dd 0f ff ff ff', ['a huge map'] = '91 df ff ff ff ff',

@@ -138,6 +138,8 @@ function Task:await() end
 --- Breaks the task off.
 function Task:cancel() end
 
+--- Moves to another node as an argument, in a chunk or as a result; then this handle is of no more use.
+---
 ---@class perilune.Stream
 ---@operator call: any
 local Stream = {}
