@@ -108,6 +108,31 @@ describe('files between processes', function()
     end
   end
 
+  it('are written by one at a time, also when two nodes have the same folder', function()
+    random_file(here .. '/f', 3 * MIB)
+    local a = client(server())
+    local c = client(server())
+    local first = a:begin([[
+      local path, code = ...
+      local size = files.upload('files', path, 'f', { progress = function(done)
+        if done < 1000000 or code then return end
+        fs.write(path .. '.now', '')
+        while not fs.exists(path .. '.done') do mesh.sleep(0.01) end
+        code = fs.read(path .. '.done')
+      end })
+      return code, size
+    ]], here .. '/f')
+    c:eval([[
+      local path = ...
+      while not fs.exists(path .. '.now') do mesh.sleep(0.01) end
+      local ok, err = pcall(files.upload, 'files', path, 'f')
+      fs.write(path .. '.done', ok and 'ok' or err.code, { atomic = true })
+    ]], here .. '/f')
+    assert.same({ 'BUSY', 3 * MIB }, { first:wait() })
+    assert.equal(3 * MIB, (c:eval("return files.upload('files', ..., 'f')", here .. '/f')))
+    assert.same({ 'f' }, transfers.list(there))
+  end)
+
   describe('with no room left', function()
     --- A node whose folder is on a disk of a megabyte; nil where that is not allowed.
     local function with_small_disk(start)
