@@ -175,6 +175,14 @@ function Stream:post(...) end
 ---@return boolean more False when the handler reads no more.
 function Stream:drain() end
 
+--- Sends what an iterator gives, the values of a generic `for`, and then finishes. It ends early when the handler
+--- reads no more.
+---
+---@param step fun(state: any, control: any): ...: any
+---@param state any
+---@param control any
+function Stream:feed(step, state, control) end
+
 --- Says that nothing more will be sent.
 function Stream:finish() end
 
