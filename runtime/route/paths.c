@@ -11,105 +11,6 @@
 #include "base/mem.h"
 #include "route/route_impl.h"
 
-// The graph.
-
-static void *resized(void *old, size_t size) {
-  pl_free(old);
-  return pl_alloc(size);
-}
-
-static void make_room(pl_router *r) {
-  uint32_t nodes = r->db->count, links = 0;
-  for (uint32_t i = 0; i < nodes; i++)
-    links += r->db->sorted[i]->claim_count + 1;
-  for (pl_list *at = r->links.next; at != &r->links; at = at->next)
-    links++;
-  pl_graph *g = &r->graph;
-  if (nodes > r->graph_nodes_cap) {
-    uint32_t cap = r->graph_nodes_cap = nodes + nodes / 2;
-    g->first = resized(g->first, (cap + 1) * sizeof *g->first);
-    g->relays = resized(g->relays, cap * sizeof *g->relays);
-    r->paths = resized(r->paths, cap * sizeof *r->paths);
-  }
-  if (links > r->graph_links_cap) {
-    uint32_t cap = r->graph_links_cap = links + links / 2;
-    g->to = resized(g->to, cap * sizeof *g->to);
-    g->cost = resized(g->cost, cap * sizeof *g->cost);
-  }
-  g->nodes = nodes;
-}
-
-static void resolve(pl_router *r, pl_mesh_node *n) {
-  if (n->claims_generation == r->db->generation) return;
-  n->claims_generation = r->db->generation;
-  for (uint32_t i = 0; i < n->claim_count; i++) {
-    const pl_mesh_node *to = pl_lsdb_find(r->db, &n->claims[i].id);
-    n->claims[i].place = to != NULL ? to->place : UINT32_MAX;
-  }
-}
-
-static const pl_claim *claim_of(const pl_mesh_node *n, const pl_id *id) {
-  uint32_t low = 0, high = n->claim_count;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    int order = pl_id_compare(&n->claims[middle].id, id);
-    if (order == 0) return &n->claims[middle];
-    if (order < 0) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return NULL;
-}
-
-// Of a link of this node: the greater of what both ends say.
-static uint32_t own_cost(const pl_router *r, const pl_router_link *l) {
-  const pl_claim *theirs = claim_of(l->to, &r->self->id);
-  return theirs != NULL && theirs->cost > l->cost ? theirs->cost : l->cost;
-}
-
-static uint32_t add_link(pl_graph *g, uint32_t at, uint32_t to, uint32_t cost) {
-  g->to[at] = to;
-  g->cost[at] = cost;
-  return at + 1;
-}
-
-// A link between two others counts when both claim it.
-static uint32_t add_claims(pl_router *r, const pl_mesh_node *n, uint32_t at) {
-  for (uint32_t i = 0; i < n->claim_count; i++) {
-    const pl_claim *c = &n->claims[i];
-    if (c->place == UINT32_MAX || c->place == r->self->place) continue;
-    const pl_claim *back = claim_of(r->db->sorted[c->place], &n->id);
-    if (back == NULL) continue;
-    at = add_link(&r->graph, at, c->place, c->cost > back->cost ? c->cost : back->cost);
-  }
-  return at;
-}
-
-static void build(pl_router *r) {
-  make_room(r);
-  pl_graph *g = &r->graph;
-  uint32_t at = 0;
-  for (uint32_t i = 0; i < g->nodes; i++) {
-    pl_mesh_node *n = r->db->sorted[i];
-    g->first[i] = at;
-    g->relays[i] = n->relays;
-    if (n == r->self) {
-      for (pl_list *l = r->links.next; l != &r->links; l = l->next) {
-        const pl_router_link *own = pl_container(l, pl_router_link, node);
-        at = add_link(g, at, own->to->place, own_cost(r, own));
-      }
-      continue;
-    }
-    if (n->link != NULL) at = add_link(g, at, r->self->place, own_cost(r, n->link));
-    resolve(r, n);
-    at = add_claims(r, n, at);
-  }
-  g->first[g->nodes] = at;
-  r->graph_generation = r->db->generation;
-}
-
 // Computing.
 
 static void forget_around(pl_router *r) {
@@ -148,9 +49,10 @@ static void set_path(pl_router *r, pl_mesh_node *n, const pl_path *p) {
 
 void pl_paths_compute(pl_router *r) {
   r->dirty = false;
+  r->computed = true;
   pl_timer_stop(&r->hold);
   forget_around(r);
-  build(r);
+  pl_edges_build(r);
   pl_graph_paths(&r->graph, r->self->place, r->paths, &r->heap);
   r->computed_us = pl_router_now(r);
   r->config.loop->metrics.paths_computed++;
@@ -185,7 +87,7 @@ static uint64_t cost_around(pl_router *r, pl_router_link *l, const pl_mesh_node 
 
 size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
                        pl_router_link *out[PL_NEXT_HOPS_MAX]) {
-  if (r->graph_generation != r->db->generation) return 0;
+  if (r->edges.generation != r->db->generation) return 0;
   uint64_t costs[PL_NEXT_HOPS_MAX + 1];
   pl_router_link *links[PL_NEXT_HOPS_MAX + 1];
   size_t count = 0;
@@ -298,14 +200,19 @@ static void on_age(pl_timer *t) {
   if (next != PL_NEVER) pl_timer_start(&r->config.loop->clock, t, next - now, on_age);
 }
 
-static void run_settle(pl_work *w) {
-  pl_router *r = pl_container(w, pl_router, settle);
-  if (r->dirty && !pl_timer_active(&r->hold)) pl_paths_compute(r);
+static void tell_routes(pl_router *r) {
+  r->computed = false;
   for (uint32_t i = 0; i < r->db->count; i++) {
     if (r->db->sorted[i] != r->self) tell_route(r, r->db->sorted[i]);
   }
-  if (!r->dirty) tell_synced(r);
   forget_recordless(r);
+}
+
+static void run_settle(pl_work *w) {
+  pl_router *r = pl_container(w, pl_router, settle);
+  if (r->dirty && !pl_timer_active(&r->hold)) pl_paths_compute(r);
+  if (r->computed) tell_routes(r);
+  if (!r->dirty) tell_synced(r);
   if (!r->changed) return;
   r->changed = false;
   r->ops->on_change(r->user);
@@ -337,10 +244,6 @@ void pl_paths_fini(pl_router *r) {
   pl_work_cancel(&r->settle);
   pl_timer_stop(&r->hold);
   pl_timer_stop(&r->age);
-  pl_free(r->graph.first);
-  pl_free(r->graph.to);
-  pl_free(r->graph.cost);
-  pl_free(r->graph.relays);
-  pl_free(r->paths);
+  pl_edges_fini(r);
   pl_graph_heap_fini(&r->heap);
 }

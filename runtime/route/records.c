@@ -302,7 +302,7 @@ static void take(pl_router *r, pl_router_link *l, const pl_msg_advert *m) {
   r->arriving_bytes += in->items.bytes;
   if (err != PL_OK) {
     refuse(r, m, PL_WARN_FULL, "the records of the mesh are larger than this node keeps");
-    pl_paths_news(r);  // forgets the node if nothing is known of it
+    pl_paths_changed(r, false);  // forgets the node if nothing is known of it
     return;
   }
   adopt(r, n, m, hashed, hash);

@@ -6,6 +6,7 @@
 //   rivals.c    several starts that claim one id
 //   exchange.c  comparing what two neighbours know
 //   away.c      links that have broken and may come back
+//   edges.c     the graph, out of the records
 //   paths.c     when paths are computed, who is told, what is forgotten
 #pragma once
 
@@ -71,6 +72,15 @@ typedef struct pl_flood {
   pl_news news;
 } pl_flood;
 
+// What the graph is made of: claims of other nodes, by places of nodes in pl_lsdb.sorted.
+typedef struct pl_edges {
+  uint32_t *first;  // as in pl_graph
+  uint32_t *to, *cost;
+  uint32_t *agreed;  // the cost of the link when the other end claims it, too
+  uint32_t nodes_cap, links_cap;
+  uint64_t generation;  // of the nodes that the graph numbers
+} pl_edges;
+
 struct pl_router {
   pl_router_config config;
   const pl_router_ops *ops;
@@ -99,14 +109,14 @@ struct pl_router {
 
   // Paths.
   pl_graph graph;
-  uint32_t graph_nodes_cap, graph_links_cap;
-  uint64_t graph_generation;  // of the nodes it numbers
+  pl_edges edges;
   pl_path *paths;
   pl_graph_heap heap;
   uint64_t computed_us;
   uint64_t hash;     // of the records of connected nodes
   unsigned arounds;  // neighbours whose own paths have been computed since
   bool dirty;        // something that matters for paths has changed
+  bool computed;     // paths are known that the layer above was not told of
   bool changed;      // something that the layer above is told of
   pl_work settle;
   pl_timer hold;
@@ -192,6 +202,10 @@ void pl_hash_send(pl_router *r, pl_router_link *l);
 void pl_exchange_pump(pl_router *r, pl_router_link *l);
 // Whether a record may be told to neighbours.
 bool pl_record_is_told(const pl_router *r, const pl_mesh_node *n);
+
+// edges.c: makes r->graph, and room for r->paths.
+void pl_edges_build(pl_router *r);
+void pl_edges_fini(pl_router *r);
 
 // paths.c
 // Something that matters for paths has changed; `urgent`: a link of this node was lost or came.

@@ -90,7 +90,15 @@ static pl_entry *entry_get(pl_directory *d, pl_bytes name) {
   return e;
 }
 
+// Looks through the shorter list: a thousand nodes may provide one action, or one a thousand.
 static pl_offer *offer_of(pl_entry *e, const pl_provider *p) {
+  if (p->offer_count < e->count) {
+    for (const pl_list *at = p->offers.next; at != &p->offers; at = at->next) {
+      pl_offer *o = pl_container(at, pl_offer, in_provider);
+      if (o->entry == e) return o;
+    }
+    return NULL;
+  }
   for (pl_list *at = e->offers.next; at != &e->offers; at = at->next) {
     pl_offer *o = pl_container(at, pl_offer, in_entry);
     if (o->provider == p) return o;
