@@ -37,6 +37,7 @@ return {
   -- A busy one: bytes about loads, and whatever else changes.
   { name = 'news_10', nodes = 10, title = '10 busy nodes, news of a node', unit = 'KB/min', most = 400 },
   { name = 'news_100', nodes = 100, title = '100 busy nodes, news of a node', unit = 'KB/min', most = 400 },
+  { name = 'news_500', nodes = 500, rare = true, title = '500 busy nodes, news of one', unit = 'KB/min', most = 400 },
   -- A node that is offered so many times the calls that it has slots for: bench/overload.lua.
   { name = 'good_1', load = 1, title = '1 x capacity, good answers', unit = '%', least = 80 },
   { name = 'good_2', load = 2, title = '2 x capacity, good answers', unit = '%', least = 80 },

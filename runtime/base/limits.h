@@ -103,7 +103,7 @@ enum {
   PL_RECORD_ASK_US = 200 * 1000,          // between two requests for one record
   PL_LINK_AWAY_US = 50 * 1000,            // until others are told that a link has broken
   PL_AROUND_MAX = 8,                      // neighbours whose own paths are computed for a detour
-  PL_PATHS_SHARE_US = 20,                 // time to the next computation of paths, for each node
+  PL_PATHS_SHARE_US = 50,                 // time to the next computation of paths, for each node
   PL_NEWS_SHARE_US = 25 * 1000,           // the same between two reports of load, or of costs
 
   // balancing
