@@ -5,8 +5,7 @@ local readers = require 'spec.support.readers'
 
 -- luacheck: globals mesh report leaked, ignore 211/guard 431
 
-local PATIENT = (tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1) > 1 -- sanitizers
-local WINDOW_BYTES, WINDOW_ITEMS = 256 * 1024, 1024
+local PATIENT, WINDOW_BYTES, WINDOW_ITEMS = readers.PATIENT, readers.WINDOW_BYTES, 1024
 local AHEAD = 64 * 1024 -- that waits at the sender
 local ITEM_COST = 128
 
@@ -14,9 +13,7 @@ cluster.describe('a stream to the handler', cluster.kinds, function(over)
   local net, a, b
 
   before_each(function()
-    net = over.net
-    b = net:node('b', {}, readers)
-    a = net:node('a', { peers = { b } })
+    net, a, b = readers.pair(over)
   end)
 
   it('brings the chunks in order, with all their values, and ends', function()

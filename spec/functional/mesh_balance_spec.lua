@@ -1,6 +1,7 @@
 --- Providers behind relays: who takes a call, and where it goes when one of them, or the way, is lost.
 
 local cluster = require 'spec.support.cluster'
+local steady = require 'spec.support.steady'
 
 -- luacheck: globals mesh, ignore 431 432
 
@@ -146,18 +147,7 @@ cluster.describe('a way that is lost', { 'mem' }, function(over)
 
   it('or a provider may be stopped in order: no call fails', function()
     local all = behind(over.net, 2, 2)
-    local run = all.caller:start(function()
-      local failed, over = {}, mesh.now() + 2
-      while mesh.now() < over do
-        local tasks = {}
-        for i = 1, 10 do tasks[i] = mesh.spawn(pcall, mesh.call, 'work', i * 0.002) end
-        for _, task in ipairs(tasks) do
-          local ok, err = task:await()
-          if not ok then failed[#failed + 1] = tostring(err) .. ', ' .. tostring(err.outcome) end
-        end
-      end
-      return failed
-    end)
+    local run = all.caller:start(steady, 2)
     over.net:advance(0.307)
     all.workers[1]:stop(5)
     over.net:advance(0.4)

@@ -1,6 +1,7 @@
 --- What a relay knows of the calls that pass it, and whom it chooses.
 
 local cluster = require 'spec.support.cluster'
+local steady = require 'spec.support.steady'
 
 -- luacheck: globals mesh
 
@@ -222,18 +223,7 @@ cluster.describe('a leaf that has no provider near', { 'mem' }, function(over)
   end)
 
   it('loses no call when a provider stops in order', function()
-    local run = a:start(function()
-      local failed, stop = {}, mesh.now() + 1
-      while mesh.now() < stop do
-        local tasks = {}
-        for i = 1, 10 do tasks[i] = mesh.spawn(pcall, mesh.call, 'work', i * 0.002) end
-        for _, task in ipairs(tasks) do
-          local ok, err = task:await()
-          if not ok then failed[#failed + 1] = tostring(err) .. ', ' .. tostring(err.outcome) end
-        end
-      end
-      return failed
-    end)
+    local run = a:start(steady, 1)
     net:advance(0.307)
     all.workers[1]:stop(5)
     assert.same({}, run:wait())

@@ -5,16 +5,13 @@ local readers = require 'spec.support.readers'
 
 -- luacheck: globals mesh report, ignore 211/guard 431
 
-local PATIENT = (tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1) > 1 -- sanitizers
-local WINDOW_BYTES = 256 * 1024
+local PATIENT, WINDOW_BYTES = readers.PATIENT, readers.WINDOW_BYTES
 
 cluster.describe('an upload', cluster.kinds, function(over)
   local net, a, b
 
   before_each(function()
-    net = over.net
-    b = net:node('b', {}, readers)
-    a = net:node('a', { peers = { b } })
+    net, a, b = readers.pair(over)
   end)
 
   describe('from an iterator', function()
@@ -194,7 +191,7 @@ cluster.describe('an upload in trouble', { 'mem', 'tcp' }, function(over)
 
   before_each(function()
     net = over.net
-    b = net:node('b', {}, readers)
+    b = net:node('b', {}, readers.script)
   end)
 
   it('goes on over another link, with nothing lost or twice', function()
@@ -286,7 +283,7 @@ cluster.describe('a stream to a handler over relays', { 'mem', 'tcp' }, function
 
   before_each(function()
     net = over.net
-    last = net:node('s', {}, readers)
+    last = net:node('s', {}, readers.script)
     local via = last
     for i = 1, 3 do
       via = net:node('r' .. i, { peers = { via } }, function() mesh.action(mesh.self().name, print) end)

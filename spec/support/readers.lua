@@ -1,8 +1,15 @@
---- Actions that read what their callers send, for nodes of functional specs: `net:node('b', {}, readers)`.
+--- Nodes that read what their callers send, for functional specs.
 
 -- luacheck: globals mesh report, ignore 211/guard
 
-return function()
+local M = {}
+
+--- Under sanitizers all takes longer, and less must do.
+M.PATIENT = (tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1) > 1
+M.WINDOW_BYTES = 256 * 1024
+
+--- The script of one.
+function M.script()
   local function guarded() return setmetatable({}, { __close = function() report 'closed' end }) end
   mesh.action('collect', function(...)
     local all = {}
@@ -74,3 +81,11 @@ return function()
   end)
   mesh.action('plain', function(...) return ... end)
 end
+
+--- A mesh of two: the net, a node without actions, and the one that reads, to which it is linked.
+function M.pair(over)
+  local b = over.net:node('b', {}, M.script)
+  return over.net, over.net:node('a', { peers = { b } }), b
+end
+
+return M

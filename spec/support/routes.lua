@@ -18,6 +18,14 @@ function M.world(n, options)
   return w
 end
 
+--- A world in which only the first `members` of n are members, and the others leaves.
+function M.partly(n, members)
+  local w = route.world(n, {})
+  for i = 1, n do w:start(i) end
+  for i = 1, members do w:join(i) end
+  return w
+end
+
 function M.line(n, options)
   local w = M.world(n, options)
   for i = 2, n do w:link(i - 1, i) end
@@ -47,18 +55,24 @@ function M.check_tables(w, n, rows, up)
   end
 end
 
---- A group of specs with a world in `over.w`, which is freed after each; no memory may be left.
+--- A group of specs; the world that one gave to `over.keep` last is freed after it, others before. No
+--- memory may be left.
 ---
 ---@param text string
----@param body fun(over: { w: any })
+---@param body fun(over: { keep: fun(w: userdata): userdata })
 function M.describe(text, body)
   local busted = require 'busted'
   busted.describe(text, function()
-    local over, live = {}, nil
+    local over, kept, live = {}, nil, nil
+    function over.keep(w)
+      if kept then kept:free() end
+      kept = w
+      return w
+    end
     busted.before_each(function() live = mem.live() end)
     busted.after_each(function()
-      if over.w then over.w:free() end
-      over.w = nil
+      if kept then kept:free() end
+      kept = nil
       assert.equal(live, mem.live(), 'blocks of memory that were not given back')
     end)
     body(over)

@@ -18,8 +18,7 @@ routes.describe('a link that is away', function(over)
   local w
 
   it('is gone round at once where a neighbour has another way', function()
-    w = ring(3)
-    over.w = w
+    w = over.keep(ring(3))
     assert.same({ 2 }, w:next(1, 2))
     w:away(1, 2, true)
     assert.same({ 3 }, w:next(1, 2))
@@ -29,8 +28,7 @@ routes.describe('a link that is away', function(over)
   end)
 
   it('is what remains when there is no other', function()
-    w = line(3)
-    over.w = w
+    w = over.keep(line(3))
     w:away(1, 2, true)
     for _ = 1, 10 do
       assert.same({ 2 }, w:next(1, 2))
@@ -45,8 +43,7 @@ routes.describe('a link that is away', function(over)
 
   for _, n in ipairs { 4, 5, 8, 16 } do
     it(('is gone round by all of a ring of %d once they know, and not before'):format(n), function()
-      w = ring(n)
-      over.w = w
+      w = over.keep(ring(n))
       local rows = { { n, 1 } }
       for i = 2, n do rows[i] = { i - 1, i } end
       w:away(1, 2, true)
@@ -69,8 +66,7 @@ routes.describe('a link that is away', function(over)
 
   it('never leads a call to where it came from, while the news spreads', function()
     -- every node's next step is followed, at any time; nobody is passed twice
-    w = ring(9)
-    over.w = w
+    w = over.keep(ring(9))
     w:away(1, 2, true)
     local arrived = 0
     for _ = 1, 200 do
@@ -88,8 +84,7 @@ routes.describe('a link that is away', function(over)
   end)
 
   it('is no news when it is back soon', function()
-    w = ring(4)
-    over.w = w
+    w = over.keep(ring(4))
     local before = w:sent()
     for _ = 1, 20 do
       w:away(1, 2, true)
@@ -101,8 +96,7 @@ routes.describe('a link that is away', function(over)
   end)
 
   it('may be lost for good', function()
-    w = ring(4)
-    over.w = w
+    w = over.keep(ring(4))
     w:away(1, 2, true)
     w:advance(TOLD)
     w:unlink(1, 2)
@@ -116,8 +110,7 @@ routes.describe('a link that is away', function(over)
   end)
 
   it('costs a node in the middle of many a few computations at most', function()
-    w = world(60)
-    over.w = w
+    w = over.keep(world(60))
     for i = 2, 60 do w:link(1, i) end
     for i = 3, 60 do w:link(i - 1, i) end
     w:advance(1)

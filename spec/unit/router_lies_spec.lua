@@ -25,10 +25,7 @@ routes.describe('a router', function(over)
   end
 
   it('that is a leaf knows everything and tells nothing', function()
-    w = route.world(4, {})
-    over.w = w
-    for i = 1, 4 do w:start(i) end
-    for i = 1, 3 do w:join(i) end
+    w = over.keep(routes.partly(4, 3))
     w:link(1, 2)
     w:link(2, 3)
     w:link(4, 1, 100, true, false)
@@ -47,10 +44,7 @@ routes.describe('a router', function(over)
   end)
 
   it('that was a leaf brings together what it knows', function()
-    w = route.world(5, {})
-    over.w = w
-    for i = 1, 5 do w:start(i) end
-    for i = 1, 4 do w:join(i) end
+    w = over.keep(routes.partly(5, 4))
     w:link(1, 2)
     w:link(3, 4)
     w:link(5, 2, 100, true, false)
@@ -64,8 +58,7 @@ routes.describe('a router', function(over)
   end)
 
   it('that does not relay is reached, and no way leads through it', function()
-    w = route.world(3, {})
-    over.w = w
+    w = over.keep(route.world(3, {}))
     for i = 1, 3 do w:start(i) end
     w:join(1)
     w:set(2, 'node', '', '\x81\xa5relay\xc2')
@@ -87,8 +80,7 @@ routes.describe('a router', function(over)
 
   it('that missed a change asks for the record', function()
     local known = {}
-    w = line(3, { known = known })
-    over.w = w
+    w = over.keep(line(3, { known = known }))
     w:mute(2, 3, true)
     w:set(1, 'action', 'missed', '\x80')
     w:advance(0.1)
@@ -101,8 +93,7 @@ routes.describe('a router', function(over)
 
   it('that missed the last change learns of it when the databases are compared', function()
     local known = {}
-    w = line(3, { known = known })
-    over.w = w
+    w = over.keep(line(3, { known = known }))
     w:mute(2, 3, true)
     w:set(1, 'action', 'missed', '\x80')
     w:advance(0.1)
@@ -115,16 +106,14 @@ routes.describe('a router', function(over)
   end)
 
   it('does not believe in a link that its other end denies', function()
-    w = line(3)
-    over.w = w
+    w = over.keep(line(3))
     advert(3, 2, { origin = id(3), version = 50, items = { link_to(2), link_to(1) } })
     w:advance(0.1)
     assert.equal(2, (w:route(1, 3)))
   end)
 
   it('takes nothing of others from a leaf', function()
-    w = route.world(3, {})
-    over.w = w
+    w = over.keep(route.world(3, {}))
     for i = 1, 3 do w:start(i) end
     w:join(1)
     w:join(2)
@@ -140,10 +129,7 @@ routes.describe('a router', function(over)
   end)
 
   it('that passes nothing on asks again for what it has forgotten', function()
-    w = route.world(3, {})
-    over.w = w
-    for i = 1, 3 do w:start(i) end
-    for i = 1, 2 do w:join(i) end
+    w = over.keep(routes.partly(3, 2))
     w:link(1, 2)
     w:link(3, 2, 100, true, false)
     w:advance(0.1)
@@ -155,10 +141,7 @@ routes.describe('a router', function(over)
   end)
 
   it('lets nobody else make a member of a leaf', function()
-    w = route.world(4, {})
-    over.w = w
-    for i = 1, 4 do w:start(i) end
-    for i = 1, 3 do w:join(i) end
+    w = over.keep(routes.partly(4, 3))
     w:link(1, 2)
     w:link(1, 3)
     w:link(4, 1, 100, true, false)
@@ -172,8 +155,7 @@ routes.describe('a router', function(over)
 
   it('shows a node what is told of it, also where nothing is passed on', function()
     local known = {}
-    w = route.world(3, { known = known })
-    over.w = w
+    w = over.keep(route.world(3, { known = known }))
     for i = 1, 3 do w:start(i) end
     for i = 1, 2 do w:join(i) end
     w:set(1, 'action', 'true', '\x80')
@@ -198,10 +180,7 @@ routes.describe('a router', function(over)
   end)
 
   it('believes a leaf that it is one, whatever was told before', function()
-    w = route.world(4, {})
-    over.w = w
-    for i = 1, 4 do w:start(i) end
-    for i = 1, 3 do w:join(i) end
+    w = over.keep(routes.partly(4, 3))
     w:link(1, 2)
     w:link(1, 3)
     w:advance(0.1)
@@ -217,8 +196,7 @@ routes.describe('a router', function(over)
 
   it('reasserts itself when another tells its record', function()
     local known = {}
-    w = line(3, { known = known })
-    over.w = w
+    w = over.keep(line(3, { known = known }))
     w:set(1, 'action', 'true', '\x80')
     w:advance(0.1)
     advert(3, 2, { origin = id(1), version = 1000, items = { { kind = 'action', name = 'false' }, link_to(2) } })
@@ -233,8 +211,7 @@ routes.describe('a router', function(over)
 
   it('surpasses who claims to be it, and says so once', function()
     local known = {}
-    w = line(3, { known = known })
-    over.w = w
+    w = over.keep(line(3, { known = known }))
     w:set(1, 'action', 'true', '\x80')
     for epoch = 1000, 1003 do
       local epochs = epoch * 1000000
@@ -251,8 +228,7 @@ routes.describe('a router', function(over)
   end)
 
   it('is not driven to the end of all epochs', function()
-    w = line(3)
-    over.w = w
+    w = over.keep(line(3))
     for _, epoch in ipairs { -1, math.maxinteger, 1 << 62, (1 << 62) - 1 } do
       advert(3, 2, { origin = id(1), epoch = epoch, version = 7 })
       w:inject(3, 2, ROUTE, message.encode('route', { rival = id(1), epoch = epoch }))
@@ -264,8 +240,7 @@ routes.describe('a router', function(over)
 
   it('is not moved by old news, in any order', function()
     local known = {}
-    w = world(3, { known = known })
-    over.w = w
+    w = over.keep(world(3, { known = known }))
     w:link(1, 2)
     w:link(2, 3)
     local tape = w:tape()
@@ -289,8 +264,7 @@ routes.describe('a router', function(over)
   end)
 
   it('keeps no more nodes than its bound, and still those it has a link to', function()
-    w = line(3)
-    over.w = w
+    w = over.keep(line(3))
     for n = 1, 11000 do
       local name = ('x'):rep(8) .. ('%08d'):format(n)
       w:inject(3, 2, ADVERT, message.encode('advert', {
@@ -308,8 +282,7 @@ routes.describe('a router', function(over)
   end)
 
   it('keeps no record that is larger than its bound', function()
-    w = line(2)
-    over.w = w
+    w = over.keep(line(2))
     local version, big = 100, ('x'):rep(15000)
     for part = 1, 400 do
       w:inject(1, 2, ADVERT, message.encode('advert', {
@@ -323,8 +296,7 @@ routes.describe('a router', function(over)
   end)
 
   it('refuses an item that does not fit a frame, and more items than a record holds', function()
-    w = line(2)
-    over.w = w
+    w = over.keep(line(2))
     assert.equal('TOO_LARGE', w:set(1, 'action', 'huge', '\x81\xa1x\xda\x40\x00' .. ('x'):rep(0x4000)))
     local attributes = '\x81\xa1x\xda\x3a\x98' .. ('x'):rep(15000)
     local n = 0
@@ -336,8 +308,7 @@ routes.describe('a router', function(over)
   end)
 
   it('closes the link only for what is no message', function()
-    w = line(2)
-    over.w = w
+    w = over.keep(line(2))
     for _, type in ipairs { ADVERT, ROUTE } do
       w:inject(1, 2, type, '\xc1')
       w:inject(1, 2, type, '')

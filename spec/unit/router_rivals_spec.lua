@@ -13,8 +13,7 @@ routes.describe('an id that was started twice', function(over)
   --- Nodes 1 to n in a line; the first was started at `epoch`.
   local function line(n, epoch)
     known = {}
-    w = route.world(n + 4, { known = known })
-    over.w = w
+    w = over.keep(route.world(n + 4, { known = known }))
     for i = 1, n do
       w:start(i, i == 1 and epoch or nil)
       w:join(i)

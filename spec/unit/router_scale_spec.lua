@@ -41,8 +41,7 @@ end
 
 routes.describe('a mesh of a thousand nodes', function(over)
   it('costs each of them little when a link of it comes and goes', function()
-    local links, w = make_links(), routes.world(REAL)
-    over.w = w
+    local links, w = make_links(), over.keep(routes.world(REAL))
     for i = 2, REAL do
       w:link(1, i)
       for to in pairs(links[i]) do w:set(i, 'link', id(to), cost(1000)) end
@@ -81,16 +80,13 @@ routes.describe('a mesh of a thousand nodes', function(over)
   it('is at rest when nothing happens: what a link costs does not grow with the mesh', function()
     local bytes = {}
     for _, n in ipairs { 10, 40 } do
-      local w = routes.line(n)
-      over.w = w
+      local w = over.keep(routes.line(n))
       w:advance(5)
       local _, before = w:sent()
       w:advance(600)
       local _, after = w:sent()
       bytes[n] = (after - before) / (n - 1) / 10 -- a minute and link
       assert.equal(0, w:metrics().databases_differed)
-      w:free()
-      over.w = nil
     end
     assert.is_true(bytes[40] < 60, bytes[40])
     assert.is_true(math.abs(bytes[40] - bytes[10]) < 10, bytes[40] - bytes[10])

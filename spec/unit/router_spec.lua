@@ -8,14 +8,12 @@ routes.describe('routers', function(over)
   local w
 
   it('in a line know each other and the way', function()
-    w = line(5)
-    over.w = w
+    w = over.keep(line(5))
     check_tables(w, 5, { { 1, 2 }, { 2, 3 }, { 3, 4 }, { 4, 5 } })
   end)
 
   it('agree with another computation on a graph of seven nodes, and again when a cost changes', function()
-    w = world(7)
-    over.w = w
+    w = over.keep(world(7))
     local rows = {
       { 1, 2, 2250 }, { 1, 3, 5062 }, { 2, 3, 1500 }, { 2, 4, 3375 }, { 3, 5, 1000 }, { 4, 6, 1000 }, { 5, 6, 7593 },
       { 6, 7, 2250 },
@@ -31,8 +29,7 @@ routes.describe('routers', function(over)
   end)
 
   it('do not reach farther than sixteen hops', function()
-    w = line(18)
-    over.w = w
+    w = over.keep(line(18))
     assert.equal(16, (w:route(1, 17)))
     assert.is_nil(w:route(1, 18))
     assert.equal(16, (w:route(2, 18)))
@@ -41,8 +38,7 @@ routes.describe('routers', function(over)
 
   it('tell what they provide, and what has changed, within 100 ms over ten hops', function()
     local known = {}
-    w = line(11, { known = known })
-    over.w = w
+    w = over.keep(line(11, { known = known }))
     w:set(1, 'action', 'sum', '\x80')
     w:advance(0.1)
     for i = 2, 11 do assert.equal('\x80', known[i .. ' 1']['action sum']) end
@@ -59,8 +55,7 @@ routes.describe('routers', function(over)
   end)
 
   it('tell changes of 10 ms together', function()
-    w = line(2)
-    over.w = w
+    w = over.keep(line(2))
     local frames = w:sent()
     for i = 1, 100 do
       w:set(1, 'action', 'number ' .. i, '\x80')
@@ -72,8 +67,7 @@ routes.describe('routers', function(over)
 
   it('tell a record of many frames', function()
     local known = {}
-    w = line(3, { known = known })
-    over.w = w
+    w = over.keep(line(3, { known = known }))
     for i = 1, 3000 do w:set(1, 'action', ('action %d'):format(i), '\x81\xa1x\xd9\x40' .. ('x'):rep(64)) end
     w:advance(0.1)
     local count = 0
@@ -83,8 +77,7 @@ routes.describe('routers', function(over)
 
   it('hold what was told while they had no link', function()
     local known = {}
-    w = world(3, { known = known })
-    over.w = w
+    w = over.keep(world(3, { known = known }))
     w:set(1, 'action', 'early', '\x80')
     w:link(1, 2)
     w:advance(0.1)
@@ -95,8 +88,7 @@ routes.describe('routers', function(over)
 
   describe('that lose a link', function()
     it('find the other way, and none when there is none', function()
-      w = line(5)
-      over.w = w
+      w = over.keep(line(5))
       w:link(5, 1)
       w:advance(0.1)
       check_tables(w, 5, { { 1, 2 }, { 2, 3 }, { 3, 4 }, { 4, 5 }, { 5, 1 } })
@@ -110,8 +102,7 @@ routes.describe('routers', function(over)
     end)
 
     it('know another way at once, before any news', function()
-      w = world(4)
-      over.w = w
+      w = over.keep(world(4))
       for _, row in ipairs { { 1, 2 }, { 1, 3 }, { 2, 4 }, { 3, 4 } } do w:link(row[1], row[2]) end
       w:advance(0.1)
       assert.same({ 2, 3 }, w:next(1, 4))
@@ -122,8 +113,7 @@ routes.describe('routers', function(over)
     end)
 
     it('do not send back through a neighbour that would send it here', function()
-      w = line(4)
-      over.w = w
+      w = over.keep(line(4))
       assert.same({ 3 }, w:next(2, 4))
       assert.same({}, w:next(2, 4, 3))
       w:unlink(2, 3)
@@ -132,8 +122,7 @@ routes.describe('routers', function(over)
   end)
 
   it('learn of a node that could not be told when they came, as soon as there is a way to it', function()
-    w = world(4)
-    over.w = w
+    w = over.keep(world(4))
     w:link(2, 3)
     w:link(3, 4)
     w:advance(0.2)
@@ -150,8 +139,7 @@ routes.describe('routers', function(over)
 
   it('forget a node that cannot be reached, after a while', function()
     local known = {}
-    w = line(3, { known = known })
-    over.w = w
+    w = over.keep(line(3, { known = known }))
     w:set(1, 'action', 'a', '\x80')
     w:advance(0.1)
     w:stop(1)
@@ -167,8 +155,7 @@ routes.describe('routers', function(over)
 
   it('drop what a node provides as soon as it leaves', function()
     local known = {}
-    w = line(4, { known = known })
-    over.w = w
+    w = over.keep(line(4, { known = known }))
     w:set(1, 'action', 'a', '\x80')
     w:advance(0.1)
     w:leave(1)
@@ -179,8 +166,7 @@ routes.describe('routers', function(over)
 
   it('take a node that was started again for another', function()
     local known = {}
-    w = line(3, { known = known })
-    over.w = w
+    w = over.keep(line(3, { known = known }))
     w:set(1, 'action', 'old', '\x80')
     w:advance(0.1)
     w:stop(1)
@@ -197,8 +183,7 @@ routes.describe('routers', function(over)
     it('find each other again', function()
       for _, pause in ipairs { 1, 100 } do
         local known = {}
-        w = line(8, { known = known })
-        over.w = w
+        w = over.keep(line(8, { known = known }))
         w:set(1, 'action', 'left', '\x80')
         w:set(8, 'action', 'right', '\x80')
         w:advance(0.1)
@@ -213,17 +198,14 @@ routes.describe('routers', function(over)
         assert.equal(7, (w:route(1, 8)))
         assert.same({ ['action righter'] = '\x80' }, known['1 8'])
         assert.same({ ['action left'] = '\x80' }, known['8 1'])
-        w:free()
       end
-      over.w = nil
     end)
   end)
 
   it('agree in less than a second after the last of a thousand changes at random', function()
     math.randomseed(7)
     local n = 12
-    w = world(n)
-    over.w = w
+    w = over.keep(world(n))
     local linked, up = {}, {}
     for i = 1, n do up[i] = true end
     local function key(a, b) return a < b and a .. ' ' .. b or b .. ' ' .. a end
