@@ -430,3 +430,81 @@ describe('next', function()
     ]])
   end)
 end)
+
+describe('mesh.state over a reload', function()
+  it('is that of the old version, for both while both live', function()
+    local net = cluster.new 'mem'
+    local function version()
+      mesh.state.loads = (mesh.state.loads or 0) + 1
+      mesh.state:update('list', function(list)
+        list = list or {}
+        list[#list + 1] = mesh.state.loads
+        return list
+      end)
+      mesh.action('slow', function()
+        mesh.sleep(1)
+        return mesh.state:incr 'calls', mesh.state.loads, mesh.self().generation
+      end)
+    end
+    local b = net:node('b', {}, version)
+    local a = net:node('a', { peers = { b } })
+    local function slow() return { mesh.call 'slow' } end
+    local old = a:start(slow)
+    net:advance(0.1)
+    assert.equal(2, b:reloaded(version).generation)
+    local new = a:start(slow)
+    assert.same({ 1, 2, 1 }, old:wait())
+    assert.same({ 2, 2, 2 }, new:wait())
+    assert.is_true(b:eval(function() return mesh.state.list == { 1, 2 } end))
+    net:finish()
+  end)
+
+  it('is kept when the new version fails', function()
+    local net = cluster.new 'mem'
+    local b = net:node('b', {}, function() mesh.state.n = 1 end)
+    assert.truthy(b:reloaded(function()
+      mesh.state.n = 2
+      error 'no'
+    end).failure)
+    assert.equal(2, b:eval(function() return mesh.state.n end))
+    net:finish()
+  end)
+end)
+
+describe('mesh.state of a simulated node', function()
+  it('ends with its process', function()
+    local process = require 'spec.support.process'
+    local dir = process.temp_dir { ['app.lua'] = [[
+      local mesh = require 'perilune'
+      local net <close> = mesh.sim { nodes = 2, script = function() mesh.state:set('n', 1, { ttl = 3600 }) end }
+      print(net.n1:eval(function() return mesh.state:incr 'n', mesh.shared.n end))
+      net:advance(3601)
+      print(net.n1:eval(function() return mesh.state.n end), net.n2:eval(function() return mesh.state.n end))
+    ]] }
+    local run = process.perilune_run('run', 'app.lua', { cwd = dir })
+    assert.same({ '2\tnil\nnil\tnil\n', 0 }, { run.stdout, run.code }, run.stderr)
+  end)
+end)
+
+describe('mesh.shared', function()
+  it('is the same for all scripts of a node', function()
+    local process = require 'spec.support.process'
+    local dir = process.temp_dir {
+      ['a.lua'] = [[
+        local mesh = require 'perilune'
+        mesh.shared.from_a, mesh.state.own = { 1, 2 }, 'a'
+        repeat mesh.sleep(0.01) until mesh.shared.from_b
+        print('a', #mesh.shared.from_b, mesh.state.own)
+        mesh.shared.seen = true
+      ]],
+      ['b.lua'] = [[
+        local mesh = require 'perilune'
+        mesh.shared.from_b, mesh.state.own = { 1, 2, 3 }, 'b'
+        repeat mesh.sleep(0.01) until mesh.shared.seen
+        print('b', #mesh.shared.from_a, mesh.state.own)
+      ]],
+    }
+    local run = process.perilune_run('run', 'a.lua', 'b.lua', '--mesh', process.unique 'state', { cwd = dir })
+    assert.same({ 'a\t3\ta\nb\t2\tb\n', 0 }, { run.stdout, run.code }, run.stderr)
+  end)
+end)
