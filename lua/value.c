@@ -236,7 +236,7 @@ void pl_encode_at_number(pl_encoder *e, int key) {
 // What the metatable of the table at *index says of it. True: mesh.array marked it, and *n is its
 // length. Of a view *index becomes its target, which stays on the stack. [-0, +?]
 static bool is_marked(lua_State *L, int *index, lua_Integer *n) {
-  while (lua_getmetatable(L, *index)) {
+  for (int hops = 0; hops < 2 && lua_getmetatable(L, *index); hops++) {
     int type = lua_rawgetp(L, -1, &array_key);
     if (type == LUA_TNUMBER) {
       *n = lua_tointeger(L, -1);

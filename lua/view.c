@@ -3,11 +3,14 @@
 #include <ctype.h>
 #include <lauxlib.h>
 
+#include "base/limits.h"
+
 const char pl_next_key = 'n';
 
-// Fields of a view. Light userdata cannot come from a script.
+// Fields of a view, under light userdata. A script that is after them gets there (`pairs` of a
+// plain table gives it Lua's own `next`), so nothing here trusts them.
 static const char target_key = 't';
-static const char name_key = 'o';  // where it was read from: a light userdata, the text
+static const char name_key = 'o';  // where it was read from, a string
 static const char root_key = 'r';  // under which key
 static const char version_key = 'v';
 enum { FIELDS = 4 };
@@ -51,7 +54,7 @@ static void push_where(lua_State *L) {
 static int view_newindex(lua_State *L) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   lua_rawgetp(L, 1, &name_key);
-  const char *name = lua_touserdata(L, -1);
+  const char *name = lua_tostring(L, -1);
   lua_rawgetp(L, 1, &root_key);
   int root = lua_gettop(L);
   const char *path = pl_push_path(L, name, root);
@@ -139,8 +142,11 @@ static void to_target(lua_State *L) {
   }
 }
 
-// Whether the two values at the top hold the same. [-2, +0]
-static bool equal(lua_State *L) {
+// Whether the two values at the top hold the same; both are so deep in what is compared, where
+// `left` values more may be looked at. [-2, +0]
+static bool equal(lua_State *L, unsigned depth, size_t *left) {
+  if (depth > PL_DEPTH_MAX || *left == 0) luaL_error(L, "tables too large to be compared");
+  --*left;
   if (!lua_istable(L, -1) || !lua_istable(L, -2) || lua_rawequal(L, -1, -2)) {
     bool same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
@@ -156,7 +162,7 @@ static bool equal(lua_State *L) {
   for (lua_pushnil(L); same && lua_next(L, a) != 0; count++) {
     lua_pushvalue(L, -2);
     lua_rawget(L, b);
-    same = equal(L);
+    same = equal(L, depth + 1, left);
   }
   lua_settop(L, a);
   for (lua_pushnil(L); same && lua_next(L, b) != 0; lua_pop(L, 1))
@@ -165,11 +171,11 @@ static bool equal(lua_State *L) {
   return same && count == 0;
 }
 
-// By what they hold: two reads of one key are equal, whether it was written in between or not. A
-// view is no deeper than a value may be, so this ends whatever the other table is.
+// By what they hold: two reads of one key are equal, whether it was written in between or not.
 static int view_eq(lua_State *L) {
+  size_t left = PL_STATE_COMPARED;
   lua_settop(L, 2);
-  lua_pushboolean(L, equal(L));
+  lua_pushboolean(L, equal(L, 0, &left));
   return 1;
 }
 
@@ -217,7 +223,7 @@ void pl_view_wrap(lua_State *L, const char *name, int key, uint64_t version) {
   lua_createtable(L, 0, FIELDS);
   lua_insert(L, -2);
   set_field(L, &target_key);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)name);
+  lua_pushstring(L, name);
   set_field(L, &name_key);
   lua_pushvalue(L, key);
   set_field(L, &root_key);

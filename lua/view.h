@@ -10,8 +10,8 @@
 // Makes the metatable of views, and a `next` that goes through them. [-0, +0]
 void pl_open_views(lua_State *L);
 
-// Replaces the table at the top by its view. It was read from `name` ("mesh.state", static) under
-// the key at index `key`, in that version. Needs 8 slots. [-1, +1]
+// Replaces the table at the top by its view. It was read from `name` ("mesh.state") under the
+// key at index `key`, in that version. Needs 8 slots. [-1, +1]
 void pl_view_wrap(lua_State *L, const char *name, int key, uint64_t version);
 
 // Of the view at `index`, as it was given.

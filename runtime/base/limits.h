@@ -143,10 +143,11 @@ enum {
   PL_LOG_FIELDS = 32,        // fields of one log line of a script
 
   // state that outlives scripts (each store as a whole: the option state_limit)
-  PL_STATE_KEY_MAX = 1024,         // bytes of a key
-  PL_STATE_ENTRY = 128,            // what a key costs beside its bytes, so that short ones count
-  PL_STATE_TRIES = 100,            // of an update while others change the key
-  PL_STATE_SAVE_US = 1000 * 1000,  // between two looks for changes to be saved
+  PL_STATE_KEY_MAX = 1024,  // bytes of a key
+  PL_STATE_ENTRY = 128,     // what a key costs beside its bytes, so that short ones count
+  PL_STATE_TRIES = 100,     // of an update while others change the key
+  PL_STATE_COMPARED = 10 * 1000 * 1000,  // values looked at to compare two tables
+  PL_STATE_SAVE_US = 1000 * 1000,        // between two looks for changes to be saved
   PL_STATE_RETRY_US = 60 * 1000 * 1000,  // longest pause after saving failed
   PL_STATE_CACHE = 1024 * 1024,          // encoded bytes of tables that a script keeps decoded
 
