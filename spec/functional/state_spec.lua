@@ -280,6 +280,7 @@ describe('mesh.state', function()
       end
       assert(why(print):find("mesh.state['my key'].user.cb is a function", 1, true), why(print))
       assert(why(mesh.state):find("mesh.state['my key'].user.cb is a userdata", 1, true))
+      assert(why((mesh.stream('x'))):find("mesh.state['my key'].user.cb is a", 1, true))
       assert(mesh.state['my key'] == nil)
     end)
   end)
