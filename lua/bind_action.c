@@ -25,6 +25,7 @@ typedef struct handling {
   pl_list streams;  // that the handler opened
   pl_parts result;  // between the return and the end
   pl_input *input;  // NULL until it asks for it
+  uint64_t began_us;
   int codec;
   bool waiting;
   bool returned;
@@ -177,10 +178,20 @@ static bool is_broken_off(pl_err code) {
   return code == PL_TIMEOUT || code == PL_CANCELLED || code == PL_PEER_LOST;
 }
 
+// What says something of the handler: not a call that its caller broke off, nor a stream, which
+// lasts as long as it likes.
+static void count(const handling *h, pl_task_state state) {
+  bool late = pl_request_is_late(h->request);
+  if (pl_request_is_stream(h->request) || (state == PL_TASK_CANCELLED && !late)) return;
+  pl_generation *g = h->action->generation;
+  pl_conduct_count(&g->conduct, state != PL_TASK_DONE, pl_now_us(pl_vm_loop(g->vm)) - h->began_us);
+}
+
 static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const char *traceback,
                    void *user) {
   (void)n;
   handling *h = user;
+  if (pl_task_has_begun(t)) count(h, state);
   pl_request_set_user(h->request, NULL);
   if (h->input != NULL) pl_input_leave(h->input);
   if (state == PL_TASK_DONE && h->returned) {
@@ -260,7 +271,11 @@ static void on_start(pl_request *r, void *user) {
     return;
   }
   handling *h = pl_task_user(t);
-  *h = (handling){.request = r, .action = a, .task = t, .codec = pl_request_codec(r)};
+  *h = (handling){.request = r,
+                  .action = a,
+                  .task = t,
+                  .codec = pl_request_codec(r),
+                  .began_us = pl_now_us(pl_vm_loop(g->vm))};
   pl_list_init(&h->streams);
   pl_request_set_user(r, h);
   pl_task_set_priority(t, pl_request_priority(r));

@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "lua/host.h"
 #include "lua/origins.h"
+#include "lua/probation.h"
 #include "lua/task.h"
 
 typedef struct pl_generation pl_generation;
@@ -33,12 +34,13 @@ struct pl_generation {
   pl_vm *vm;
   unsigned number;  // from 1 on
   pl_generation_state state;
-  pl_origins sources;        // what it was loaded from, the script first
-  pl_origins replay;         // when it is an older one again: what that was loaded from
-  bool keeps;                // has registered something that keeps the process alive
-  bool idle;                 // no task is left
-  pl_list actions;           // of pl_registration, see bind_action.h
-  pl_map held_back;          // of these: name -> pl_registration, until the swap
+  pl_origins sources;  // what it was loaded from, the script first
+  pl_origins replay;   // when it is an older one again: what that was loaded from
+  bool keeps;          // has registered something that keeps the process alive
+  bool idle;           // no task is left
+  pl_list actions;     // of pl_registration, see bind_action.h
+  pl_map held_back;    // of these: name -> pl_registration, until the swap
+  pl_conduct conduct;
   int hooks[PL_HOOK_COUNT];  // references; LUA_NOREF
   pl_timer limit;            // of draining
 };

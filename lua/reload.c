@@ -26,6 +26,13 @@ struct pl_reload {
   bool failed;
   pl_failure failure;  // owned, when `failed`
   pl_difference difference;
+  size_t sweeping;  // generations that were replaced, whose background tasks have not ended
+
+  pl_timer probation;
+  uint64_t probation_until_us;
+  pl_origins before;   // the texts of the version before, while the one that serves is on probation
+  pl_conduct conduct;  // how that one did
+  bool back;           // it is to come back
 };
 
 static pl_loop *loop_of(const pl_reload *r) {
@@ -72,6 +79,7 @@ static void finish(pl_reload *r) {
   pl_timer_stop(&r->limit);
   pl_slice_drop(r->given);
   r->given = NULL;
+  r->back = false;
   r->state = IDLE;
   pl_list due;
   pl_list_take(&due, &r->asked);
@@ -106,10 +114,60 @@ static void fail(pl_reload *r, pl_err code, const char *message) {
 
 // Steps. Tasks end in the scheduler, so what follows them comes from the loop.
 
+// The background tasks of a generation that was replaced have ended. What serves by now may be
+// another one than that which has replaced it.
 static void run_swept(void *user) {
-  pl_generation *g = user;
-  pl_generation_go(g);
-  pl_script_changed(g->script);
+  pl_reload *r = user;
+  if (--r->sweeping > 0) return;
+  pl_generation_go(pl_script_current(r->script));
+  pl_script_changed(r->script);
+}
+
+// Probation.
+
+static void on_look(pl_timer *t);
+
+static void look_later(pl_reload *r) {
+  pl_timer_start(&loop_of(r)->clock, &r->probation, PL_PROBATION_LOOK_US, on_look);
+}
+
+// The version before comes back, from the texts that it was loaded from.
+static void go_back(pl_reload *r, const char *why) {
+  const pl_generation *g = pl_script_current(r->script);
+  pl_log_warn(loop_of(r)->log, "a generation does worse than the one before, which comes back",
+              pl_f_text("script", pl_script_path(r->script)), pl_f_int("generation", g->number),
+              pl_f_text("why", why));
+  r->back = true;
+  r->state = WAITING;
+  pl_reload_go_on(r);
+}
+
+static void on_look(pl_timer *t) {
+  pl_reload *r = pl_container(t, pl_reload, probation);
+  char text[128];
+  const pl_generation *g = pl_script_current(r->script);
+  const char *why = pl_conduct_is_worse(&g->conduct, &r->conduct, text, sizeof text);
+  if (r->state != IDLE) {
+    look_later(r);
+  } else if (why != NULL) {
+    go_back(r, why);
+  } else if (pl_now_us(loop_of(r)) < r->probation_until_us) {
+    look_later(r);
+  } else {
+    pl_origins_fini(&r->before);
+  }
+}
+
+// What comes back has proved itself.
+static void begin_probation(pl_reload *r, const pl_generation *old) {
+  double seconds = pl_script_options(r->script)->probation;
+  pl_timer_stop(&r->probation);
+  pl_origins_fini(&r->before);
+  if (seconds <= 0 || r->back) return;
+  pl_origins_share(&r->before, &old->sources);
+  r->conduct = old->conduct;
+  r->probation_until_us = pl_now_us(loop_of(r)) + (uint64_t)(seconds * 1e6);
+  look_later(r);
 }
 
 static void swap(pl_reload *r) {
@@ -125,10 +183,13 @@ static void swap(pl_reload *r) {
   }
   r->next = NULL;
   pl_origins_fini(&r->tried);
+  if (r->back) pl_origins_share(&r->tried, &old->sources);  // not again until they change
   pl_script_put(r->script, next);
   pl_vm_hold_spawns(next->vm, false);
+  begin_probation(r, old);
   double drain = pl_script_options(r->script)->reload_drain;
-  pl_generation_drain(old, (uint64_t)(drain * 1e6), run_swept, next);
+  r->sweeping++;
+  pl_generation_drain(old, (uint64_t)(drain * 1e6), run_swept, r);
   finish(r);
 }
 
@@ -167,6 +228,11 @@ static void run_step(pl_work *w) {
   pl_reload *r = pl_container(w, pl_reload, step);
   pl_task_drop(r->task);
   r->task = NULL;
+  // A version that is given up cannot prevent it by failing to hand over.
+  if (r->failed && r->back && r->state == UNLOADING) {
+    pl_failure_drop(&r->failure);
+    r->failed = false;
+  }
   if (r->failed) {
     give_up(r);
   } else {
@@ -207,7 +273,7 @@ static void begin(pl_reload *r) {
     return;
   }
   unsigned number = pl_script_current(s)->number + 1;
-  pl_err err = pl_generation_new(&r->next, s, number, NULL, detail);
+  pl_err err = pl_generation_new(&r->next, s, number, r->back ? &r->before : NULL, detail);
   if (err != PL_OK) {
     fail(r, err, detail);
     return;
@@ -245,6 +311,7 @@ void pl_reload_ask(pl_reload *r, pl_reload_wait *w) {
     return;
   }
   r->state = WAITING;
+  r->back = false;
   pl_reload_go_on(r);
 }
 
@@ -260,6 +327,7 @@ pl_reload *pl_reload_new(pl_script *s) {
 
 void pl_reload_free(pl_reload *r) {
   pl_timer_stop(&r->limit);
+  pl_timer_stop(&r->probation);
   pl_work_cancel(&r->step);
   if (r->task != NULL) pl_task_drop(r->task);
   if (r->failed) pl_failure_drop(&r->failure);
@@ -272,5 +340,6 @@ void pl_reload_free(pl_reload *r) {
   pl_reload_report_drop(out);
   pl_slice_drop(r->given);
   pl_origins_fini(&r->tried);
+  pl_origins_fini(&r->before);
   pl_free(r);
 }

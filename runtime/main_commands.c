@@ -268,11 +268,11 @@ const char *pl_command_guess(const char *name) {
 // A client comes and goes: it does not listen, serves nothing and needs no identity of its own.
 bool pl_command_takes(const pl_command *command, const pl_option *option) {
   static const char *const of_nodes[] = {
-      "name",       "id",           "listen",          "advertise",
-      "insecure",   "drain",        "max_concurrency", "max_queue",
-      "load_limit", "reload_drain", "state_dir",       "state_limit",
-      "region",     "relay",        "link_cost",       "sandbox",
-      "allow"};
+      "name",        "id",           "listen",          "advertise",
+      "insecure",    "drain",        "max_concurrency", "max_queue",
+      "load_limit",  "reload_drain", "probation",       "state_dir",
+      "state_limit", "region",       "relay",           "link_cost",
+      "sandbox",     "allow"};
   if (command->use != PL_USE_CLIENT) return command->use == PL_USE_NODE;
   for (size_t i = 0; i < sizeof of_nodes / sizeof *of_nodes; i++) {
     if (strcmp(of_nodes[i], option->name) == 0) return false;

@@ -42,7 +42,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 38 };
+enum { PL_OPTION_COUNT = 39 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -59,7 +59,8 @@ typedef struct pl_options {
   bool insecure, sandbox;
   bool relay;  // given as true, it makes a full member also of a node without actions
   double link_cost, stall_timeout, request_timeout, connect_timeout, handshake_timeout, heartbeat,
-      reconnect_max, resume_window, drain, cpu_limit, load_limit, reload_drain, cleanup_grace;
+      reconnect_max, resume_window, drain, cpu_limit, load_limit, reload_drain, probation,
+      cleanup_grace;
   int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit,
       buffer_limit, state_limit;
   uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list

@@ -120,20 +120,22 @@ enum {
   PL_LINGER_US = 1000000,  // how long an idempotent handler runs on when its caller's path is lost
 
   // scripts
-  PL_TASKS_MAX = 100000,        // tasks of one VM
-  PL_ORIGINS_MAX = 1024,        // files whose text a generation of a script keeps
-  PL_GENERATIONS_MAX = 8,       // of one script that are alive: the next waits
-  PL_THREADS_KEPT = 1024,       // finished coroutines kept for reuse
-  PL_TURN_US = 10000,           // work between two looks at the network
-  PL_SLICE_US = 10000,          // CPU time of one task before it is made to yield
-  PL_STALL_US = 100000,         // CPU time of one that could not yield, from which it is told
-  PL_HOLD_US = 2000000,         // CPU time of one that cannot yield, after which it is ended
-  PL_BUSY_US = 50000,           // CPU time of one between two waits, from which it is told
-  PL_BUSY_PAUSE_US = 10000000,  // between two lines that tell it, of one script
-  PL_PS_LOOKED = 20000,         // tasks of a node that ps looks at; the rest is counted
-  PL_PS_GROUPS = 256,           // groups of tasks at the same place that it tells
-  PL_PS_TASKS = 1000,           // single tasks that it tells
-  PL_TRACEBACK_MAX = 8 * 1024,  // of an error on the wire
+  PL_TASKS_MAX = 100000,              // tasks of one VM
+  PL_ORIGINS_MAX = 1024,              // files whose text a generation of a script keeps
+  PL_GENERATIONS_MAX = 8,             // of one script that are alive: the next waits
+  PL_PROBATION_CALLS = 20,            // before it can be said how a generation does
+  PL_PROBATION_LOOK_US = 100 * 1000,  // between two looks at that
+  PL_THREADS_KEPT = 1024,             // finished coroutines kept for reuse
+  PL_TURN_US = 10000,                 // work between two looks at the network
+  PL_SLICE_US = 10000,                // CPU time of one task before it is made to yield
+  PL_STALL_US = 100000,               // CPU time of one that could not yield, from which it is told
+  PL_HOLD_US = 2000000,               // CPU time of one that cannot yield, after which it is ended
+  PL_BUSY_US = 50000,                 // CPU time of one between two waits, from which it is told
+  PL_BUSY_PAUSE_US = 10000000,        // between two lines that tell it, of one script
+  PL_PS_LOOKED = 20000,               // tasks of a node that ps looks at; the rest is counted
+  PL_PS_GROUPS = 256,                 // groups of tasks at the same place that it tells
+  PL_PS_TASKS = 1000,                 // single tasks that it tells
+  PL_TRACEBACK_MAX = 8 * 1024,        // of an error on the wire
   PL_ERROR_TEXT_MAX = 4 * 1024,
   PL_FILE_THREADS = 16,      // for the file work of scripts
   PL_FILE_QUEUE = 1024,      // file work that waits for a thread; the next is BUSY

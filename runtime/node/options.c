@@ -60,6 +60,8 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
           "bytes of mesh.state of a script, and of mesh.shared, 0 = no bound"),
     TEXT(state_dir, "folder that mesh.state and mesh.shared are kept in over a restart"),
     TIME(load_limit, 10, 0, "longest load of a script at a reload, 0 = for ever"),
+    TIME(probation, 0, 0,
+         "how long a reloaded script may be taken back if it does worse, 0 = never"),
     TIME(reload_drain, 300, 0, "how long calls may go on in an old generation, 0 = for ever"),
     TIME(cleanup_grace, 2, 0, "how long a cancelled task may clean up"),
     TEXT(strategy, "who takes a call when neither call nor action says [least]"),

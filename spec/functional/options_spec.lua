@@ -40,6 +40,7 @@ local OPTIONS = {
   { 'state_limit', 64 * MIB, 16 * MIB, 17 * MIB, 18 * MIB, 19 * MIB },
   { 'state_dir', nil, 'a', 'b', 'c', 'd' },
   { 'load_limit', 10, 1.5, 2.5, 3.5, 4.5 },
+  { 'probation', 0, 1.5, 2.5, 3.5, 4.5 },
   { 'reload_drain', 300, 1.5, 2.5, 3.5, 4.5 },
   { 'cleanup_grace', 2, 1.5, 2.5, 3.5, 4.5 },
   { 'strategy', nil, 'least', 'random', 'p2c', 'hash' },
