@@ -170,3 +170,25 @@ describe('examples/demo', function()
     assert.matches('\ntasks +0 +failed\n', out)
   end)
 end)
+
+describe('examples/words/greeter.lua', function()
+  it('is edited while it is called, and no call fails', function()
+    local dir = process.temp_dir()
+    local file <close> = assert(io.open(example 'words/greeter.lua'))
+    local text = file:read 'a'
+    local function write(new)
+      local copy <close> = assert(io.open(dir .. '/greeter.lua', 'w'))
+      copy:write(new)
+    end
+    write(text)
+    local p = process.start({ process.perilune, 'run', 'greeter.lua', '--watch' }, { cwd = dir })
+    p:wait_line '^ready '
+    local traffic = process.start { process.perilune, 'run', example 'words/traffic.lua', '--', '1.5' }
+    traffic:wait_line 'hello, you'
+    write((text:gsub('hello, ', 'welcome, ')))
+    p:wait_line '^reloaded greeter.lua generation 2 '
+    traffic:wait_line 'welcome, you'
+    traffic:wait_line '%d+ calls, 0 failed'
+    assert.equal(0, (traffic:wait()))
+  end)
+end)
