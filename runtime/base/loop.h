@@ -52,6 +52,11 @@ static inline bool pl_work_queued(const pl_work *w) {
   return w->node.next != NULL && !pl_list_empty(&w->node);
 }
 
+// Some work is queued for this turn.
+static inline bool pl_loop_has_work(const pl_loop *l) {
+  return !pl_list_empty(&l->work);
+}
+
 // libuv: runs until `pl_loop_stop`, or until nothing keeps the loop alive.
 void pl_loop_run(pl_loop *l);
 void pl_loop_stop(pl_loop *l);

@@ -9,10 +9,8 @@
 #include "link/link_impl.h"
 
 enum {
-  CLOSE_US = 1000 * 1000,       // for the last bytes to leave, and the other end to say goodbye
-  BROKEN_US = 50 * 1000,        // for what can still be read of a link that may be resumed
-  REST_MAX = PL_READ_SLAB / 2,  // of a frame that does not end
-  READ_MIN = PL_READ_SLAB / 4,  // a slab with less room is exchanged
+  CLOSE_US = 1000 * 1000,  // for the last bytes to leave, and the other end to say goodbye
+  BROKEN_US = 50 * 1000,   // for what can still be read of a link that may be resumed
 };
 
 static const pl_scheme *const schemes[] = {&pl_scheme_tcp, &pl_scheme_unix, &pl_scheme_mem};
@@ -125,11 +123,6 @@ void pl_link_stopped(pl_link *l) {
   pl_free(l);
 }
 
-static void drop_rest(pl_link *l) {
-  pl_slice_drop(l->rest);
-  l->rest = NULL;
-}
-
 static void set_detail(pl_link *l, const char *detail) {
   pl_free(l->detail);
   l->detail = detail != NULL && detail[0] != '\0' ? pl_strdup(detail) : NULL;
@@ -142,7 +135,7 @@ static void stop(pl_link *l, pl_err why, bool reset) {
   pl_work_cancel(&l->drained_work);
   pl_timer_stop(&l->timer);
   if (!l->out.keep) pl_outq_fini(&l->out, &l->env->pool);
-  drop_rest(l);
+  pl_link_drop_read(l);
   l->type->stop(l, reset);
 }
 
@@ -161,6 +154,7 @@ void pl_link_lose(pl_link *l, pl_err why, const char *detail) {
 
 // The first word about a failure stands: a write that failed explains the end that follows.
 void pl_link_end(pl_link *l, pl_err why, const char *detail) {
+  if (l->state == PL_LINK_OPEN) pl_link_take_all(l);
   if (l->state == PL_LINK_STOPPED) return;
   if (l->broken) {
     why = PL_PEER_LOST;
@@ -200,7 +194,7 @@ void pl_link_close(pl_link *l) {
   }
   l->state = PL_LINK_CLOSING;
   pl_outq_forget(&l->out, &l->env->pool);
-  drop_rest(l);
+  pl_link_drop_read(l);
   pl_timer_start(&l->loop->clock, &l->timer, CLOSE_US, run_timer);
   start_reading(l);  // what comes is discarded: closing with unread bytes would send a reset
   pl_link_flush_later(l);
@@ -267,16 +261,12 @@ static void appended(pl_link *l) {
   if (l->out.bytes > 0 && alive(l)) pl_link_flush_later(l);
 }
 
-static void no_memory(pl_link *l) {
-  pl_link_abort(l, PL_NO_MEMORY, "");
-}
-
 uint8_t *pl_link_reserve(pl_link *l, size_t n) {
   assert(n <= PL_WRITE_BATCH);
   if (!writable(l)) return l->env->nowhere;
   uint8_t *room = pl_outq_reserve(&l->out, &l->env->pool, n);
   if (room != NULL) return room;
-  no_memory(l);
+  pl_link_abort(l, PL_NO_MEMORY, "");
   return l->env->nowhere;
 }
 
@@ -285,7 +275,7 @@ static void commit(pl_link *l, size_t n, bool once) {
   if (pl_outq_commit(&l->out, n, once))
     appended(l);
   else
-    no_memory(l);
+    pl_link_abort(l, PL_NO_MEMORY, "");
 }
 
 void pl_link_commit(pl_link *l, size_t n) {
@@ -298,7 +288,7 @@ void pl_link_commit_once(pl_link *l, size_t n) {
 
 static bool append_view(pl_link *l, pl_bytes b) {
   if (!pl_outq_push(&l->out, b)) {
-    no_memory(l);
+    pl_link_abort(l, PL_NO_MEMORY, "");
     return false;
   }
   appended(l);
@@ -308,7 +298,7 @@ static bool append_view(pl_link *l, pl_bytes b) {
 static bool append_copy(pl_link *l, pl_bytes b) {
   pl_slice *copy = pl_slice_copy(b.data, b.len);
   if (copy == NULL) {
-    no_memory(l);
+    pl_link_abort(l, PL_NO_MEMORY, "");
     return false;
   }
   bool ok = append_view(l, (pl_bytes){copy->data, copy->len, copy});
@@ -330,12 +320,12 @@ bool pl_link_append(pl_link *l, pl_bytes b) {
   if (b.len > PL_WRITE_BATCH) return append_copy(l, b);
   uint8_t *room = pl_outq_reserve(&l->out, &l->env->pool, b.len);
   if (room == NULL) {
-    no_memory(l);
+    pl_link_abort(l, PL_NO_MEMORY, "");
     return false;
   }
   memcpy(room, b.data, b.len);
   if (!pl_outq_commit(&l->out, b.len, false)) {
-    no_memory(l);
+    pl_link_abort(l, PL_NO_MEMORY, "");
     return false;
   }
   appended(l);
@@ -346,7 +336,7 @@ uint8_t *pl_link_recent(pl_link *l, size_t n) {
   return writable(l) && n > 0 ? pl_outq_recent(&l->out, n) : NULL;
 }
 
-// Reading.
+// Reading: what comes is in reading.c.
 
 void pl_link_opened(pl_link *l) {
   assert(l->state == PL_LINK_CONNECTING);
@@ -355,76 +345,6 @@ void pl_link_opened(pl_link *l) {
   if (l->state != PL_LINK_OPEN) return;
   start_reading(l);
   if (l->out.bytes > 0) pl_link_flush_later(l);
-}
-
-// Makes a slab current that nobody keeps views of, or that has `need` bytes behind them.
-static pl_slice *pick_slab(pl_link_env *env, size_t need) {
-  pl_slice *s = env->slabs[env->slab];
-  if (s != NULL && s->refs == 1) env->slab_used = 0;
-  if (s != NULL && s->cap - env->slab_used >= need) return s;
-
-  for (unsigned i = 1; i <= PL_SLABS; i++) {
-    unsigned at = (env->slab + i) % PL_SLABS;
-    s = env->slabs[at];
-    if (s != NULL && s->refs > 1 && i < PL_SLABS) continue;
-    if (s == NULL || s->refs > 1) {
-      pl_slice *fresh = pl_slice_new(PL_READ_SLAB);
-      if (fresh == NULL) return NULL;
-      pl_slice_drop(s);
-      env->slabs[at] = s = fresh;
-    }
-    env->slab = at;
-    env->slab_used = 0;
-    return s;
-  }
-  return NULL;
-}
-
-uint8_t *pl_link_room(pl_link *l, size_t *len) {
-  pl_link_env *env = l->env;
-  size_t rest = l->rest != NULL ? l->rest->len : 0;
-  pl_slice *s = pick_slab(env, rest + READ_MIN);
-  if (s == NULL) return NULL;
-  *len = s->cap - env->slab_used - rest;
-  return s->data + env->slab_used + rest;
-}
-
-static void keep_rest(pl_link *l, const uint8_t *data, size_t len) {
-  if (len == 0) {
-    drop_rest(l);
-    return;
-  }
-  if (len > REST_MAX) {
-    pl_link_abort(l, PL_PROTOCOL, "a frame that does not end");
-    return;
-  }
-  if (l->rest == NULL || l->rest->cap < len) {
-    drop_rest(l);
-    l->rest = pl_slice_new(len * 2);  // it will grow by what comes next, up to a whole frame
-    if (l->rest == NULL) {
-      no_memory(l);
-      return;
-    }
-  }
-  memcpy(l->rest->data, data, len);
-  l->rest->len = len;
-}
-
-void pl_link_received(pl_link *l, size_t n) {
-  l->loop->metrics.bytes_read += n;
-  if (l->state != PL_LINK_OPEN || n == 0) return;
-  pl_link_env *env = l->env;
-  pl_slice *slab = env->slabs[env->slab];
-  uint8_t *start = slab->data + env->slab_used;
-  size_t rest = l->rest != NULL ? l->rest->len : 0;
-  if (rest > 0) memcpy(start, l->rest->data, rest);
-
-  size_t len = rest + n;
-  slab->len = env->slab_used + len;
-  size_t used = l->ops->on_bytes(l, (pl_bytes){start, len, slab}, l->user);
-  assert(used <= len);
-  if (slab->refs > 1) env->slab_used += len;
-  if (l->state == PL_LINK_OPEN) keep_rest(l, start + used, len - used);
 }
 
 // Listeners.

@@ -4,7 +4,8 @@
 // Writing gathers: what is appended during a turn of the loop leaves in one system call at its
 // end (pl_loop_flush_later). Small frames are copied into the batch, long payloads are
 // written from their slice. Reading shares one slab between all links of a loop, so an idle link
-// holds no buffer; bytes that do not make a whole frame yet wait in the link. Reading never stops.
+// holds no buffer; bytes that do not make a whole frame yet wait in the link. Reading never stops,
+// but what was read may be taken in portions.
 //
 // The first link or listener of a process makes it ignore SIGPIPE, unless it handles that already.
 #pragma once
@@ -42,6 +43,10 @@ pl_err pl_link_dial(pl_link **out, pl_loop *loop, const pl_url *url, const pl_li
 // An accepted link starts without ops and does not read until it gets them. Whoever takes over a
 // dialled link gives it his own by this.
 void pl_link_start(pl_link *l, const pl_link_ops *ops, void *user);
+
+// In on_bytes: the bytes that it does not use come again when what is queued on the loop by now has
+// run, or before any others.
+void pl_link_pause(pl_link *l);
 
 // Room for `n` bytes (at most PL_WRITE_BATCH) at the end of the batch; commit adds what was
 // written. Never NULL: a closed link gives a place that leads nowhere.

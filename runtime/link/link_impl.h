@@ -18,7 +18,10 @@
 #include "link/link.h"
 #include "link/outq.h"
 
-enum { PL_SLABS = 4 };  // read slabs kept for reuse: what is kept of a read rarely lives longer
+enum {
+  PL_SLABS = 4,    // read slabs kept for reuse: what is kept of a read rarely lives longer
+  PL_PUT_OFF = 4,  // links of which something is put off; what others have read is taken at once
+};
 
 // What the links of one loop share. Exists while there is a link or a listener.
 typedef struct pl_link_env {
@@ -28,6 +31,7 @@ typedef struct pl_link_env {
   pl_slice *slabs[PL_SLABS];
   unsigned slab;     // read into now
   size_t slab_used;  // bytes of it that somebody keeps views of
+  unsigned put_off;  // links with pl_link.more: each keeps a slab
   pl_batch_pool pool;
   pl_list names;     // of mem:// listeners
   uint8_t *nowhere;  // PL_WRITE_BATCH bytes for what is written to closed links
@@ -74,7 +78,10 @@ struct pl_link {
   char *remote;    // owned
   pl_outq out;     // not yet taken by the system, and what is kept for another link
   pl_slice *rest;  // read and not yet used: a partial frame. NULL when there is none
-  pl_work flush_work, drained_work, stopped_work;
+  pl_bytes more;   // read and put off, one reference; without an owner: none
+  bool paused;     // on_bytes wants a pause
+  size_t front;    // of the room that was given last: bytes before it that the rest may need
+  pl_work flush_work, drained_work, stopped_work, more_work;
   pl_timer timer;  // bounds CLOSING and a broken link
   pl_err why;      // with `detail`, for on_close
   char *detail;    // owned, NULL reads as ""
@@ -104,6 +111,10 @@ void pl_link_write_failed(pl_link *l, const char *detail);
 void pl_link_end(pl_link *l, pl_err why, const char *detail);
 // pl_link_stopped, from the loop.
 void pl_link_stopped_later(pl_link *l);
+// reading.c: what was read and put off comes now, as far as the link stays open;
+void pl_link_take_all(pl_link *l);
+// or never.
+void pl_link_drop_read(pl_link *l);
 // Writes now what can be written now; or at the end of the turn.
 void pl_link_flush(pl_link *l);
 void pl_link_flush_later(pl_link *l);

@@ -9,6 +9,7 @@
 enum {
   PING_BODY = 8,       // of our pings: a token
   PING_BODY_MAX = 64,  // of others, which is sent back
+  PORTION = 64,        // frames of a read before what they have set going
 };
 
 // Sending.
@@ -167,10 +168,20 @@ static bool is_counted(uint8_t type) {
   return type != PL_FRAME_PING && type != PL_FRAME_PONG && type != PL_FRAME_ACK;
 }
 
+// What a few frames have begun is worked off before the next ones are looked at: so it is still in
+// the caches, and its memory serves those that follow.
+static bool is_time_for_work(const pl_session *s, uint64_t count) {
+  return count >= PORTION && pl_loop_has_work(s->loop);
+}
+
 size_t pl_session_read(pl_session *s, pl_bytes in) {
   size_t at = 0;
   uint64_t count = 0;
   while (s->state == PL_SESSION_UP) {
+    if (is_time_for_work(s, count) && at < in.len) {
+      pl_link_pause(s->link);
+      break;
+    }
     pl_frame f;
     pl_bytes rest = {.data = in.data + at, .len = in.len - at, .owner = in.owner};
     ptrdiff_t took = pl_frame_decode(&f, rest, PL_FRAGMENT_MAX);

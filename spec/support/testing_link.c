@@ -314,6 +314,12 @@ static int link_start(lua_State *L) {
   return 1;
 }
 
+// link:pause(): in `bytes`, for what it does not use
+static int link_pause(lua_State *L) {
+  pl_link_pause(check_link(L)->link);
+  return 0;
+}
+
 // link:write(text [, owned]): a borrowed view, or one of a slice
 static int link_write(lua_State *L) {
   link_box *b = check_link(L);
@@ -417,17 +423,10 @@ static int link_gc(lua_State *L) {
 }
 
 static const luaL_Reg link_methods[] = {
-    {"start", link_start},
-    {"write", link_write},
-    {"put", link_put},
-    {"amend", link_amend},
-    {"backlog", link_backlog},
-    {"close", link_close},
-    {"abort", link_abort},
-    {"info", link_info},
-    {"kept", link_kept},
-    {"is_open", link_is_open},
-    {NULL, NULL},
+    {"start", link_start}, {"pause", link_pause},     {"write", link_write},
+    {"put", link_put},     {"amend", link_amend},     {"backlog", link_backlog},
+    {"close", link_close}, {"abort", link_abort},     {"info", link_info},
+    {"kept", link_kept},   {"is_open", link_is_open}, {NULL, NULL},
 };
 
 static listener_box *check_listener(lua_State *L) {
