@@ -23,7 +23,8 @@ void pl_sandbox_need(lua_State *L, unsigned capability, const char *what) {
 // With these one looks into nodes, and ends tasks of others.
 void pl_sandbox_check_call(lua_State *L, const char *name) {
   static const char prefix[] = PL_SYSTEM_PREFIX;
-  if (strncmp(name, prefix, sizeof prefix - 1) == 0) pl_sandbox_need(L, PL_CAN_PROCESS, name);
+  if (name[0] == prefix[0] && strncmp(name, prefix, sizeof prefix - 1) == 0)
+    pl_sandbox_need(L, PL_CAN_PROCESS, name);
 }
 
 // Options.

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct pl_id {
   uint8_t bytes[16];
@@ -13,7 +14,7 @@ enum { PL_ID_HEX = 33, PL_UUID_TEXT = 37 };  // with the terminating NUL
 
 int pl_id_compare(const pl_id *a, const pl_id *b);
 static inline bool pl_id_equal(const pl_id *a, const pl_id *b) {
-  return pl_id_compare(a, b) == 0;
+  return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;  // two words: no call
 }
 bool pl_id_is_zero(const pl_id *id);
 

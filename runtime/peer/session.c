@@ -464,8 +464,9 @@ void *pl_session_user(const pl_session *s, const pl_session_ops *ops) {
   return s->ops == ops ? s->user : NULL;
 }
 
-void pl_session_set_data(pl_session *s, void *data) {
+void pl_session_set_data(pl_session *s, void *data, pl_circuit_fn *take) {
   s->data = data;
+  s->take = take;
 }
 
 void *pl_session_data(const pl_session *s) {

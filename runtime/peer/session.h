@@ -157,6 +157,8 @@ pl_err pl_session_ping(pl_session *s, uint64_t timeout_us, pl_pong_fn *done,
 
 // As given when it was opened; NULL when that was with other ops.
 void *pl_session_user(const pl_session *s, const pl_session_ops *ops);
-// Place for the layer above to hang its per-session state; NULL at first.
-void pl_session_set_data(pl_session *s, void *data);
+// Place for the layer above to hang its per-session state; NULL at first. While it is there, frames
+// of circuits go to `take` with it instead of to on_frame, which is the same but for the way there.
+typedef pl_err pl_circuit_fn(void *data, const pl_frame *f);
+void pl_session_set_data(pl_session *s, void *data, pl_circuit_fn *take);
 void *pl_session_data(const pl_session *s);

@@ -194,7 +194,7 @@ size_t pl_session_read(pl_session *s, pl_bytes in) {
     pl_err err = PL_OK;
     if (pl_frame_is_circuit(f.type)) {
       s->received += (size_t)took;
-      err = s->ops->on_frame(s, &f, s->user);
+      err = s->take != NULL ? s->take(s->data, &f) : s->ops->on_frame(s, &f, s->user);
     } else if (f.type <= PL_FRAME_LINK_LAST) {
       if (is_counted(f.type)) s->received += (size_t)took;
       err = on_link_frame(s, &f);

@@ -21,10 +21,11 @@ struct pl_session {
   const pl_session_ops *ops;
   void *user;
   void *data;
-  uint64_t sent;      // frames
-  bool counted;       // it can be resumed: both ends count what they receive
-  uint64_t received;  // position: bytes of whole frames
-  uint64_t told;      // of these, acknowledged
+  pl_circuit_fn *take;  // NULL: on_frame
+  uint64_t sent;        // frames
+  bool counted;         // it can be resumed: both ends count what they receive
+  uint64_t received;    // position: bytes of whole frames
+  uint64_t told;        // of these, acknowledged
   uint64_t peer_epoch;
   uint64_t hint_epoch;  // told in a GOODBYE
   pl_timer

@@ -114,17 +114,23 @@ static void start(pl_request *r) {
   a->handler->ops->on_start(r, a->handler->user);
 }
 
+// Whether its calls may ever have to wait: else nobody asks how long that takes.
+static bool may_fill(const pl_action *a) {
+  return a->options.concurrency > 0 || a->service->config.max_concurrency > 0 ||
+         a->gate.cost.ns >= PL_PLEDGE_LEAST_NS;
+}
+
 void pl_admission_release(pl_request *r) {
   pl_service *sv = r->service;
   pl_action *a = r->action;
-  uint64_t now_us = pl_now_us(sv->loop);
-  uint64_t took_us = now_us - r->started_us;
   pl_ancestry_end(r);
   if (r->pledge_ns > 0) redeem(r);
   if (!pl_request_flows(r)) pl_cost_ended(&a->gate.cost);
   sv->gates.running--;
   a->gate.running--;
   if (a->gate.waiting > 0) place(a);
+  if (!may_fill(a)) return;
+  uint64_t now_us = pl_now_us(sv->loop), took_us = now_us - r->started_us;
   pl_pace_ended(&sv->gates.pace, now_us, took_us, sv->gates.waiting);
   pl_pace_ended(&a->gate.pace, now_us, took_us, a->gate.waiting);
 }

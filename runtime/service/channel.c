@@ -3,6 +3,10 @@
 #include "base/mem.h"
 #include "service/relay.h"
 
+static pl_err take(void *data, const pl_frame *f) {
+  return pl_channel_frame(data, f);
+}
+
 pl_channel *pl_channel_new(pl_service *sv, pl_session *s) {
   pl_channel *ch = pl_new(pl_channel);
   ch->service = sv;
@@ -13,7 +17,7 @@ pl_channel *pl_channel_new(pl_service *sv, pl_session *s) {
   pl_list_init(&ch->request_list);
   pl_list_init(&ch->relay_ends);
   pl_lanes_init(&ch->lanes, sv->loop, s, &sv->memory.held);
-  pl_session_set_data(s, ch);
+  pl_session_set_data(s, ch, take);
   return ch;
 }
 
@@ -23,7 +27,7 @@ void pl_channel_ended(pl_channel *ch) {
 }
 
 void pl_channel_down(pl_channel *ch, pl_err why, const char *detail) {
-  pl_session_set_data(ch->session, NULL);
+  pl_session_set_data(ch->session, NULL, NULL);
   while (!pl_list_empty(&ch->call_list))
     pl_call_lost(pl_call_of(ch->call_list.next), why, detail);
   while (!pl_list_empty(&ch->request_list))

@@ -42,12 +42,14 @@ void pl_errand_count(pl_errand *e, pl_node_tally *node) {
 }
 
 void pl_errand_begin(pl_errand *e, pl_tally *t, uint64_t now_us) {
-  pl_errand_count(e, t->node);
+  assert(e->node == NULL);
+  e->node = t->node;
   e->tally = t;
   e->began_us = now_us;
   e->probe = pl_health_begin(&t->health, now_us);
   t->refs++;
   t->outstanding++;
+  t->node->outstanding++;
 }
 
 static void smooth(pl_tally *t, uint64_t took_us) {
@@ -57,20 +59,18 @@ static void smooth(pl_tally *t, uint64_t took_us) {
   t->latency_us -= (took_us < t->latency_us ? t->latency_us - took_us : 0) / 8;
 }
 
-static void uncount(pl_errand *e) {
+void pl_errand_end(pl_errand *e, uint64_t now_us, pl_verdict verdict, bool timed,
+                   uint32_t retry_after_ms) {
   pl_node_tally *node = e->node;
+  pl_tally *t = e->tally;
   if (node == NULL) return;
   e->node = NULL;
   assert(node->outstanding > 0);
   node->outstanding--;
-  pl_node_tally_drop(node);
-}
-
-void pl_errand_end(pl_errand *e, uint64_t now_us, pl_verdict verdict, bool timed,
-                   uint32_t retry_after_ms) {
-  pl_tally *t = e->tally;
-  uncount(e);
-  if (t == NULL) return;
+  if (t == NULL) {
+    pl_node_tally_drop(node);
+    return;
+  }
   e->tally = NULL;
   assert(t->outstanding > 0);
   t->outstanding--;

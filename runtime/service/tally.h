@@ -32,8 +32,8 @@ void pl_tally_drop(pl_tally *t);
 
 // One call that is on its way there.
 typedef struct pl_errand {
-  pl_node_tally *node;  // held; NULL: none is on its way
-  pl_tally *tally;      // held; NULL: another node chose, the call is only counted
+  pl_node_tally *node;  // NULL: none is on its way; held, if `tally` does not hold it,
+  pl_tally *tally;      // which is held; NULL: another node chose, the call is only counted
   uint64_t began_us;
   bool probe;
 } pl_errand;
