@@ -71,26 +71,28 @@ cluster.describe('a stream that is passed on over relays', { 'mem', 'tcp' }, fun
   end
 
   it('is lost with the node that keeps it', function()
-    local p = net:node('p', {}, silent)
-    local g = net:node('g', { peers = { p } }, giver)
+    local p = net:node('p', { resume_window = 0.1 }, silent)
+    local g = net:node('g', { peers = { p }, resume_window = 0.1 }, giver)
     local proxy = net:proxy(g)
-    lose(net:node('c', { peers = { proxy:url() } }), proxy)
+    lose(net:node('c', { peers = { proxy:url() }, resume_window = 0.1 }), proxy)
     p:wait_reports(1)
   end)
 
   it('is lost with the node that keeps it behind a relay', function()
-    local p = net:node('p', {}, silent)
-    local g = net:node('g', { peers = { p } }, giver)
+    local p = net:node('p', { resume_window = 0.1 }, silent)
+    local g = net:node('g', { peers = { p }, resume_window = 0.1 }, giver)
     local proxy = net:proxy(g)
-    local r = net:node('r', { peers = { proxy:url() } }, function() mesh.action('r', function() end) end)
+    local r = net:node('r', { peers = { proxy:url() }, resume_window = 0.1 }, function()
+      mesh.action('r', function() end)
+    end)
     lose(net:node('c', { peers = { r } }), proxy)
     p:wait_reports(1)
   end)
 
   it('is lost with its producer', function()
-    local p = net:node('p', {}, silent)
+    local p = net:node('p', { resume_window = 0.1 }, silent)
     local proxy = net:proxy(p)
-    local g = net:node('g', { peers = { proxy:url() } }, giver)
+    local g = net:node('g', { peers = { proxy:url() }, resume_window = 0.1 }, giver)
     lose(net:node('c', { peers = { g } }), proxy)
   end)
 
@@ -101,7 +103,7 @@ cluster.describe('a stream that is passed on over relays', { 'mem', 'tcp' }, fun
       mesh.action('pause', function(s)
         local _, first = s:next()
         report(first)
-        mesh.sleep(0.5)
+        mesh.sleep(0.1)
         local total = first
         for i in s do total = total + i end
         report(total)
@@ -114,5 +116,52 @@ cluster.describe('a stream that is passed on over relays', { 'mem', 'tcp' }, fun
     c:wait_reports(1)
     g:finish(5)
     assert.same({ 1, 5000 * 5001 // 2 }, c:reported())
+  end)
+
+  it('is asked for elsewhere after it was passed on, if its producer refuses', function()
+    local function busy()
+      mesh.action('slot', function(...)
+        coroutine.yield(mesh.self().name, mesh.context().meta.user)
+        mesh.sleep(1000)
+      end, { concurrency = 1, queue = 0 })
+    end
+    local one = net:node('one', {}, busy)
+    local two = net:node('two', {}, busy)
+    local c = net:node('c', {}, consumer)
+    local g = net:node('g', { peers = { one, two, c } })
+    c:eval(function()
+      mesh.action('who', function(s)
+        local _, name, user = s:next()
+        return name, user
+      end)
+    end)
+    local first = one:start(function() return mesh.with { node = 'one' }.stream('slot'):next() and mesh.sleep(1000) end)
+    net:wait(function() return net:metrics().requests_started >= 1 end, 'the slot to be taken')
+    assert.same({ 'two', 'me' }, { g:eval(function()
+      mesh.wait 'who'
+      mesh.wait 'slot'
+      local function ask()
+        return mesh.with { providers = { 'o' .. 'ne', 't' .. 'wo' }, meta = { user = 'm' .. 'e' } }.stream 'slot'
+      end
+      local asking = mesh.spawn(mesh.call, 'who', (ask()))
+      collectgarbage()
+      collectgarbage()
+      return asking:await()
+    end) })
+    first:cancel()
+  end)
+
+  it('is the business of the node, not of the script that gave it', function()
+    local c = net:node('c', {}, consumer)
+    local g = net:node('g', { peers = { c } }, producer)
+    c:eval(function() mesh.wait 'count' end)
+    assert.equal(500500, g:eval(function()
+      mesh.wait 'sum'
+      local asking = mesh.spawn(mesh.call, 'sum', 'x', (mesh.stream('count', 1000)))
+      mesh.sleep(0)
+      collectgarbage()
+      collectgarbage()
+      return (select(2, asking:await()))
+    end))
   end)
 end)

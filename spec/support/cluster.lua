@@ -254,6 +254,7 @@ end
 
 local GAUGES = {
   'calls_now', 'requests_now', 'requests_queued_now', 'tasks_now', 'links_now', 'relays_now', 'relay_bytes_now',
+  'streams_kept_now',
 }
 
 --- Ends everything. Memory, tasks, calls and links must be gone.
