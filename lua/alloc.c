@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pages.h"
 
 typedef struct block {
   struct block *next;
@@ -84,7 +85,7 @@ static slab *add_slab(pl_alloc_state *a, size_t class) {
     unlink_slab(&a->empty, s);
     a->empty_count--;
   } else {
-    s = aligned_alloc(SLAB_BYTES, SLAB_BYTES);
+    s = pl_pages_map(SLAB_BYTES);
     if (s == NULL) return NULL;
   }
   *s = (slab){.at = SLAB_HEAD, .size = (uint32_t)((class + 1) * PL_ALLOC_STEP)};
@@ -181,7 +182,7 @@ static RARE void retire(pl_alloc_state *a, slab *s) {
   if (s->used > 0) return;
   unlink_slab(list, s);
   if (a->empty_count >= EMPTY_KEPT) {
-    free(s);
+    pl_pages_unmap(s, SLAB_BYTES);
     return;
   }
   a->empty_count++;
@@ -286,7 +287,7 @@ static void free_empty(pl_alloc_state *a) {
   while (a->empty != NULL) {
     slab *s = a->empty;
     a->empty = s->next;
-    free(s);
+    pl_pages_unmap(s, SLAB_BYTES);
   }
   a->empty_count = 0;
 }
