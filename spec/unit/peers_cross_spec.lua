@@ -3,6 +3,7 @@
 
 local crossing = require 'spec.support.crossing'
 
+--- Of each kind; more of them take a millisecond each.
 local SEEDS = tonumber(os.getenv 'PERILUNE_CROSS_SEEDS') or 130
 
 describe('two nodes that dial each other', function()
