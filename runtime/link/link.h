@@ -44,8 +44,8 @@ pl_err pl_link_dial(pl_link **out, pl_loop *loop, const pl_url *url, const pl_li
 // dialled link gives it his own by this.
 void pl_link_start(pl_link *l, const pl_link_ops *ops, void *user);
 
-// In on_bytes: the bytes that it does not use come again when what is queued on the loop by now has
-// run, or before any others.
+// In on_bytes that uses some: the others come again when what is queued on the loop by now has run,
+// or before anything else that comes.
 void pl_link_pause(pl_link *l);
 
 // Room for `n` bytes (at most PL_WRITE_BATCH) at the end of the batch; commit adds what was
