@@ -22,6 +22,7 @@ static pl_loop *new_loop(pl_log *log, uint64_t now_us, uint64_t seed) {
   pl_random_seed(&l->random, seed);
   pl_list_init(&l->work);
   pl_list_init(&l->flushes);
+  pl_list_init(&l->behind);
   return l;
 }
 
@@ -41,6 +42,7 @@ void pl_loop_free(pl_loop *l) {
   assert(l->clock.active == 0);
   assert(pl_list_empty(&l->work));
   assert(pl_list_empty(&l->flushes));
+  assert(pl_list_empty(&l->behind));
   pl_log_free(l->log);
   pl_free(l);
 }
@@ -59,6 +61,10 @@ void pl_loop_flush_later(pl_loop *l, pl_work *w, void (*run)(pl_work *)) {
   enqueue(&l->flushes, w, run);
 }
 
+void pl_loop_defer_behind(pl_loop *l, pl_work *w, void (*run)(pl_work *)) {
+  enqueue(&l->behind, w, run);
+}
+
 void pl_work_cancel(pl_work *w) {
   if (pl_work_queued(w)) pl_list_remove(&w->node);
 }
@@ -72,15 +78,24 @@ static bool run_next(pl_list *queue) {
   return true;
 }
 
-bool pl_loop_turn(pl_loop *l) {
+static void flush(pl_loop *l) {
+  while (run_next(&l->flushes)) {
+  }
+}
+
+void pl_loop_serve(pl_loop *l) {
   uint64_t end_us = l->clock.now_us + PL_TURN_US;
   l->turn_over = false;
   for (unsigned runs = 1; !l->turn_over && run_next(&l->work); runs++) {
     if (runs % RUNS_PER_LOOK == 0 && pl_now_precise_us(l) >= end_us) break;
   }
-  while (run_next(&l->flushes)) {
-  }
-  return !pl_list_empty(&l->work);
+  flush(l);
+}
+
+bool pl_loop_turn(pl_loop *l) {
+  pl_loop_serve(l);
+  if (!l->turn_over && run_next(&l->behind)) flush(l);
+  return !pl_list_empty(&l->work) || !pl_list_empty(&l->behind);
 }
 
 void pl_loop_advance(pl_loop *l, uint64_t us) {

@@ -27,6 +27,7 @@ typedef struct pl_loop {
   pl_metrics metrics;
   pl_list work;     // of pl_work, oldest first
   pl_list flushes;  // of pl_work
+  pl_list behind;   // of pl_work: one a turn, after the flushes
   uv_loop_t *uv;    // NULL when time is virtual
   struct pl_loop_uv *driver;
   bool turn_over;      // the running work has used up the turn
@@ -46,6 +47,9 @@ void pl_loop_free(pl_loop *l);
 void pl_loop_defer(pl_loop *l, pl_work *w, void (*run)(pl_work *));
 // As defer, but after all work of the turn.
 void pl_loop_flush_later(pl_loop *l, pl_work *w, void (*run)(pl_work *));
+// As defer, but one of these a turn, when all else of it is done and what that wrote has left. For
+// work that takes long, and of which more will follow: what comes in meanwhile has its turn first.
+void pl_loop_defer_behind(pl_loop *l, pl_work *w, void (*run)(pl_work *));
 // Takes it out of its queue; fine when it is in none, or zeroed.
 void pl_work_cancel(pl_work *w);
 static inline bool pl_work_queued(const pl_work *w) {

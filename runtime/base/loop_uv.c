@@ -27,7 +27,7 @@ typedef struct pl_loop_uv {
 } pl_loop_uv;
 
 static bool has_work(const pl_loop *l) {
-  return !pl_list_empty(&l->work) || !pl_list_empty(&l->flushes);
+  return !pl_list_empty(&l->work) || !pl_list_empty(&l->flushes) || !pl_list_empty(&l->behind);
 }
 
 static void on_idle(uv_idle_t *idle) {
@@ -67,10 +67,15 @@ static void settle(pl_loop *l) {
   arm(l);
 }
 
-static void turn(pl_loop *l) {
+// What takes long runs before each poll, but not once more behind it.
+static void turn(pl_loop *l, bool polls_next) {
   pl_loop_uv *d = l->driver;
   if (!d->behind) pl_clock_advance(&l->clock, uv_hrtime() / 1000);
-  pl_loop_turn(l);
+  if (polls_next) {
+    pl_loop_turn(l);
+  } else {
+    pl_loop_serve(l);
+  }
   settle(l);
   if (d->behind) uv_idle_start(&d->idle, on_idle);  // the poll does not sleep
 }
@@ -86,7 +91,7 @@ static void look_behind(pl_loop *l) {
 static void on_prepare(uv_prepare_t *prepare) {
   pl_loop *l = prepare->data;
   if (!l->driver->behind) look_behind(l);
-  turn(l);
+  turn(l, true);
   uv_update_time(l->uv);  // the time to sleep counts from now, not from before the turn
 }
 
@@ -97,7 +102,7 @@ static void on_check(uv_check_t *check) {
   } else {
     look_behind(l);
   }
-  turn(l);
+  turn(l, false);
 }
 
 void pl_loop_uv_open(pl_loop *l) {

@@ -16,7 +16,8 @@ local RUNAWAYS = {
   ['a <close> variable'] = [[
     local _ <close> = setmetatable({}, { __close = function() while true do end end })
     error 'x']],
-  ['patterns that go back for ever'] = "while true do pcall(string.find, ('a'):rep(30), ('a?'):rep(30) .. ('a'):rep(30)) end",
+  ['patterns that go back for ever'] =
+    "while true do pcall(string.find, ('a'):rep(30), ('a?'):rep(30) .. ('a'):rep(30)) end",
   ['a table of any length'] = [[
     local t = setmetatable({}, { __len = function() return 1 << 50 end })
     while true do pcall(table.insert, t, 1, 0) end]],

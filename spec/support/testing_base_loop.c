@@ -233,6 +233,13 @@ static int work_flush_later(lua_State *L) {
   return 1;
 }
 
+static int work_defer_behind(lua_State *L) {
+  work *w = luaL_checkudata(L, 1, WORK);
+  pl_loop_defer_behind(w->world->loop, &w->work, on_run);
+  lua_settop(L, 1);
+  return 1;
+}
+
 static int work_cancel(lua_State *L) {
   work *w = luaL_checkudata(L, 1, WORK);
   pl_work_cancel(&w->work);
@@ -253,11 +260,8 @@ static int work_gc(lua_State *L) {
 }
 
 static const luaL_Reg work_methods[] = {
-    {"defer", work_defer},
-    {"flush_later", work_flush_later},
-    {"cancel", work_cancel},
-    {"queued", work_queued},
-    {NULL, NULL},
+    {"defer", work_defer},   {"flush_later", work_flush_later}, {"defer_behind", work_defer_behind},
+    {"cancel", work_cancel}, {"queued", work_queued},           {NULL, NULL},
 };
 
 static int loop_turn(lua_State *L) {
