@@ -16,6 +16,7 @@
 
 enum {
   LOOK_MS = PL_STALL_US / 2000,
+  ABSENT_MS = 500,
   LOOKS_FIRST = 3,   // in which a slice has not ended, until it is told; a hook is given the first
   LOOKS_QUIET = 20,  // without a slice, then the thread sleeps until there is one
   WORDS = 16,        // of 8 bytes: a text
@@ -37,6 +38,7 @@ typedef struct pulse {
   atomic_bool stops;
   sem_t wake;
   pid_t tid;  // of the watched thread
+  clockid_t clock;
   pthread_t thread;
   pl_log *log;
 } pulse;
@@ -165,26 +167,38 @@ static void tell(uint64_t slice, uint64_t wall_ms) {
               pl_f_int("wall_ms", (int64_t)wall_ms));
 }
 
-static uint64_t monotonic_ms(void) {
+static uint64_t clock_ms(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+// It waits for the system, rather than for a processor.
+static bool is_blocked(void) {
+  char path[64], line[256];
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)the.tid);
+  FILE *f = fopen(path, "re");
+  if (f == NULL) return false;
+  const char *name_end = fgets(line, sizeof line, f) != NULL ? strrchr(line, ')') : NULL;
+  fclose(f);
+  return name_end != NULL && name_end[1] == ' ' && name_end[2] != 'R';
 }
 
 // What is known of the slice that runs.
 typedef struct watch {
   uint64_t slice, began_ms, looked_ms;
+  uint64_t cpu_ms;       // of the watched thread, when it began
   unsigned looks, next;  // `next`: of looks, to tell it
 } watch;
 
 static void look(watch *w) {
-  uint64_t now = monotonic_ms();
+  uint64_t now = clock_ms(CLOCK_MONOTONIC), cpu = clock_ms(the.clock);
   uint64_t slice = atomic_load_explicit(&the.slice, memory_order_acquire);
   // When this thread did not run either, it was the process that stood still.
-  bool absent = now - w->looked_ms > 2 * LOOK_MS + LOOK_MS / 2;
+  bool absent = now - w->looked_ms > ABSENT_MS;
   w->looked_ms = now;
   if (slice != w->slice || absent) {
-    *w = (watch){slice, now, now, 0, LOOKS_FIRST};
+    *w = (watch){slice, now, now, cpu, 0, LOOKS_FIRST};
     return;
   }
   w->looks++;
@@ -192,7 +206,9 @@ static void look(watch *w) {
   // Told by the hook, with more: once is enough.
   bool first = w->next == LOOKS_FIRST;
   if (first && atomic_load_explicit(&the.told, memory_order_relaxed) == slice) return;
-  w->next *= 4;
+  // On a machine that is busy with others it may just not have had its turn.
+  if (cpu - w->cpu_ms < PL_STALL_US / 1000 && !is_blocked()) return;
+  w->next = w->looks * 4;
   tell(slice, now - w->began_ms);
 }
 
@@ -206,13 +222,13 @@ static void sleep_until_slice(void) {
 
 static void *run(void *user) {
   (void)user;
-  watch w = {.looked_ms = monotonic_ms()};
+  watch w = {.looked_ms = clock_ms(CLOCK_MONOTONIC)};
   while (!atomic_load(&the.stops)) {
     wait_ms(LOOK_MS);
     look(&w);
     if (w.looks < LOOKS_QUIET || w.slice % 2 == 1) continue;
     sleep_until_slice();
-    w = (watch){.looked_ms = monotonic_ms()};
+    w = (watch){.looked_ms = clock_ms(CLOCK_MONOTONIC)};
   }
   return NULL;
 }
@@ -221,6 +237,7 @@ void pl_watchdog_start(pl_log *log) {
   if (watched || sem_init(&the.wake, 0, 0) != 0) return;
   the.log = log;
   the.tid = (pid_t)syscall(SYS_gettid);
+  if (pthread_getcpuclockid(pthread_self(), &the.clock) != 0) the.clock = CLOCK_MONOTONIC;
   atomic_store(&the.stops, false);
   sigset_t all, old;  // signals are for the thread of the loop
   sigfillset(&all);
