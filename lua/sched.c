@@ -327,7 +327,7 @@ static void run_ready(pl_work *work) {
   pl_list batch;
   pl_list_take(&batch, &vm->ready);
   uint64_t until = 0;
-  bool computes = false;  // for so long that others come first
+  bool behind = false;  // others come first
   vm->in_work = true;
   tune_collector(vm);
   for (pl_list *n; (n = pl_list_pop(&vm->stillborn)) != NULL;)
@@ -336,12 +336,12 @@ static void run_ready(pl_work *work) {
     pl_task *t = pl_container(pl_list_pop(&batch), pl_task, node);
     if (run_task(t)) {
       pl_list_push_front(&batch, &t->node);
-      computes = true;
+      behind = true;
       break;
     }
     if (vm->collect) collect(vm);
     if (vm->slice_ticks > 0) {  // of short tasks, too, many make a long turn
-      computes = true;
+      pl_loop_end_turn(loop);
       break;
     }
     if (n % TASKS_PER_LOOK != 0) continue;
@@ -351,9 +351,9 @@ static void run_ready(pl_work *work) {
   }
   vm->in_work = false;
   put_before(&vm->ready, &batch);
-  if (computes) pl_loop_end_turn(loop);
+  if (behind) pl_loop_end_turn(loop);
   if (pl_list_empty(&vm->ready)) return;
-  (computes ? pl_loop_defer_behind : pl_loop_defer)(loop, &vm->work, run_ready);
+  (behind ? pl_loop_defer_behind : pl_loop_defer)(loop, &vm->work, run_ready);
 }
 
 // The first function of a prepared task lies below what its spawner moved there.
