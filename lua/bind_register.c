@@ -41,6 +41,7 @@ void pl_registration_gone(void *registration) {
 
 void pl_registrations_close(pl_generation *g) {
   g->state = PL_GENERATION_CLOSING;
+  pl_map_fini(&g->held_back);  // what still cleans up finds nothing of it
   while (!pl_list_empty(&g->actions)) {
     pl_registration *r = at(g->actions.next);
     pl_list_remove(&r->node);

@@ -92,7 +92,6 @@ void pl_generation_free(pl_generation *g) {
     pl_registrations_close(g);
     pl_vm_free(g->vm);
   }
-  pl_map_fini(&g->held_back);
   pl_origins_fini(&g->sources);
   pl_origins_fini(&g->replay);
   pl_free(g);

@@ -342,6 +342,11 @@ static void log_reload(const pl_host *h, const pl_reload_report *r) {
 }
 
 void pl_host_reloaded(pl_host *h, const pl_reload_report *r) {
+  if (r->failed) {
+    h->loop->metrics.reloads_failed++;
+  } else {
+    h->loop->metrics.reloads++;
+  }
   log_reload(h, r);
   if (h->ops->on_reload != NULL) h->ops->on_reload(h, r, h->user);
 }

@@ -84,6 +84,8 @@
   X(tasks_now, "of these, not ended yet")                                \
   X(stalls, "times that Lua could not be interrupted for 100 ms")        \
   X(tasks_killed, "of these, ended hard")                                \
+  X(reloads, "new versions of scripts that took the place of old ones")  \
+  X(reloads_failed, "those that could not be loaded")                    \
   X(state_keys_now, "keys of mesh.state and mesh.shared")                \
   X(state_bytes_now, "bytes of these, as they count for state_limit")    \
   X(state_refused, "changes of these refused by state_limit")            \

@@ -105,6 +105,32 @@ cluster.describe('a bad version', { 'mem' }, function(over)
     assert.equal('NOT_FOUND', a:fails(function() return mesh.call 'w' end).code)
   end)
 
+  it('that cleans up what it has registered, when it is ended, does no harm', function()
+    start { load_limit = 1, cleanup_grace = 0.5 }
+    refuses([[mesh = require 'perilune'
+      mesh.action('v', function() return 'bad' end)
+      mesh.action('w', print)
+      local function undo() return mesh.remove 'v', mesh.remove 'w', pcall(mesh.action, 'x', print) end
+      mesh.spawn(function()
+        local _ <close> = setmetatable({}, { __close = undo })
+        mesh.sleep(1e6)
+      end)
+      local _ <close> = setmetatable({}, { __close = undo })
+      while true do pcall(mesh.sleep, 10) end]], 'TIMEOUT', 'has not loaded')
+  end)
+
+  it('whose running task removes what it has registered while it is closed does no harm', function()
+    start()
+    refuses([[mesh = require 'perilune'
+      mesh.action('v', function() return 'bad' end)
+      local task = mesh.spawn(function()
+        local _ <close> = setmetatable({}, { __close = function() mesh.remove 'v' end })
+        mesh.sleep(1e6)
+      end)
+      pcall(mesh.timeout, 0.01, function() task:await() end) -- begins it
+      error 'boom']], 'HANDLER_ERROR', 'boom')
+  end)
+
   it('that reloads itself while it loads does not serve', function()
     start()
     refuses("require 'perilune'.reload()", 'HANDLER_ERROR', 'b:1: mesh.reload: the script is being loaded')
@@ -164,6 +190,8 @@ cluster.describe('a bad version', { 'mem' }, function(over)
       assert.equal(i + 1, b:reloaded(good).generation)
     end
     over.net:advance(0.1)
+    assert.equal(100, over.net:metrics().reloads)
+    assert.equal(100, over.net:metrics().reloads_failed)
     assert.is_true(b:memory() < 2 * MIB)
   end)
 end)
