@@ -7,10 +7,10 @@ local cluster = require 'spec.support.cluster'
 
 local function worker()
   began = 0
-  --- Computes for a few milliseconds.
+  --- Computes for a millisecond or so.
   function compute()
     local x = 0
-    for i = 1, 200000 do x = x + i % 7 end
+    for i = 1, 120000 do x = x + i % 7 end
     return x
   end
   --- Returns how many have begun since its caller has asked.
