@@ -310,6 +310,8 @@ void pl_governor_leave(const pl_vm *vm);
 // turn, and `return pl_give_way(L, ctx, k);` lets them. Raises, below a boundary, when the code may
 // not go on at all.
 bool pl_slice_is_over(lua_State *L);
+// The same for those that cannot let others have their turn: raises when they may not go on.
+void pl_slice_spend(lua_State *L);
 // Yields; `k` goes on with the stack as it is now.
 int pl_give_way(lua_State *L, lua_KContext ctx, lua_KFunction k);
 // From now on instructions count in place of time. Once, before the first slice.

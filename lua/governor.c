@@ -94,11 +94,16 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
   end_slice(vm, L);  // the hook stays armed for what catches it
 }
 
-bool pl_slice_is_over(lua_State *L) {
+void pl_slice_spend(lua_State *L) {
   pl_vm *vm = pl_vm_of(L);
+  if (vm->slice_ticks >= TICKS_PER_SLICE && is_over(vm)) end_slice(vm, L);
+}
+
+bool pl_slice_is_over(lua_State *L) {
+  const pl_vm *vm = pl_vm_of(L);
   if (vm->slice_ticks < TICKS_PER_SLICE) return false;
   if (can_yield(vm, L)) return true;
-  if (is_over(vm)) end_slice(vm, L);
+  pl_slice_spend(L);
   return false;
 }
 

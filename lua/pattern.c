@@ -5,11 +5,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "lua/core.h"
+
 enum {
   ESCAPE = '%',
   DEPTH_MAX = 200,
   STEPS_BASE = 20 * 1000 * 1000,  // some 80 ms
   STEPS_PER_BYTE = 16,            // what takes time in proportion is never refused
+  STEPS_PER_LOOK = 64 * 1024,     // but ends with its task
 };
 
 static const char *match(pl_matcher *m, const char *s, const char *p);
@@ -26,6 +29,7 @@ void pl_matcher_init(pl_matcher *m, lua_State *L, const char *subject, size_t le
 }
 
 static void count_step(pl_matcher *m) {
+  if (m->steps_left % STEPS_PER_LOOK == 0) pl_slice_spend(m->L);
   if (m->steps_left-- == 0) {
     m->steps_left = 0;
     luaL_error(m->L, "pattern takes too many steps");

@@ -175,8 +175,6 @@ static bool add_value(pl_matcher *m, luaL_Buffer *b, const char *at, const char 
   return true;
 }
 
-enum { LOOK = 4096 };  // replacements between two looks at the time
-
 // Replaces up to `max` matches; true when something changed. What is left from *rest on is not
 // added yet.
 static bool replace(pl_matcher *m, luaL_Buffer *b, const char *p, bool anchored, int type,
@@ -186,7 +184,7 @@ static bool replace(pl_matcher *m, luaL_Buffer *b, const char *p, bool anchored,
   while (*count < max) {
     const char *end = pl_matcher_try(m, at, p);
     if (end != NULL && end != last) {
-      if (++*count % LOOK == 0) pl_slice_is_over(m->L);
+      ++*count;
       if (add_value(m, b, at, end, type)) changed = true;
       at = last = end;
     } else if (at < m->subject_end) {

@@ -173,6 +173,18 @@ describe('the governor', function()
     end)
   end
 
+  for name, source in pairs {
+    ['a replacement'] = "string.gsub(('x'):rep(100000000), '.', {})",
+    ['a search'] = "string.find(('x'):rep(100000000), '.-y')",
+  } do
+    it('ends in the midst of ' .. name .. ' that takes long', function()
+      local _, run, seconds = killed('SPIN ' .. source)
+      assert.equal('failed CPU_LIMIT: used more CPU time than allowed between two waits',
+        table.concat({ run:state() }, ' ', 1, 2))
+      assert.is_true(seconds < 1.5, seconds .. ' s')
+    end)
+  end
+
   it('ends what cannot give way after two seconds, whatever its limit', function()
     local vm, run, seconds = killed("string.gsub('a', 'a', function() while true do SPIN end end)",
       { cpu_limit_us = 60 * 1000000 })

@@ -114,9 +114,9 @@ describe('a pattern', function()
     assert.equal('nil', script.eval "return (('a'):rep(4e6):find(('a'):rep(2e6) .. 'b', 1, true))")
   end)
 
-  it('bounds table.move over nothing', function()
-    local _, result = script.run 'table.move({}, 1, 1 << 60, 2)'
-    assert.truthy(result:find('too many elements to move', 1, true))
+  it('is no bound of table.move over nothing, which ends with its task', function()
+    local _, result = script.run('table.move({}, 1, 1 << 60, 2)', { cpu_limit_us = 50000 })
+    assert.truthy(result:find('CPU_LIMIT', 1, true), result)
     assert.equal('2 3', script.eval 'return table.unpack(table.move({ 1, 2, 3 }, 2, 3, 1), 1, 2)')
   end)
 end)
