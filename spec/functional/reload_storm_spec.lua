@@ -8,7 +8,7 @@ local process = require 'spec.support.process'
 
 local LONG = tonumber(os.getenv 'PERILUNE_SPEC_RELOADS')
 local RELOADS = LONG or 50
-local GROWTH = LONG and 1.03 or 1.15
+local GROWTH = LONG and 1.03 or 1.25
 local PARKED = 100
 
 local APP = [[

@@ -36,6 +36,14 @@ local function answer()
   return r.stdout ~= '' and r.stdout or r.stderr
 end
 
+local function wait_for(done)
+  local deadline = process.now() + 20 * process.patience
+  while not done() do
+    if process.now() > deadline then p:fail 'it did not come to it' end
+    process.sleep(0.05)
+  end
+end
+
 local function reload(...) return process.perilune_run('reload', '--peer=' .. url, ...) end
 
 before_each(function()
@@ -95,15 +103,15 @@ describe('perilune run --watch', function()
   end)
 
   it('waits for the end of a burst of changes', function()
+    local began = process.now()
     for i = 1, 20 do
       write('text.lua', ("return 'text %d'\n"):format(i))
       process.sleep(0.02)
     end
-    p:wait_line '^reloaded app%.lua generation %d+'
-    process.sleep(0.5)
-    assert.equal('"text 20"\n', answer())
+    local pauses = (process.now() - began) / 0.1 -- on a busy machine there may be some
+    wait_for(function() return answer() == '"text 20"\n' end)
     local _, count = p:stderr():gsub('\nreloaded ', '')
-    assert.is_true(count <= 5, count .. ' reloads')
+    assert.is_true(count <= pauses + 1, count .. ' reloads')
   end)
 
   it('says where a half written file is wrong, serves the old one, and takes the next', function()
@@ -189,7 +197,7 @@ describe('perilune reload', function()
         '--listen=unix://' .. folder .. '/n.sock' }
       process.start(argv, { cwd = folder }):wait_line(READY)
     end
-    p:wait_until(function()
+    wait_for(function()
       local known = process.perilune_run('nodes', '--peer=' .. url).stdout
       return known:find 'second' and known:find 'third'
     end)
