@@ -108,6 +108,7 @@ static void start(pl_request *r) {
   sv->gates.running++;
   a->gate.running++;
   if (a->gate.waiting > 0) place(a);
+  if (!pl_request_flows(r)) pl_cost_begun(&a->gate.cost);
   if (a->gate.cost.ns >= PL_PLEDGE_LEAST_NS) pledge(r);
   sv->loop->metrics.requests_started++;
   r->handler = pl_handler_hold(a->handler);

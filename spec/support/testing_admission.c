@@ -129,15 +129,17 @@ static int rank(lua_State *L) {
   return 1;
 }
 
-// cost({calls, microseconds, …}) -> nanoseconds for each call: so many ended, then one was hit.
+// cost({calls, microseconds, …} [, begun]) -> nanoseconds for each call: so many ended, or only
+// began, then one was hit.
 static int cost_of(lua_State *L) {
   pl_cost c = {0};
+  void (*count)(pl_cost *) = lua_toboolean(L, 2) ? pl_cost_begun : pl_cost_ended;
   lua_Integer n = luaL_len(L, 1);
   for (lua_Integer i = 1; i < n; i += 2) {
     lua_geti(L, 1, i);
     lua_geti(L, 1, i + 1);
     for (lua_Integer calls = lua_tointeger(L, -2); calls > 0; calls--)
-      pl_cost_ended(&c);
+      count(&c);
     pl_cost_hit(&c, (uint64_t)lua_tointeger(L, -1));
     lua_pop(L, 2);
   }

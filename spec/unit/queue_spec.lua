@@ -282,6 +282,7 @@ describe('what a call computes', function()
     assert.equal(1000000, admission.cost { 4, 5000, 4, 5000 })
     assert.equal(5000000, admission.cost { 0, 5000, 0, 5000, 0, 5000 })
     assert.is_true(admission.cost { 20000, 5000 } < 1000)
+    assert.equal(1000000, admission.cost({ 4, 5000, 4, 5000 }, true)) -- that wait, and have not ended
   end)
 
   it('follows a handler that changes within some ticks', function()
