@@ -236,10 +236,14 @@ static pl_request *weakest(pl_service *sv, unsigned rank) {
   return NULL;
 }
 
+static bool is_full(const pl_service *sv) {
+  int64_t max = sv->config.max_queue;
+  return max > 0 && sv->gates.queued >= (size_t)max;
+}
+
 // Room in the node's queue, if need be at the expense of a lower priority.
 static bool make_room(pl_service *sv, unsigned rank) {
-  int64_t max = sv->config.max_queue;
-  if (max <= 0 || sv->gates.queued < (size_t)max) return true;
+  if (!is_full(sv)) return true;
   pl_request *r = weakest(sv, rank);
   if (r == NULL) return false;
   pl_admission_withdraw(r);
@@ -399,7 +403,8 @@ static bool finds_time(const pl_request *r) {
 void pl_admission_ask(pl_request *r) {
   char why[PL_ERROR_TEXT_MAX / 4];
   bool slot = has_own_slot(r->action) && node_has_slot(r->service);
-  if (slot && finds_time(r)) {
+  // Who waits for the processor alone is within all bounds, so a full queue does not refuse it.
+  if (slot && (finds_time(r) || is_full(r->service))) {
     start(r);
   } else if (!slot && pl_ancestry_hangs(r, why, sizeof why)) {
     pl_request_refuse(r, PL_BUSY, why, 0);

@@ -32,8 +32,8 @@ end
 
 cluster.describe('handlers that compute without a bound', { 'tcp' }, function(over)
   --- A node that knows what its handlers compute, and one that calls it.
-  local function pair()
-    local b = over.net:node('b', {}, worker)
+  local function pair(options)
+    local b = over.net:node('b', options or {}, worker)
     local a = over.net:node('a', { peers = { b } })
     a:eval(function()
       mesh.wait 'work'
@@ -62,6 +62,17 @@ cluster.describe('handlers that compute without a bound', { 'tcp' }, function(ov
     assert.is_true(waiting >= 90 - done, ('%d wait, %d have run'):format(waiting, done))
     local m = over.net:metrics()
     assert.same({ 0, 0, 0 }, { m.requests_busy, m.requests_queued_now, m.overloads })
+  end)
+
+  it('are never refused for a queue that is full', function()
+    local a = pair { max_queue = 5 }
+    local good = a:eval(function()
+      local tasks, call = {}, mesh.with { retries = 0 }.call
+      for i = 1, 60 do tasks[i] = mesh.spawn(call, 'work', 0) end
+      return #mesh.all(tasks)
+    end)
+    assert.equal(60, good)
+    assert.equal(0, over.net:metrics().requests_busy)
   end)
 
   it('leave the turn to the urgent ones, and to those that compute little', function()
