@@ -53,5 +53,6 @@ static inline void pl_labels_put(pl_labels *t, uint32_t label, void *value) {
 static inline void *pl_labels_find(const pl_labels *t, uint32_t label) {
   if (t->count == 0) return NULL;
   const pl_label *p = pl_labels_place(t, label);
-  return p->label == label ? p->value : pl_labels_find_other(t, label);
+  if (p->label == label) return p->value;
+  return t->others.count == 0 ? NULL : pl_labels_find_other(t, label);
 }

@@ -74,8 +74,27 @@ static pl_map_entry *probe(const pl_map *m, uint64_t key) {
   return &m->entries[at];
 }
 
+// Ids and most names are compared here: a call would take longer.
+static bool is_same(const uint8_t *a, const uint8_t *b, size_t len) {
+  uint32_t first[2], last[2];
+  if (len > 16) return memcmp(a, b, len) == 0;
+  if (len == 0) return true;
+  if (len < sizeof *first)
+    return a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1];
+  if (len >= sizeof(uint64_t)) {
+    size_t behind = len - sizeof(uint64_t);  // the words may overlap
+    return ((word(a) ^ word(b)) | (word(a + behind) ^ word(b + behind))) == 0;
+  }
+  size_t behind = len - sizeof *last;
+  memcpy(&first[0], a, sizeof *first);
+  memcpy(&first[1], b, sizeof *first);
+  memcpy(&last[0], a + behind, sizeof *last);
+  memcpy(&last[1], b + behind, sizeof *last);
+  return ((first[0] ^ first[1]) | (last[0] ^ last[1])) == 0;
+}
+
 static bool has_key(const pl_map_entry *e, const void *bytes, size_t len) {
-  return e->value != NULL && e->len == len && (len == 0 || memcmp(e->bytes, bytes, len) == 0);
+  return e->value != NULL && e->len == len && is_same(e->bytes, bytes, len);
 }
 
 static pl_map_entry *probe_bytes(const pl_map *m, uint64_t hash, const void *bytes, size_t len) {

@@ -9,18 +9,28 @@
 // Length of the longest valid prefix.
 size_t pl_utf8_prefix(const void *text, size_t len);
 
+// The bits of all bytes, in words that may overlap.
+static inline uint64_t pl_bits_of_few_(const unsigned char *p, size_t len) {
+  uint32_t first, last;
+  if (len == 0) return 0;
+  if (len < sizeof first) return (uint64_t)(p[0] | p[len / 2] | p[len - 1]);
+  memcpy(&first, p, sizeof first);
+  memcpy(&last, p + len - sizeof last, sizeof last);
+  return first | last;
+}
+
 // Inline for the short names and keys that are most texts.
 static inline bool pl_is_ascii(const void *text, size_t len) {
   const unsigned char *p = text;
-  uint64_t bits = 0;
-  for (; len >= sizeof bits; p += sizeof bits, len -= sizeof bits) {
-    uint64_t word;
+  const uint64_t high = 0x8080808080808080U;
+  uint64_t word, bits = 0;
+  if (len < sizeof word) return (pl_bits_of_few_(p, len) & high) == 0;
+  for (const unsigned char *last = p + len - sizeof word; p < last; p += sizeof word) {
     memcpy(&word, p, sizeof word);
     bits |= word;
   }
-  for (; len > 0; p++, len--)
-    bits |= *p;
-  return (bits & 0x8080808080808080U) == 0;
+  memcpy(&word, (const unsigned char *)text + len - sizeof word, sizeof word);
+  return ((bits | word) & high) == 0;
 }
 
 static inline bool pl_utf8_valid(const void *text, size_t len) {

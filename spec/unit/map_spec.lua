@@ -19,6 +19,17 @@ describe('a map', function()
     assert.is_nil(b:find(('x'):rep(999)))
   end)
 
+  it('tells keys apart that differ in one byte', function()
+    for len = 1, 20 do
+      local m, key = map.new(), ('k'):rep(len)
+      m:put(key, len)
+      for at = 1, len do
+        assert.equal(len, m:find(key))
+        assert.is_nil(m:find(key:sub(1, at - 1) .. 'K' .. key:sub(at + 1)))
+      end
+    end
+  end)
+
   it('is empty before its first entry', function()
     local m = map.new()
     assert.is_nil(m:find(1))
