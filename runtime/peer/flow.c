@@ -280,18 +280,31 @@ static bool direct(const pl_flow *f, size_t len) {
   return len <= PL_FRAGMENT_MAX && pl_flow_idle(f) && pl_lanes_clear(f->lanes);
 }
 
+// The head of a call stands from `start` to `p`, with room behind it.
+static void finish_call(pl_flow *f, uint8_t *start, uint8_t *p, const pl_parts *args) {
+  size_t n = pl_parts_len(args);
+  if (n > 0) memcpy(p, args->head.data, n);
+  size_t len = (size_t)(p - start) + n;
+  pl_session_finish(f->lanes->session, PL_FRAME_CALL, f->flags, 0, f->label, start, len);
+  f->began = true;
+}
+
+bool pl_flow_call_usual(pl_flow *f, const pl_msg_call_usual *head, const pl_parts *args) {
+  size_t n = pl_parts_len(args);
+  size_t room = PL_MSG_CALL_USUAL_ROOM + head->action.len + n;
+  if (n > PL_COPY_MAX || !direct(f, room)) return false;
+  uint8_t *start = pl_session_begin(f->lanes->session, room);
+  finish_call(f, start, pl_msg_call_put_usual(start, head), args);
+  return true;
+}
+
 // A call that fits the batch goes there at once, its head encoded in place.
 static bool write_call(pl_flow *f, const pl_msg_call *head, const pl_parts *args) {
   size_t n = pl_parts_len(args);
   size_t room = pl_msg_call_room(head) + n;
   if (n > PL_COPY_MAX || !direct(f, room)) return false;
-  pl_session *s = f->lanes->session;
-  uint8_t *start = pl_session_begin(s, room);
-  uint8_t *p = pl_msg_call_put(start, head);
-  if (n > 0) memcpy(p, args->head.data, n);
-  size_t len = (size_t)(p - start) + n;
-  pl_session_finish(s, PL_FRAME_CALL, f->flags, 0, f->label, start, len);
-  f->began = true;
+  uint8_t *start = pl_session_begin(f->lanes->session, room);
+  finish_call(f, start, pl_msg_call_put(start, head), args);
   return true;
 }
 

@@ -46,6 +46,8 @@ void pl_flow_control(pl_flow *f, uint8_t type, pl_bytes body);
 // body whose memory cannot be had closes the session. What has a tail is longer than a fragment,
 // and its head at most PL_PREFIX_MAX.
 bool pl_flow_call(pl_flow *f, pl_msg_call *head, const pl_parts *args);  // sets head->body_len
+// Only if it can go out now, as nearly always; false: nothing was done.
+bool pl_flow_call_usual(pl_flow *f, const pl_msg_call_usual *head, const pl_parts *args);
 bool pl_flow_item(pl_flow *f, const pl_parts *item);
 bool pl_flow_result(pl_flow *f, const pl_parts *result);
 bool pl_flow_error(pl_flow *f, const pl_failure *failure);

@@ -98,6 +98,24 @@ static void set_out(pl_msg_call *m, const pl_call *c, uint8_t room[PL_MSG_EXCLUD
     m->exclude = pl_bytes_of(room, (size_t)(pl_msg_exclude_put(room, refused, count) - room));
 }
 
+// There is nothing to tell but what the head of a usual call says.
+static bool is_usual(const pl_call *c, const pl_order *o) {
+  bool carries = pl_call_flows(c) || c->codec != 0 || c->idle_us != 0 || c->tries != NULL;
+  bool ordinary = o->priority == 0 || o->priority == PL_PRIORITY_NORMAL;
+  return !carries && ordinary && !c->left_open && !o->traced && o->via == NULL &&
+         o->meta.len == 0 && o->ancestors.len == 0;
+}
+
+static bool send_usual(pl_call *c, const pl_order *order) {
+  pl_msg_call_usual m = {
+      .call_id = c->call_id,
+      .action = order->action,
+      .timeout_ms = remaining_ms(c->service->loop, order->deadline_us),
+      .to = c->routed ? &c->callee : NULL,
+  };
+  return pl_flow_call_usual(&c->flow, &m, &order->args);
+}
+
 static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   pl_service *sv = c->service;
   c->call_id = ++sv->next_call_id;
@@ -113,6 +131,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
                    sv->config.message_max, pl_now_us(sv->loop));
   }
   attach(c, ch);
+  if (is_usual(c, order) && send_usual(c, order)) return;
 
   uint8_t room[PL_MSG_EXCLUDE_ROOM];
   pl_msg_call m = {

@@ -138,6 +138,14 @@ typedef struct pl_msg_call {
   pl_bytes via;            // 23: node id of a neighbour of the destination (16 bytes)
 } pl_msg_call;
 
+// What nearly every call tells, and nothing else: the same bytes as a pl_msg_call would become.
+typedef struct pl_msg_call_usual {
+  uint64_t call_id;
+  pl_bytes action;
+  uint64_t timeout_ms;
+  const pl_id *to;  // behind the neighbour, as far as may be; NULL: the neighbour
+} pl_msg_call_usual;
+
 typedef struct pl_msg_credit {
   uint64_t items;  // 1
   uint64_t bytes;  // 2
@@ -189,6 +197,8 @@ pl_err pl_msg_call_encode(pl_buf *out, const pl_msg_call *m);
 // written.
 size_t pl_msg_call_room(const pl_msg_call *m);
 uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m);
+enum { PL_MSG_CALL_USUAL_ROOM = 64 };  // and the action
+uint8_t *pl_msg_call_put_usual(uint8_t *p, const pl_msg_call_usual *m);
 // Bytes of the map (> 0), the arguments follow; or a negative pl_err.
 ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src);
 // The value of key 8 for one node; `room` must last as long as it is needed.

@@ -160,17 +160,35 @@ ptrdiff_t pl_msg_call_decode(pl_msg_call *out, pl_bytes src) {
 // Encoding is written out, because every call passes here: the order of the fields and what is
 // left out are those of the table.
 
-// What only some calls carry: keys 7 to 16.
-static uint32_t journey_pairs(const pl_msg_call *m) {
-  return (uint32_t)(m->source.len != 0) + (m->destination.len != 0) + (m->hops_left != 0) +
-         (m->priority != 0) + (m->attempt != 0) + (m->first_call_id != 0) + (m->trace.len != 0) +
-         (m->meta.len != 0) + (m->identity.len != 0) + (m->ancestors.len != 0);
+// Most calls have none of a group of keys, so each is asked for as a whole first.
+
+static uint64_t has_window(const pl_msg_call *m) {  // 4 to 6
+  return m->stream | m->window_items | m->window_bytes;
 }
 
-static uint32_t common_pairs(const pl_msg_call *m) {
-  return 2U + (m->timeout_ms != 0) + m->stream + (m->window_items != 0) + (m->window_bytes != 0) +
-         (m->codec != 0) + (m->compression != 0) + (m->body_len != 0) + (m->idle_ms != 0) +
-         m->input + (m->exclude.len != 0) + (m->via.len != 0);
+static uint64_t has_origin(const pl_msg_call *m) {  // 10 to 16
+  return m->priority | m->attempt | m->first_call_id | m->trace.len | m->meta.len |
+         m->identity.len | m->ancestors.len;
+}
+
+static uint64_t has_form(const pl_msg_call *m) {  // 17 to 23
+  return m->codec | m->compression | m->body_len | m->idle_ms | m->input | m->exclude.len |
+         m->via.len;
+}
+
+static uint32_t window_pairs(const pl_msg_call *m) {
+  return (uint32_t)m->stream + (m->window_items != 0) + (m->window_bytes != 0);
+}
+
+static uint32_t origin_pairs(const pl_msg_call *m) {
+  return (uint32_t)(m->priority != 0) + (m->attempt != 0) + (m->first_call_id != 0) +
+         (m->trace.len != 0) + (m->meta.len != 0) + (m->identity.len != 0) +
+         (m->ancestors.len != 0);
+}
+
+static uint32_t form_pairs(const pl_msg_call *m) {
+  return (uint32_t)(m->codec != 0) + (m->compression != 0) + (m->body_len != 0) +
+         (m->idle_ms != 0) + m->input + (m->exclude.len != 0) + (m->via.len != 0);
 }
 
 static uint8_t *put_uint(uint8_t *p, uint8_t key, uint64_t v) {
@@ -198,10 +216,13 @@ static uint8_t *put_raw(uint8_t *p, uint8_t key, pl_bytes v) {
   return p + 1 + v.len;
 }
 
-static uint8_t *put_journey(uint8_t *p, const pl_msg_call *m) {
-  p = put_bin(p, 7, m->source);
-  p = put_raw(p, 8, m->destination);
-  p = put_uint(p, 9, m->hops_left);
+static uint8_t *put_window(uint8_t *p, const pl_msg_call *m) {
+  p = put_flag(p, 4, m->stream);
+  p = put_uint(p, 5, m->window_items);
+  return put_uint(p, 6, m->window_bytes);
+}
+
+static uint8_t *put_origin(uint8_t *p, const pl_msg_call *m) {
   p = put_uint(p, 10, m->priority);
   p = put_uint(p, 11, m->attempt);
   p = put_uint(p, 12, m->first_call_id);
@@ -211,25 +232,7 @@ static uint8_t *put_journey(uint8_t *p, const pl_msg_call *m) {
   return put_raw(p, 16, m->ancestors);
 }
 
-size_t pl_msg_call_room(const pl_msg_call *m) {
-  enum { KEYS = 24 };
-  return KEYS * (1 + PL_MP_TOKEN_MAX) + m->action.len + m->source.len + m->destination.len +
-         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len + m->exclude.len +
-         m->via.len;
-}
-
-uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
-  uint32_t journey = journey_pairs(m);
-  p = pl_mp_put_map(p, common_pairs(m) + journey);
-  *p++ = 1;
-  p = pl_mp_put_uint(p, m->call_id);
-  *p++ = 2;
-  p = pl_wire_put_text(p, m->action);
-  p = put_uint(p, 3, m->timeout_ms);
-  p = put_flag(p, 4, m->stream);
-  p = put_uint(p, 5, m->window_items);
-  p = put_uint(p, 6, m->window_bytes);
-  if (journey > 0) p = put_journey(p, m);
+static uint8_t *put_form(uint8_t *p, const pl_msg_call *m) {
   p = put_uint(p, 17, m->codec);
   p = put_uint(p, 18, m->compression);
   p = put_uint(p, 19, m->body_len);
@@ -237,6 +240,47 @@ uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
   p = put_flag(p, 21, m->input);
   p = put_raw(p, 22, m->exclude);
   return put_bin(p, 23, m->via);
+}
+
+size_t pl_msg_call_room(const pl_msg_call *m) {
+  enum { KEYS = 24 };
+  return KEYS * (1 + PL_MP_TOKEN_MAX) + m->action.len + m->source.len + m->destination.len +
+         m->trace.len + m->meta.len + m->identity.len + m->ancestors.len + m->exclude.len +
+         m->via.len;
+}
+
+static inline uint8_t *put_start(uint8_t *p, uint32_t pairs, uint64_t call_id, pl_bytes action,
+                                 uint64_t timeout_ms) {
+  p = pl_mp_put_map(p, pairs);
+  *p++ = 1;
+  p = pl_mp_put_uint(p, call_id);
+  *p++ = 2;
+  p = pl_wire_put_text(p, action);
+  return put_uint(p, 3, timeout_ms);
+}
+
+uint8_t *pl_msg_call_put_usual(uint8_t *p, const pl_msg_call_usual *m) {
+  p = put_start(p, 2U + (m->timeout_ms != 0) + (m->to != NULL ? 2 : 0), m->call_id, m->action,
+                m->timeout_ms);
+  if (m->to == NULL) return p;
+  p = put_bin(p, 8, pl_bytes_of(m->to->bytes, sizeof m->to->bytes));
+  return put_uint(p, 9, PL_HOPS_MAX);
+}
+
+uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
+  bool window = has_window(m), origin = has_origin(m), form = has_form(m);
+  uint32_t pairs = 2U + (m->timeout_ms != 0) + (m->source.len != 0) + (m->destination.len != 0) +
+                   (m->hops_left != 0);
+  if (window) pairs += window_pairs(m);
+  if (origin) pairs += origin_pairs(m);
+  if (form) pairs += form_pairs(m);
+  p = put_start(p, pairs, m->call_id, m->action, m->timeout_ms);
+  if (window) p = put_window(p, m);
+  p = put_bin(p, 7, m->source);
+  p = put_raw(p, 8, m->destination);
+  p = put_uint(p, 9, m->hops_left);
+  if (origin) p = put_origin(p, m);
+  return form ? put_form(p, m) : p;
 }
 
 // The marks behind the head of the array, and their number. A call without any has no array.

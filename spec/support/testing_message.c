@@ -262,6 +262,26 @@ static int message_encode(lua_State *L) {
   return testing_push_encoded(L, messages[which].encode(&out, &m), &out);
 }
 
+// usual_call(call_id, action, timeout_ms, to | nil) -> bytes
+static int message_usual_call(lua_State *L) {
+  pl_id to;
+  bool routed = !lua_isnoneornil(L, 4);
+  if (routed) memcpy(to.bytes, testing_check_bytes(L, 4).data, sizeof to.bytes);
+  const pl_msg_call_usual m = {
+      .call_id = (uint64_t)luaL_checkinteger(L, 1),
+      .action = testing_check_bytes(L, 2),
+      .timeout_ms = (uint64_t)luaL_checkinteger(L, 3),
+      .to = routed ? &to : NULL,
+  };
+  luaL_Buffer out;
+  size_t room = PL_MSG_CALL_USUAL_ROOM + m.action.len;
+  uint8_t *start = (uint8_t *)luaL_buffinitsize(L, &out, room);
+  size_t len = (size_t)(pl_msg_call_put_usual(start, &m) - start);
+  if (len > room) return luaL_error(L, "more than its room");
+  luaL_pushresultsize(&out, len);
+  return 1;
+}
+
 // decode(name, bytes) -> table, bytes taken by a call; nil, error
 static int message_decode(lua_State *L) {
   int which = luaL_checkoption(L, 1, NULL, names);
@@ -392,11 +412,16 @@ static int message_blind(lua_State *L) {
 }
 
 void testing_push_message(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"encode", message_encode},   {"decode", message_decode},
-      {"items", message_items},     {"walk", message_walk},
-      {"digest", message_digest},   {"walk_digest", message_walk_digest},
-      {"exclude", message_exclude}, {"read_exclude", message_read_exclude},
-      {"blind", message_blind},     {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"encode", message_encode},
+                                       {"usual_call", message_usual_call},
+                                       {"decode", message_decode},
+                                       {"items", message_items},
+                                       {"walk", message_walk},
+                                       {"digest", message_digest},
+                                       {"walk_digest", message_walk_digest},
+                                       {"exclude", message_exclude},
+                                       {"read_exclude", message_read_exclude},
+                                       {"blind", message_blind},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
 }

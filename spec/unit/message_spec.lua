@@ -175,6 +175,20 @@ describe('a call of the usual keys', function()
     end)
   end
 
+  it('is written as any other', function()
+    local actions = { '', 'a', 'sum', 'four', 'exactly8', ('n'):rep(255), 'n\xffo', 'gr\u{fc}n' }
+    for _, action in ipairs(actions) do
+      for _, number in ipairs { 1, 127, 128, 1 << 16, 1 << 40, -1 } do
+        local m = { call_id = number, action = action, timeout_ms = number }
+        assert.equal(message.encode('call', m), message.usual_call(number, action, number))
+        m.timeout_ms = 0
+        assert.equal(message.encode('call', m), message.usual_call(number, action, 0))
+        m.destination, m.hops_left = put('bin', ID), 16
+        assert.equal(message.encode('call', m), message.usual_call(number, action, 0, ID))
+      end
+    end
+  end)
+
   it('may have a destination that is no id, but no such source', function()
     local _, bytes = sample { 7, 8, 9 }
     local other = bytes:gsub('\8\xc4\x10' .. NONCE, '\8\xc4\3abc')
@@ -341,6 +355,17 @@ describe('a field', function()
   it('of 64 bits is kept whole', function()
     assert.equal(-1, message.decode('call', map(1, put('uint', -1), 2, str 'a')).call_id)
     assert.equal(map(1, put('uint', -1), 2, str 'a'), message.encode('call', { call_id = -1, action = 'a' }))
+  end)
+
+  it('that is text of any length is looked at to its last byte', function()
+    for len = 0, 40 do
+      local text = ('n'):rep(len)
+      assert.equal(map(1, put('int', 1), 2, str(text)), message.encode('call', { call_id = 1, action = text }))
+      for at = 1, len do
+        local odd = text:sub(1, at - 1) .. '\xff' .. text:sub(at + 1)
+        assert.equal(map(1, put('int', 1), 2, put('bin', odd)), message.encode('call', { call_id = 1, action = odd }))
+      end
+    end
   end)
 
   it('that is text but not UTF-8 travels as binary', function()
