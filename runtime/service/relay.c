@@ -55,7 +55,7 @@ static void drop_frames(pl_relay_end *e) {
 }
 
 static void drop_waiting(pl_relay_end *e) {
-  drop_frames(e);
+  if (!pl_list_empty(&e->frames)) drop_frames(e);
   e->grant_items = e->grant_bytes = 0;
   pl_turn_leave(&e->turn);
 }

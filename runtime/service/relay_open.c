@@ -45,10 +45,10 @@ static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way 
   return r;
 }
 
-// Encodes the head where it is sent from, if the whole is short.
-static bool write_in_place(pl_relay *r, uint8_t flags, const pl_msg_call *m, pl_bytes args) {
+// Encodes the head where it is sent from, if the whole is short: `room` bytes at most.
+static bool write_in_place(pl_relay *r, uint8_t flags, const pl_msg_call *m, pl_bytes args,
+                           size_t room) {
   const pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
-  size_t room = pl_msg_call_room(m) + args.len;
   if (args.len > PL_COPY_MAX || room > PL_FRAGMENT_MAX || !pl_relay_is_clear(out)) return false;
   pl_session *s = out->channel->session;
   uint8_t *start = pl_session_begin(s, room);
@@ -64,7 +64,8 @@ bool pl_relay_open(pl_channel *from, const pl_frame *f, const pl_relay_way *way,
   pl_channel *to = way->to;
   pl_buf *map = &to->lanes.scratch;
   pl_buf_clear(map);
-  bool may_be_long = pl_msg_call_room(m) + args.len > PL_FRAGMENT_MAX;
+  size_t room = pl_msg_call_room(m) + args.len;
+  bool may_be_long = room > PL_FRAGMENT_MAX;
   if (may_be_long &&
       (pl_msg_call_encode(map, m) != PL_OK || pl_buf_len(map) + args.len > PL_FRAGMENT_MAX))
     return false;
@@ -72,7 +73,7 @@ bool pl_relay_open(pl_channel *from, const pl_frame *f, const pl_relay_way *way,
   pl_relay *r = relay_new(from, f->label, way, m);
   pl_relay_end *out = &r->ends[PL_RELAY_CALLEE];
   if (f->flags & PL_FLAG_MORE) out->body = PL_FRAME_CALL;
-  if (write_in_place(r, f->flags, m, args)) return true;
+  if (write_in_place(r, f->flags, m, args, room)) return true;
   if (!may_be_long && pl_msg_call_encode(map, m) != PL_OK) {
     pl_session_abort(to->session, PL_NO_MEMORY, "no memory for a relayed call");
     return true;
