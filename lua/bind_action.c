@@ -75,6 +75,7 @@ static void encode(lua_State *L, const handling *h, int n, const char *root, pl_
 
 // Streams among what was encoded go with it.
 static void commit(lua_State *L, const handling *h) {
+  if (*pl_vm_passing(pl_vm_of(L)) == 0) return;
   pl_list carried;
   pl_list_init(&carried);
   pl_pass_commit(L, &carried);
@@ -278,6 +279,7 @@ static void on_start(pl_request *r, void *user) {
                   .began_us = pl_now_us(pl_vm_loop(g->vm))};
   pl_list_init(&h->streams);
   pl_request_set_user(r, h);
+  pl_task_set_topic(t, a->topic);
   pl_task_set_priority(t, pl_request_priority(r));
   if (!pl_request_is_stream(r) && !pl_request_has_input(r))
     pl_task_set_deadline(t, pl_request_deadline(r));

@@ -11,6 +11,7 @@ typedef struct pl_registration {
   pl_list node;               // in generation->actions
   pl_generation *generation;  // NULL once its VM is closed
   int handler;                // reference in the registry
+  uint64_t topic;             // of its tasks
   uint64_t cpu_limit_us;
   size_t value_max;           // bytes of a chunk or result
   bool held_back;             // until the swap

@@ -11,6 +11,7 @@
 #include "lua/error.h"
 #include "lua/script.h"
 #include "lua/value.h"
+#include "lua/watchdog.h"
 
 #define NAME_TEXT                                         \
   "a name is 1 to 255 bytes without control characters, " \
@@ -66,6 +67,7 @@ static pl_registration *find_held_back(pl_generation *g, pl_bytes name) {
 static pl_registration *registration_new(pl_generation *g, pl_bytes name) {
   pl_registration *r = pl_alloc(sizeof *r + name.len + 1);
   r->generation = g;
+  r->topic = pl_watchdog_number();
   r->name_len = name.len;
   memcpy(r->name, name.data, name.len);
   return r;

@@ -60,6 +60,7 @@ struct pl_task {
   uint64_t id;         // of the node, never again
   uint64_t made_us;
   uint64_t waits_us;  // when its wait began
+  uint64_t topic;     // pl_task_set_topic
   bool started, held, escaped, kill, failed;
   bool keep_results;  // on `co` until the last reference is dropped: several
   bool interrupted;   // the cancellation or a scope is set
@@ -104,6 +105,7 @@ struct pl_vm {
   const void *boxes[PL_BOXES];  // their metatables
   pl_vm_options options;
   pl_alloc_state alloc;
+  uint64_t number;  // pl_watchdog_number
   void *host;
   pl_buf scratch;
   unsigned passing;

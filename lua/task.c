@@ -167,6 +167,10 @@ void pl_task_set_cpu_limit(pl_task *t, uint64_t us) {
   t->cpu_limit_us = us;
 }
 
+void pl_task_set_topic(pl_task *t, uint64_t topic) {
+  t->topic = topic;
+}
+
 void pl_task_set_priority(pl_task *t, unsigned priority) {
   t->priority = (uint8_t)priority;
 }

@@ -127,6 +127,10 @@ pl_task *pl_task_start(pl_vm *vm, const pl_task_type *type, void *user, pl_task 
 pl_task *pl_task_hold(pl_task *t);
 void pl_task_drop(pl_task *t);
 
+// What it is busy with, by a number of its own (pl_watchdog_number): tasks of one type that have
+// the same are about the same action. 0, as every task begins: about none. Before its first slice.
+void pl_task_set_topic(pl_task *t, uint64_t topic);
+
 // The task that runs in `L`; NULL outside one.
 pl_task *pl_task_current(lua_State *L);
 pl_vm *pl_task_vm(const pl_task *t);

@@ -12,6 +12,7 @@
 #include "lua/modules.h"
 #include "lua/sandbox.h"
 #include "lua/view.h"
+#include "lua/watchdog.h"
 
 // Only an unprotected call of the host can end here, with no memory left in the system.
 static int on_panic(lua_State *L) {
@@ -85,6 +86,7 @@ pl_list *pl_vm_all(void) {
 pl_vm *pl_vm_new(const pl_vm_options *options) {
   pl_vm *vm = pl_new(pl_vm);
   vm->options = *options;
+  vm->number = pl_watchdog_number();
   vm->options.name = pl_strdup(options->name != NULL ? options->name : "script");
   vm->options.directory = options->directory != NULL ? pl_strdup(options->directory) : NULL;
   if (vm->options.generation == 0) vm->options.generation = 1;

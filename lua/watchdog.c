@@ -32,6 +32,9 @@ typedef struct text {
 
 typedef struct pulse {
   _Atomic uint64_t slice;  // odd: it runs
+  // Of the watched thread: whose texts there are.
+  uint64_t vm_number, topic;
+  const pl_task_type *type;  // NULL: no task
   text script, what, place;
   _Atomic uint64_t task;
   _Atomic uint64_t placed;  // slice that `place` is of
@@ -71,16 +74,35 @@ static void get(char out[WORDS * 8 + 1], text *from) {
 
 // The watched thread.
 
-void pl_watchdog_enter(const pl_vm *vm, pl_task *t) {
-  if (!watched) return;
+uint64_t pl_watchdog_number(void) {
+  static _Atomic uint64_t last;
+  return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
+static void put_texts(const pl_vm *vm, pl_task *t) {
   pl_task_about about = {0};
   if (t != NULL && t->type->about != NULL) t->type->about(t->user, &about);
   const char *kind = t != NULL ? t->type->name : "no task";
   put(&the.script, vm->options.name, strlen(vm->options.name));
   put(&the.what, about.action.len > 0 ? (const char *)about.action.data : kind,
       about.action.len > 0 ? about.action.len : strlen(kind));
+}
+
+void pl_watchdog_enter(const pl_vm *vm, pl_task *t) {
+  if (!watched) return;
+  const pl_task_type *type = t != NULL ? t->type : NULL;
+  uint64_t topic = t != NULL ? t->topic : 0;
+  if (the.topic != topic || the.type != type || the.vm_number != vm->number) {
+    put_texts(vm, t);
+    the.vm_number = vm->number;
+    the.type = type;
+    the.topic = topic;
+  }
   atomic_store_explicit(&the.task, t != NULL ? t->id : 0, memory_order_relaxed);
-  atomic_fetch_add(&the.slice, 1);  // before a look at whether somebody watches
+  // It alone counts. Nothing keeps the look at `sleeps` behind the store, which would cost more
+  // than all of the rest: see sleep_until_slice.
+  uint64_t slice = atomic_load_explicit(&the.slice, memory_order_relaxed);
+  atomic_store_explicit(&the.slice, slice + 1, memory_order_release);
   if (!atomic_load_explicit(&the.sleeps, memory_order_relaxed)) return;
   if (atomic_exchange(&the.sleeps, false)) sem_post(&the.wake);
 }
@@ -219,9 +241,12 @@ static void look(watch *w) {
   tell(slice, now - w->began_ms);
 }
 
-static void sleep_until_slice(void) {
+// `quiet`: the slice that has ended. A slice that began without having seen `sleeps` is seen here:
+// its store is on its way for some nanoseconds, and this thread looks for it after a while.
+static void sleep_until_slice(uint64_t quiet) {
   atomic_store(&the.sleeps, true);
-  if (atomic_load(&the.slice) % 2 == 1 || atomic_load(&the.stops)) atomic_store(&the.sleeps, false);
+  wait_ms(LOOK_MS);
+  if (atomic_load(&the.slice) != quiet || atomic_load(&the.stops)) atomic_store(&the.sleeps, false);
   while (atomic_load(&the.sleeps) && !atomic_load(&the.stops)) {
     if (sem_wait(&the.wake) != 0 && errno != EINTR) return;
   }
@@ -234,7 +259,7 @@ static void *run(void *user) {
     wait_ms(LOOK_MS);
     look(&w);
     if (w.looks < LOOKS_QUIET || w.slice % 2 == 1) continue;
-    sleep_until_slice();
+    sleep_until_slice(w.slice);
     w = (watch){.looked_ms = clock_ms(CLOCK_MONOTONIC)};
   }
   return NULL;

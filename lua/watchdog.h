@@ -13,6 +13,9 @@
 void pl_watchdog_start(pl_log *log);
 void pl_watchdog_stop(void);
 
+// One that it never gave before: for what a slice is said to be of. Any thread.
+uint64_t pl_watchdog_number(void);
+
 // For the governor, on any thread; all but the watched one are passed over.
 
 // A slice of the task begins, or of no task (NULL).
