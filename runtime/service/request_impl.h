@@ -47,43 +47,46 @@ struct pl_request {
   bool traced;      // `trace` is its own; before, it is that of the call in which it was made,
                     // if it has_outer
 
-  // Set when it is opened, or left as they began.
-  pl_list node;      // in the channel's requests, the service's orphans, or the free list
-  pl_waiter wait;    // in a line of the action, or while JOINED among the followers of another
-  pl_list in_queue;  // while WAITING where it may have to give way
-  pl_list untimed;   // in the service's
-  pl_list carried;   // of pl_passed: streams that travel with its answer
+  // Set when it is opened, or left as they began. First what every call touches, so that one that
+  // is short stays within few cache lines.
+  pl_list node;     // in the channel's requests, the service's orphans, or the free list
+  pl_list untimed;  // in the service's
   pl_service *service;
   pl_channel *channel;  // NULL once the path is lost
-  uint64_t call_id;
-  uint64_t first_call_id;  // of its first attempt
   uint64_t deadline_us;
   uint64_t started_us;
-  uint64_t last_us;  // if shared: the latest deadline it may get
-  pl_id caller;
   int codec;
   uint8_t rank;  // of its priority
   bool stream;
   bool relayed;   // the neighbour passed it on for the caller
   bool repeated;  // not the first attempt
   bool has_outer;
+  bool lends;       // another runs in its slot
+  uint64_t lender;  // the mark of the one in whose slot it runs; 0: in its own
   pl_bytes args;
   pl_bytes meta;
   pl_bytes identity;   // of the caller; empty: nobody authenticated it
-  uint64_t mark;       // see ancestry.h
-  uint64_t lender;     // the mark of the one in whose slot it runs; 0: in its own
-  bool lends;          // another runs in its slot
-  pl_bytes line;       // of marks, its own the last; empty: no call was made for it
-  pl_bytes ancestors;  // the marks that came with it
   pl_bytes name;       // when the arguments came in pieces
-  pl_flow flow;
-  pl_intake intake;  // if has_intake
-  pl_trace trace;
+  pl_bytes ancestors;  // the marks that came with it
+  pl_bytes line;       // of marks, its own the last; empty: no call was made for it
+  pl_list carried;     // of pl_passed: streams that travel with its answer
   pl_timer timer;
+  pl_timer stall;
   pl_work tidy;        // copies unread items out of the read slab at the end of the turn
   uint64_t turned_us;  // when it began to wait for whom it waits for now
   uint64_t stall_us;   // how long its consumer may take nothing; 0: for ever
-  pl_timer stall;
+  uint64_t call_id;
+  uint64_t first_call_id;  // of its first attempt
+  pl_id caller;
+  pl_list in_queue;  // while WAITING where it may have to give way
+  pl_waiter wait;    // in a line of the action, or while JOINED among the followers of another
+  pl_flow flow;
+
+  // Of some.
+  uint64_t last_us;  // if shared: the latest deadline it may get
+  uint64_t mark;     // see ancestry.h
+  pl_trace trace;
+  pl_intake intake;  // if has_intake
 };
 
 // It carries a stream, in one direction at least: its deadline bounds the start only.
