@@ -7,6 +7,7 @@
 
 local lfs = require 'lfs'
 
+io.stdout:setvbuf 'line' -- what finds a leak at the very end leaves nothing behind that was not written
 assert(lfs.chdir(arg[0]:match '^(.*)/spec/[^/]*$' or '.'))
 
 --- Whether an argument names something to run; the value of an option before it does not.

@@ -1,6 +1,6 @@
 local cluster = require 'spec.support.cluster'
 
--- luacheck: globals mesh compute, ignore 111 112 113
+-- luacheck: globals mesh compute crowd, ignore 111 112 113
 
 -- Handlers that compute, of actions without any bound. What waits for the processor is counted in handlers, not in
 -- seconds, because others may use this one, too.
@@ -30,11 +30,27 @@ local function worker()
   end)
 end
 
+local function caller()
+  --- Calls it so often at once, and waits for the first answer. Returns the tasks, and a function that says how many
+  --- have their answers.
+  function crowd(n)
+    local done, tasks = 0, {}
+    for i = 1, n do
+      tasks[i] = mesh.spawn(function()
+        mesh.call('work', 0)
+        done = done + 1
+      end)
+    end
+    while done == 0 do mesh.sleep(0) end
+    return tasks, function() return done end
+  end
+end
+
 cluster.describe('handlers that compute without a bound', { 'tcp' }, function(over)
   --- A node that knows what its handlers compute, and one that calls it.
   local function pair(options)
     local b = over.net:node('b', options or {}, worker)
-    local a = over.net:node('a', { peers = { b } })
+    local a = over.net:node('a', { peers = { b } }, caller)
     a:eval(function()
       mesh.wait 'work'
       for _ = 1, 20 do mesh.call('work', 0) end
@@ -46,16 +62,9 @@ cluster.describe('handlers that compute without a bound', { 'tcp' }, function(ov
   it('begin no faster than they can run', function()
     local a = pair()
     local waiting, done = a:eval(function()
-      local done, tasks = 0, {}
-      for i = 1, 100 do
-        tasks[i] = mesh.spawn(function()
-          mesh.call('work', 0)
-          done = done + 1
-        end)
-      end
-      while done == 0 do mesh.sleep(0) end
+      local tasks, done = crowd(100)
       local waiting = mesh.call 'quick'
-      local before = done
+      local before = done()
       mesh.all(tasks)
       return waiting, before
     end)
@@ -78,20 +87,13 @@ cluster.describe('handlers that compute without a bound', { 'tcp' }, function(ov
   it('leave the turn to the urgent ones, and to those that compute little', function()
     local a = pair()
     local quick, urgent = a:eval(function()
-      local done, tasks = 0, {}
-      for i = 1, 60 do
-        tasks[i] = mesh.spawn(function()
-          mesh.call('work', 0)
-          done = done + 1
-        end)
-      end
-      while done == 0 do mesh.sleep(0) end
-      local at = done
+      local tasks, done = crowd(60)
+      local at = done()
       mesh.call 'quick'
-      local quick = done - at
-      at = done
+      local quick = done() - at
+      at = done()
       mesh.with { priority = 'high' }.call('work', 0)
-      local urgent = done - at
+      local urgent = done() - at
       mesh.all(tasks)
       return quick, urgent
     end)
