@@ -143,12 +143,12 @@ static ptrdiff_t decode_usual(pl_msg_call *out, pl_bytes src) {
       .call_id = call_id,
       .action = action,
       .timeout_ms = timeout_ms,
-      .source = w.source,
-      .destination = w.destination,
       .hops_left = w.hops_left,
-      .trace = trace,
-      .ancestors = marks,
   };
+  if (w.source.len > 0) out->source = w.source;
+  if (w.destination.len > 0) out->destination = w.destination;
+  if (trace.len > 0) out->trace = trace;
+  if (marks.len > 0) out->ancestors = marks;
   return p - src.data;
 }
 
