@@ -76,9 +76,10 @@ enum {
   PL_QUEUE_TURNS = 4,                // and how many are served from it meanwhile
   PL_QUEUE_TARGET_US = 5 * 1000,     // shorter waits are no sign of overload
   PL_QUEUE_SHORT = 8,                // so many may always wait
-  PL_QUEUE_LONG_US = 500 * 1000,     // who waits for a processor, not for a slot, bears this,
+  PL_QUEUE_BEAR_US = 100 * 1000,     // who waits for a processor, not for a slot, bears this,
+  PL_QUEUE_LONG_US = 500 * 1000,     // and this while not much more comes than goes,
   PL_QUEUE_LONG_TURNS = 16,          // and is judged after so many were served
-  PL_PLEDGE_LEAST_NS = 10 * 1000,    // a call that computes for less begins at once,
+  PL_PLEDGE_LEAST_NS = 50 * 1000,    // a call that computes for less begins at once,
   PL_PLEDGE_NS = 2 * 1000 * 1000,    // others while those that have yet to begin take no longer
 
   PL_SYSTEM_CALLS = 64,  // of one action of the node itself at once; more are BUSY

@@ -16,8 +16,8 @@ static bool judge_easy(const pl_surge *s, uint64_t now_us, size_t waiting, uint6
   if (s->over) return waiting >= PL_QUEUE_SHORT / 2 && s->came * 4 >= s->went * 5;
   if (s->first || waiting < PL_QUEUE_SHORT) return false;
   bool more = s->came * 2 >= s->went * 3;
-  return (more && waited_us >= PL_QUEUE_TARGET_US) ||
-         (waited_us >= PL_QUEUE_LONG_US && does_not_shrink(s));
+  uint64_t bears_us = s->was_over ? PL_QUEUE_TARGET_US : PL_QUEUE_BEAR_US;
+  return (more && waited_us >= bears_us) || (waited_us >= PL_QUEUE_LONG_US && does_not_shrink(s));
 }
 
 static bool judge(const pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
@@ -33,6 +33,7 @@ static void look(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_u
   bool over = judge(s, now_us, waiting, oldest_us);
   if (over && !s->over) s->fresh = true;
   s->over = over;
+  s->was_over = s->was_over || over;
   s->first = false;
   s->since_us = now_us;
   s->came = s->went = 0;

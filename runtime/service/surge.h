@@ -16,10 +16,11 @@
 typedef struct pl_surge {
   uint64_t since_us;  // when the interval under observation began
   uint64_t came, went;
-  bool first;  // interval since it was empty
-  bool over;   // overloaded
-  bool fresh;  // since the owner has looked last
-  bool easy;   // it is one for the processor
+  bool first;     // interval since it was empty
+  bool over;      // overloaded
+  bool was_over;  // since it was empty: then the next time shows sooner
+  bool fresh;     // since the owner has looked last
+  bool easy;      // it is one for the processor
 } pl_surge;
 
 // One came to an empty queue.

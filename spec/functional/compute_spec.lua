@@ -135,14 +135,14 @@ cluster.describe('handlers that compute without a bound', { 'tcp' }, function(ov
       for _ = 1, 20 do call('work', 0) end
       each = (mesh.now() - each) / 20
       local known, tasks, busy, hints, late, good = at + 20, {}, 0, 0, {}, 0
-      for i = 1, 1500 do
+      for i = 1, 4000 do
         tasks[i] = mesh.spawn(function()
           local since = known
           local ok, result = pcall(call, 'work', since)
           if ok then
             good = good + 1
             known = math.max(known, since + result)
-            if i > 500 then late[#late + 1] = result end
+            if i > 2000 then late[#late + 1] = result end
           else
             if result.code ~= 'BUSY' or result.outcome ~= 'not_executed' then error(result) end
             busy = busy + 1
@@ -158,6 +158,6 @@ cluster.describe('handlers that compute without a bound', { 'tcp' }, function(ov
     assert.equal(r.good, b:eval 'return began' - before - 20)
     assert.is_true(r.busy > 500 and r.good > 50, ('%d good, %d busy'):format(r.good, r.busy))
     assert.equal(r.busy, r.hints)
-    assert.is_true(r.p90 <= 100, r.p90)
+    assert.is_true(r.p90 <= 250, r.p90)
   end)
 end)

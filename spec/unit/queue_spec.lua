@@ -98,6 +98,14 @@ describe('a line of requests', function()
     assert.same({ 540, false }, { line:state() })
   end)
 
+  it('for the processor bears a burst, however long it takes to work it off', function()
+    local line = admission.line 'unbounded'
+    local _, _, at, number = run(line, 32, INTERVAL // 4, function() return 10 end)
+    local served = run(line, 280, INTERVAL // 4, function() return 0 end, at, number)
+    for i = 1, 280 do assert.equal(32 + i, served[i]) end
+    assert.same({ 8, false }, { line:state() })
+  end)
+
   it('is overloaded by those who come back as soon as they are served', function()
     local line = admission.line()
     for i = 1, 40 do line:push(i, 1) end
