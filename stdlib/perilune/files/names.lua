@@ -64,8 +64,8 @@ end
 local BUSY_FOR = 1 -- seconds after which a refused writer may ask again
 
 local refusals = {
-  ENOENT = { 'NO_FILE', 'there is no such file' },
-  ENOTDIR = { 'NO_FILE', 'there is no such file' },
+  ENOENT = { 'NO_FILE', 'there is no such file or folder' },
+  ENOTDIR = { 'NO_FILE', 'there is no such file or folder' },
   EISDIR = { 'NOT_A_FILE', 'it is a folder' },
   EFTYPE = { 'NOT_A_FILE', 'it is a link or something special' },
   ENAMETOOLONG = { 'INVALID', 'the name is too long' },
