@@ -214,9 +214,11 @@ static void pack_member(pl_pack *k, const member *m, uint64_t now_us) {
   pl_pack_text(k, about.caller_name != NULL ? about.caller_name : "");
 }
 
-static void pack_listing(pl_pack *k, const listing *l) {
+static void pack_listing(pl_pack *k, const listing *l, pl_host *h) {
   pl_pack_array(k, 1);
-  pl_pack_map(k, 3);
+  pl_pack_map(k, 4);
+  pl_pack_text(k, "scripts");
+  pl_inspect_pack_scripts(k, h);
   pl_pack_text(k, "count");
   pl_pack_uint(k, l->tasks);
   pl_pack_text(k, "groups");
@@ -239,7 +241,7 @@ static void on_ps(pl_request *r, void *user) {
       add_task(&l, pl_container(at, pl_task, living));
   }
   pl_pack k = {.failed = l.failed};
-  pack_listing(&k, &l);
+  pack_listing(&k, &l, h);
   pl_pack_end(&k, r);
   pl_buf_fini(&l.groups);
   pl_buf_fini(&l.members);

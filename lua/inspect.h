@@ -5,9 +5,13 @@
 
 #include "lua/host.h"
 
+struct pl_pack;  // lua/pack.h
+
 // `h` outlives its node.
 void pl_inspect_open(pl_host *h);
 
 // Whether the VM is one of the host's scripts (bind_inspect parts only).
 bool pl_inspect_is_of(const pl_vm *vm, pl_host *h);
 void pl_inspect_open_memory(pl_host *h);  // inspect_memory.c
+// A list of what is known of each script that has a file, and of its newest reload.
+void pl_inspect_pack_scripts(struct pl_pack *k, pl_host *h);  // inspect_scripts.c

@@ -26,7 +26,9 @@ struct pl_reload {
   bool failed;
   pl_failure failure;  // owned, when `failed`
   pl_difference difference;
-  size_t sweeping;  // generations that were replaced, whose background tasks have not ended
+  size_t sweeping;         // generations that were replaced, whose background tasks have not ended
+  pl_reload_report *last;  // one reference; or NULL
+  uint64_t last_us;        // when it ended
 
   pl_timer probation;
   uint64_t probation_until_us;
@@ -49,6 +51,11 @@ bool pl_reload_is_idle(const pl_reload *r) {
 
 const pl_origins *pl_reload_origins(const pl_reload *r) {
   return r->tried.count > 0 ? &r->tried : &pl_script_current(r->script)->sources;
+}
+
+const pl_reload_report *pl_reload_last(const pl_reload *r, uint64_t *ended_us) {
+  *ended_us = r->last_us;
+  return r->last;
 }
 
 // The end of an attempt.
@@ -75,6 +82,13 @@ static void tell(pl_list *due, pl_reload_report *out) {
   }
 }
 
+// Takes over the reference.
+static void remember(pl_reload *r, pl_reload_report *last) {
+  if (r->last != NULL) pl_reload_report_drop(r->last);
+  r->last = last;
+  r->last_us = pl_now_us(loop_of(r));
+}
+
 static void finish(pl_reload *r) {
   pl_timer_stop(&r->limit);
   pl_slice_drop(r->given);
@@ -89,7 +103,7 @@ static void finish(pl_reload *r) {
   pl_reload_report *out = report(r);
   pl_host_reloaded(pl_script_host(r->script), out);
   tell(&due, out);
-  pl_reload_report_drop(out);
+  remember(r, out);
   pl_reload_go_on(r);
 }
 
@@ -338,6 +352,7 @@ void pl_reload_free(pl_reload *r) {
   tell(&r->asked, out);
   tell(&r->asked_later, out);
   pl_reload_report_drop(out);
+  if (r->last != NULL) pl_reload_report_drop(r->last);
   pl_slice_drop(r->given);
   pl_origins_fini(&r->tried);
   pl_origins_fini(&r->before);

@@ -105,6 +105,25 @@ cluster.describe('what a node tells of its tasks', { 'mem', 'unix' }, function(o
     assert.equal(b:id(), a:fails(function() mesh.with { node = 'b' }.call('_perilune.stack', 1) end).node)
   end)
 
+  it('tells of each script which generation serves, and what came of its newest reload', function()
+    local b = net:node('b', {}, server)
+    local a = net:node('a', { peers = { b } })
+    local function script() return a:eval(ps).scripts[1] end
+    assert.same({ script = 'b', generation = 1, generations = 1 }, script())
+    b:reloaded "local mesh = require 'perilune'\nerror 'boom'"
+    net:advance(2)
+    local after = script()
+    assert.same({ 1, 1, 'HANDLER_ERROR' }, { after.generation, after.reload.generation, after.reload.code })
+    assert.matches('^b:2: boom\nstack traceback:', after.reload.failure)
+    assert.is_true(after.reload.ago >= 2 and after.reload.ago < 3 and after.reload.took >= 0)
+    b:reloaded(server)
+    net:advance(1)
+    after = script()
+    assert.same({ 2, 1, 2 }, { after.generation, after.generations, after.reload.generation })
+    assert.is_nil(after.reload.failure)
+    assert.is_true(after.reload.ago < 2)
+  end)
+
   it('refuses what is no id', function()
     local b = net:node('b', {}, server)
     local a = net:node('a', { peers = { b } })

@@ -1,5 +1,6 @@
 --- Scripts that are reloaded in real nodes: when their files change, at SIGHUP, and by `perilune reload`.
 
+local json = require 'dkjson'
 local lfs = require 'lfs'
 local process = require 'spec.support.process'
 
@@ -176,6 +177,20 @@ describe('perilune reload', function()
     assert.equal('', r.stdout)
     assert.matches('^cannot reload app%.lua, generation 1 goes on: app%.lua:4: boom\nstack traceback:\n', r.stderr)
     assert.equal('"one"\n', answer())
+  end)
+
+  it('is seen in the list of tasks, well or not', function()
+    local function ps(...) return process.perilune_run('ps', '--peer=' .. url, 'n', ...).stdout end
+    assert.is_nil(ps():find 'reload')
+    write('text.lua', "return 'two'\nreturn\n")
+    assert.equal(1, reload().code)
+    assert.matches('\nn: app.lua: generation 1, reload failed %d[%d.]* m?s ago: [^\n]*text%.lua:2: [^\n]*\n$', ps())
+    local script = json.decode(ps '--json')[1].scripts[1]
+    assert.same({ 'app.lua', 1, 1 }, { script.script, script.generation, script.reload.generation })
+    assert.matches('text%.lua:2: ', script.reload.failure)
+    write('text.lua', "return 'two'\n")
+    assert.equal(0, reload().code)
+    assert.matches('\nn: app.lua: generation 2, reloaded %d+[%d.]* m?s ago\n$', ps())
   end)
 
   it('refuses a script that is not there', function()

@@ -6,6 +6,7 @@ local mesh = require 'perilune'
 local targets = require 'perilune.cli.targets'
 
 local HEADER = { 'NODE', 'ID', 'COUNT', 'TASK', 'CALLER', 'GEN', 'WAITS FOR', 'SINCE', 'CPU', 'AT' }
+local REASON_MAX = 300 -- bytes
 
 --- The callers of each group: a name, or how many there are.
 local function callers(list)
@@ -55,11 +56,30 @@ local function untold(list, all)
   return list.count - told
 end
 
+--- Why a reload failed, on one line and without its traceback.
+local function reason(text)
+  text = (text:match '^(.-)\nstack traceback:' or text):gsub('%s*\n%s*', ' ')
+  return #text > REASON_MAX and text:sub(1, REASON_MAX) .. ' ...' or text
+end
+
+--- A line for each script that was reloaded: what came of the newest time.
+local function write_reloads(node, scripts)
+  for _, script in ipairs(scripts) do
+    local reload = script.reload
+    if reload then
+      client.write(('%s: %s: generation %d, %s %s ago%s\n'):format(node.name, script.script, script.generation,
+        reload.failure and 'reload failed' or 'reloaded', targets.duration(reload.ago),
+        reload.failure and ': ' .. reason(reload.failure) or ''))
+    end
+  end
+end
+
 local function show(lists, all)
   local rows = {}
   for _, one in ipairs(lists) do (all and add_tasks or add_groups)(rows, one.node, one.answer) end
   client.write(columns.format(HEADER, rows))
   for _, one in ipairs(lists) do
+    write_reloads(one.node, one.answer.scripts or {})
     local more = untold(one.answer, all)
     if more > 0 then client.write(('%s: and %d more tasks\n'):format(one.node.name, more)) end
   end
@@ -70,7 +90,8 @@ local function show_json(lists)
   for i, one in ipairs(lists) do
     for _, group in ipairs(one.answer.groups) do mesh.array(group.ids) end
     all[i] = { node = one.node.id, name = one.node.name, count = one.answer.count,
-      groups = mesh.array(one.answer.groups), tasks = mesh.array(one.answer.tasks) }
+      groups = mesh.array(one.answer.groups), tasks = mesh.array(one.answer.tasks),
+      scripts = mesh.array(one.answer.scripts) }
   end
   client.write(client.json(mesh.array(all)) .. '\n')
 end
