@@ -217,10 +217,14 @@ typedef struct change_op {
   pl_watch watch;
 } change_op;
 
+static int push_changes(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)pl_host_changes(pl_host_of(L)));
+  return 1;
+}
+
 static int change_finish(lua_State *L, pl_op *op) {
-  (void)L;
   pl_free(pl_container(op, change_op, op));
-  return 0;
+  return push_changes(L);
 }
 
 static void change_cancel(pl_op *op) {
@@ -236,9 +240,13 @@ static void on_change(pl_watch *w) {
   pl_op_wake(&pl_container(w, change_op, watch)->op);
 }
 
-// changed(): waits for the next change of the directory or the neighbours.
+// changed([seen]): how often the directory or the neighbours changed; with `seen`, as soon as that
+// is no longer it. Whoever asked before it looked at what it waits for misses nothing, though its
+// task lost its turn in between.
 static int l_changed(lua_State *L) {
   pl_host_start(L);
+  lua_Integer changes = (lua_Integer)pl_host_changes(pl_host_of(L));
+  if (luaL_optinteger(L, 1, -1) != changes) return push_changes(L);
   pl_op_check(L, &change_type);
   change_op *c = pl_new(change_op);
   c->op.type = &change_type;

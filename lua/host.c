@@ -26,6 +26,7 @@ struct pl_host {
   pl_states *states;
   pl_list scripts;
   pl_list join_watches, change_watches;
+  uint64_t changes;
   pl_work end;
 };
 
@@ -50,13 +51,19 @@ void pl_host_on_change(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w)) {
   pl_list_push(&h->change_watches, &w->node);
 }
 
+uint64_t pl_host_changes(const pl_host *h) {
+  return h->changes;
+}
+
 void pl_watch_cancel(pl_watch *w) {
   pl_list_remove(&w->node);
 }
 
 static void on_change(pl_node *n, void *user) {
   (void)n;
-  fire_all(&((pl_host *)user)->change_watches);
+  pl_host *h = user;
+  h->changes++;
+  fire_all(&h->change_watches);
 }
 
 static void on_joined(void *user) {

@@ -85,8 +85,9 @@ typedef struct pl_watch {
 } pl_watch;
 // Fires when the node has joined.
 void pl_host_on_join(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w));
-// Fires at the next change of the directory or of the neighbours.
+// Fires at the next change of the directory or of the neighbours; how many there were.
 void pl_host_on_change(pl_host *h, pl_watch *w, void (*fire)(pl_watch *w));
+uint64_t pl_host_changes(const pl_host *h);
 void pl_watch_cancel(pl_watch *w);
 
 // os.exit([code]): drains and ends the process; the task that calls it is cancelled (bind_node.c).

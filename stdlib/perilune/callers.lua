@@ -43,8 +43,9 @@ end
 ---@param explain fun(name: string): table Of the caller.
 function M.wait_for(name, timeout, explain)
   local function wait()
+    local seen = node.changed()
     while not is_there(explain, name) do
-      node.changed()
+      seen = node.changed(seen)
     end
     return true
   end

@@ -180,8 +180,9 @@ function M.connect(url, options)
   if options.cost then url = ('%s%scost=%.6f'):format(url, url:find('?', 1, true) and '&' or '?', options.cost) end
   core.start()
   local id = core.connect(url)
+  local seen = core.changed()
   while not core.knows(id) do
-    core.changed()
+    seen = core.changed(seen)
   end
   return id
 end
