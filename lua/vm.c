@@ -131,6 +131,9 @@ void pl_vm_free(pl_vm *vm) {
     pl_vm_end_tasks(vm);
     pl_entry e;
     pl_vm_enter(vm, &e, vm->L, NULL);
+    // The tick looks at what runs, and lua_close gives this state back before it returns. What it
+    // may have to end are finalizers, and those run in coroutines of their own.
+    vm->running = NULL;
     lua_close(vm->L);
     pl_vm_leave(vm, &e);
   }

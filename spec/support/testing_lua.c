@@ -3,6 +3,8 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -200,6 +202,20 @@ static int vm_new(lua_State *L) {
   add_spec_module(pl_vm_state(b->vm));
   lua_settop(L, box);
   return 1;
+}
+
+static void *free_and_tick(void *ud, void *p, size_t old_size, size_t size) {
+  void *q = pl_alloc_lua(ud, p, old_size, size);
+  if (p != NULL && size == 0) pthread_sigqueue(pthread_self(), PL_TICK_SIGNAL, (union sigval){0});
+  return q;
+}
+
+// vm:tick(): from now on the tick of the governor follows whenever memory was given back. It must
+// have run something.
+static int vm_tick(lua_State *L) {
+  vm_box *b = luaL_checkudata(L, 1, VM);
+  lua_setallocf(pl_vm_state(b->vm), free_and_tick, &b->vm->alloc);
+  return 0;
 }
 
 static void vm_close_box(vm_box *b) {
@@ -447,7 +463,7 @@ static const luaL_Reg vm_methods[] = {
     {"close", vm_close}, {"start", vm_start},   {"advance", vm_advance},
     {"turn", vm_turn},   {"idle", vm_idle},     {"watch_idle", vm_watch_idle},
     {"hold", vm_hold},   {"counts", vm_counts}, {"log", vm_log},
-    {"now", vm_now},     {NULL, NULL},
+    {"now", vm_now},     {"tick", vm_tick},     {NULL, NULL},
 };
 
 static const luaL_Reg run_methods[] = {

@@ -205,6 +205,13 @@ describe('the governor', function()
     assert.is_true(os.clock() - start < 4)
   end)
 
+  it('looks at no state that has been given back', function()
+    local vm = script.vm()
+    finish(vm, script.start(vm, 'local list = {} for i = 1, 20000 do list[i] = { i } end held = list'))
+    vm:tick()
+    script.close_all()
+  end)
+
   it('writes to the log who held up the node, and where', function()
     local vm = script.vm()
     finish(vm, script.start(vm, spinning [[
