@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "lua/core.h"
+#include "lua/modules.h"
 #include "lua/pack.h"
 
 enum {
@@ -316,6 +317,64 @@ static void on_kill(pl_request *r, void *user) {
   pl_pack k = {0};
   pl_pack_array(&k, 0);
   pl_pack_end(&k, r);
+}
+
+// perilune.core.inspect: what a script may know of its own tasks, for tests.
+
+// [-0, +1]
+static void push_living(lua_State *L, pl_task *t) {
+  stack s = {0};
+  if (t->co != NULL && t->started) read_chain(t->co, &s);
+  const pl_task_about about = about_of(t);
+  lua_createtable(L, 0, 5);
+  lua_pushinteger(L, (lua_Integer)t->id);
+  lua_setfield(L, -2, "id");
+  lua_pushstring(L, t->type->name);
+  lua_setfield(L, -2, "kind");
+  lua_pushstring(L, wait_name(t));
+  lua_setfield(L, -2, "waits_for");
+  if (s.where[0] != '\0') {
+    lua_pushstring(L, s.where);
+    lua_setfield(L, -2, "at");
+  }
+  if (about.action.len == 0) return;
+  lua_pushlstring(L, (const char *)about.action.data, about.action.len);
+  lua_setfield(L, -2, "action");
+}
+
+// living(after) -> list of {id, kind, waits_for, at, action}: tasks of this VM that have not ended,
+// made later than the one with the id `after`
+static int l_living(lua_State *L) {
+  uint64_t after = (uint64_t)luaL_checkinteger(L, 1);
+  const pl_vm *vm = pl_vm_of(L);
+  lua_newtable(L);
+  for (pl_list *at = vm->tasks.next; at != &vm->tasks; at = at->next) {
+    pl_task *t = pl_container(at, pl_task, living);
+    if (t->id <= after) continue;
+    push_living(L, t);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+  return 1;
+}
+
+// cancel(id): the task of this VM with that id, if there is one
+static int l_cancel(lua_State *L) {
+  uint64_t id = (uint64_t)luaL_checkinteger(L, 1);
+  const pl_vm *vm = pl_vm_of(L);
+  const pl_failure why = pl_failure_of(PL_CANCELLED, PL_UNKNOWN, "it was left behind");
+  for (pl_list *at = vm->tasks.next; at != &vm->tasks; at = at->next) {
+    pl_task *t = pl_container(at, pl_task, living);
+    if (t->id != id) continue;
+    pl_task_cancel(t, &why);
+    break;
+  }
+  return 0;
+}
+
+int pl_open_inspect(lua_State *L) {
+  static const luaL_Reg functions[] = {{"living", l_living}, {"cancel", l_cancel}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
 }
 
 void pl_inspect_open(pl_host *h) {

@@ -23,6 +23,7 @@
   X(action, pl_open_action)   \
   X(state, pl_open_state)     \
   X(reload, pl_open_reload)   \
+  X(inspect, pl_open_inspect) \
   X(sim, pl_open_sim)
 
 #define X(name, opener) int opener(lua_State *L);

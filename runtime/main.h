@@ -45,6 +45,8 @@ typedef struct pl_command {
   bool more;              // others may follow, any number
   size_t further;         // or so many
   bool passes_rest;       // what stands behind `--` is not its own
+  bool passes_options;    // those that it does not know are arguments, as is `--`
+  bool alone;             // its node is no part of the local mesh
   pl_options_use use;
   const pl_flag *flags;  // end with a NULL name; NULL: none
   // Returns the exit code. NULL: the script perilune.cli.<name> of the standard library.

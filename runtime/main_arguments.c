@@ -208,8 +208,11 @@ static int read_long(reader *r) {
   const pl_option *option = pl_option_find(g.name);
   char singular[NAME_MAX_SHOWN];
   if (option != NULL) dashed(singular, option->singular);
-  if (option == NULL || strcmp(singular, g.name) != 0 || inv->command->use == PL_USE_NONE)
-    return refuse(inv->command, &g);
+  if (option == NULL || strcmp(singular, g.name) != 0 || inv->command->use == PL_USE_NONE) {
+    if (!inv->command->passes_options) return refuse(inv->command, &g);
+    inv->words[inv->word_count++] = r->argv[r->at];
+    return PL_EXIT_OK;
+  }
   if (!pl_command_takes(inv->command, option))
     return pl_usage_fail(inv->command, PL_INVALID, "--%s is an option of 'perilune run'", g.name);
   return read_option(r, &g, option);
@@ -230,14 +233,16 @@ static int read_arguments(reader *r) {
       bool passed_on = inv->command->passes_rest;
       if (passed_on) inv->rest[inv->rest_count++] = text;
       if (!passed_on) inv->words[inv->word_count++] = text;
-    } else if (strcmp(text, "--") == 0) {
+    } else if (strcmp(text, "--") == 0 && !inv->command->passes_options) {
       options_ended = true;
     } else if (!is_option(text)) {
       inv->words[inv->word_count++] = text;
     } else if (strcmp(text, "-h") == 0) {
       inv->help = true;
-    } else if (strncmp(text, "--", 2) == 0) {
+    } else if (strncmp(text, "--", 2) == 0 && text[2] != '\0') {
       code = read_long(r);
+    } else if (inv->command->passes_options) {
+      inv->words[inv->word_count++] = text;
     } else {
       code = pl_usage_fail(inv->command, PL_INVALID, "no option '%.64s'", text);
     }

@@ -130,6 +130,23 @@ static const char mem_text[] =
     "Prints the memory of each script of a node, or of all nodes of the mesh, and what the node\n"
     "holds for streams, queues and links.\n";
 
+static const pl_flag test_flags[] = {
+    {"timeout", "S", "longest test in seconds, 0 = for ever [60]"},
+    {0},
+};
+
+static const char test_text[] =
+    "Runs specs of busted, by default all *_spec.lua below spec/, each test as a task: it may "
+    "call,\n"
+    "sleep and stream, and fails when it leaves a task, a call or a stream open. The node of the\n"
+    "specs is alone, whatever else runs on this machine. All options of busted are its own, too:\n"
+    "\n"
+    "  perilune test spec/orders_spec.lua\n"
+    "  perilune test --filter='an order' --repeat=10\n"
+    "  perilune test -o gtest --shuffle\n"
+    "\n"
+    "Ends with 1 when a test failed.\n";
+
 static const char sim_text[] =
     "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
     "go wrong; then everything is healed, and what happened is checked: every call has ended once\n"
@@ -234,13 +251,22 @@ const pl_command pl_command_list[] = {
      .use = PL_USE_NONE,
      .flags = sim_flags,
      .act = pl_sim_command},
+    {.name = "test",
+     .arguments = "[FILE | FOLDER]...",
+     .summary = "run specs in a node",
+     .text = test_text,
+     .more = true,
+     .passes_options = true,
+     .alone = true,
+     .use = PL_USE_NONE,
+     .flags = test_flags},
     {.name = "version", .arguments = "", .summary = "print the version", .use = PL_USE_NONE},
     {.name = "help", .arguments = "[COMMAND]", .summary = "print help", .use = PL_USE_NONE},
     {0},
 };
 
 static const char *const later[] = {
-    "emit", "top", "log", "trace", "describe", "types", "check", "repl", "bench", "test", "new",
+    "emit", "top", "log", "trace", "describe", "types", "check", "repl", "bench", "new",
 };
 
 const pl_command *pl_command_find(const char *name) {

@@ -220,11 +220,17 @@ static const char **client_arguments(const pl_invocation *inv, size_t *count) {
   return args;
 }
 
+// In place of what a node has by default.
+static void set_default(pl_invocation *inv, const char *name, const char *text) {
+  const pl_option_value v = {.given = PL_GIVEN_TEXT, .text = text};
+  char detail[PL_URL_MAX];
+  pl_option_set(&inv->options, PL_SOURCE_DEFAULT, pl_option_find(name), &v, detail);
+}
+
 int pl_run_client(pl_invocation *inv) {
-  const pl_option *level = pl_option_find("log_level");
-  const pl_option_value quiet = {.given = PL_GIVEN_TEXT, .text = PL_CLIENT_LOG_LEVEL};
+  set_default(inv, "log_level", PL_CLIENT_LOG_LEVEL);
+  if (inv->command->alone) set_default(inv, "mesh", "");
   char detail[PL_URL_MAX] = "";
-  pl_option_set(&inv->options, PL_SOURCE_DEFAULT, level, &quiet, detail);
 
   char name[64];
   snprintf(name, sizeof name, "perilune.cli.%s", inv->command->name);
