@@ -83,15 +83,20 @@ static void keep_action(const pl_action_info *info, void *user) {
   pl_rows_add(user, info);
 }
 
+static void set_place(lua_State *L, const pl_id *id, const char *name, unsigned hops,
+                      uint64_t cost_us) {
+  set_id(L, "id", id);
+  set_text(L, "name", name);
+  lua_pushinteger(L, hops);
+  lua_setfield(L, -2, "hops");
+  lua_pushnumber(L, (double)cost_us / 1e6);
+  lua_setfield(L, -2, "cost");
+}
+
 static void push_node(lua_State *L, const void *row) {
   const pl_node_info *i = row;
   lua_createtable(L, 0, 9);
-  set_id(L, "id", &i->id);
-  set_text(L, "name", i->name);
-  lua_pushinteger(L, i->hops);
-  lua_setfield(L, -2, "hops");
-  lua_pushnumber(L, (double)i->cost_us / 1e6);
-  lua_setfield(L, -2, "cost");
+  set_place(L, &i->id, i->name, i->hops, i->cost_us);
   set_id(L, "via", &i->via);
   lua_pushboolean(L, i->leaf);
   lua_setfield(L, -2, "leaf");
@@ -115,12 +120,7 @@ static void keep_route(const pl_route_info *info, void *user) {
 static void push_route(lua_State *L, const void *row) {
   const pl_route_info *i = row;
   lua_createtable(L, 0, 5);
-  set_id(L, "id", &i->id);
-  set_text(L, "name", i->name);
-  lua_pushinteger(L, i->hops);
-  lua_setfield(L, -2, "hops");
-  lua_pushnumber(L, (double)i->cost_us / 1e6);
-  lua_setfield(L, -2, "cost");
+  set_place(L, &i->id, i->name, i->hops, i->cost_us);
   lua_createtable(L, (int)i->next_count, 0);
   for (size_t k = 0; k < i->next_count; k++) {
     char hex[PL_ID_HEX];
