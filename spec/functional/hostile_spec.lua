@@ -254,7 +254,7 @@ cluster.describe('a neighbour that', cluster.kinds, function(over)
     net = over.net
     b = net:node('b', {}, server)
     a = net:node('a', { peers = { b } })
-    held = a:start(function() return mesh.call 'hold' end)
+    held = a:start(function() return mesh.with { timeout = 600 }.call 'hold' end)
     b:wait_reports(1)
   end)
 
