@@ -72,9 +72,10 @@ struct pl_call {
   pl_unsent unsent;  // between two attempts
   pl_intake intake;  // of a stream, or of a result that came in pieces
   pl_id trace_id;
-  pl_timer timer;  // the deadline, then the gaps of a stream
-  pl_work tidy;    // copies unread items out of the read slab at the end of the turn
-  pl_order order;  // if `repeatable`
+  pl_timer timer;    // the deadline, then the gaps of a stream
+  pl_work tidy;      // copies unread items out of the read slab at the end of the turn
+  pl_work granting;  // of credit, see pl_intake_may_grant
+  pl_order order;    // if `repeatable`
   uint8_t room[PL_ORDER_ROOM];
   pl_list carried;  // of pl_passed: streams that travel with it
 };

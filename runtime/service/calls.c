@@ -219,7 +219,8 @@ void pl_call_progress(pl_call *c) {
 
 // Frames.
 
-static void grant(pl_call *c) {
+static void run_grant(pl_work *w) {
+  pl_call *c = pl_container(w, pl_call, granting);
   uint64_t items, bytes;
   uint64_t now = pl_now_us(c->service->loop);
   if (c->channel == NULL || !c->has_intake) return;
@@ -230,6 +231,12 @@ static void grant(pl_call *c) {
   pl_msg_credit m = {.items = items, .bytes = bytes};
   if (pl_msg_credit_encode(out, &m) != PL_OK) return;
   pl_flow_control(&c->flow, PL_FRAME_CREDIT, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
+}
+
+static void grant_soon(pl_call *c) {
+  pl_loop *loop = c->service->loop;
+  if (c->has_intake && pl_intake_may_grant(&c->intake, pl_now_us(loop)))
+    pl_loop_defer(loop, &c->granting, run_grant);
 }
 
 static void settle_slab(pl_work *w) {
@@ -317,7 +324,7 @@ static pl_err on_body(pl_call *c, const pl_frame *f) {
   switch (event) {
     case PL_INTAKE_NOTHING:
       if (pl_call_flows(c)) pl_call_progress(c);
-      grant(c);
+      grant_soon(c);
       break;
     case PL_INTAKE_ITEMS: on_items(c, f->aux); break;
     case PL_INTAKE_BODY: on_result(c, body); break;
@@ -359,7 +366,7 @@ pl_err pl_call_frame(pl_channel *ch, const pl_frame *f) {
 
 int pl_call_next(pl_call *c, pl_bytes *item) {
   if (c->has_intake && pl_intake_next(&c->intake, item)) {
-    if (pl_intake_is_low(&c->intake)) grant(c);
+    if (pl_intake_is_low(&c->intake)) grant_soon(c);
     if (c->gap_waits && c->intake.items == 0 && !c->settled) pl_call_progress(c);
     return 1;
   }
@@ -369,7 +376,7 @@ int pl_call_next(pl_call *c, pl_bytes *item) {
 void pl_call_expect(pl_call *c) {
   c->turned_us = pl_now_us(c->service->loop);
   c->expecting = true;
-  grant(c);
+  grant_soon(c);
 }
 
 bool pl_call_ended(const pl_call *c) {
@@ -407,6 +414,7 @@ void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
   }
   pl_timer_stop(&c->timer);
   pl_work_cancel(&c->tidy);
+  pl_work_cancel(&c->granting);
   if (c->has_intake) pl_intake_fini(&c->intake);
   pl_bytes_drop(&c->result);
   pl_call_drop_info(c);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "service/window.h"
 #include "wire/frame.h"
@@ -72,4 +73,14 @@ bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *
 // The sender has so little left that it is worth asking for that.
 static inline bool pl_intake_is_low(const pl_intake *in) {
   return in->open_items * 2 <= in->window.items || in->open_bytes * 2 <= in->window.bytes;
+}
+// The last grant was so long ago that anything will be granted.
+static inline bool pl_intake_is_late(const pl_intake *in, uint64_t now_us) {
+  return now_us - in->window.granted_us >= PL_WINDOW_GRANT_US;
+}
+// It is worth asking. That is best done when all that has been read is taken in, and consumed as
+// far as somebody waits for it: the more credit comes at a time, the less often a producer that has
+// used it up is woken.
+static inline bool pl_intake_may_grant(const pl_intake *in, uint64_t now_us) {
+  return pl_intake_is_low(in) || pl_intake_is_late(in, now_us);
 }

@@ -81,6 +81,7 @@ static void request_free(pl_request *r) {
   pl_request_unwatch(r);
   pl_timer_stop(&r->stall);
   pl_work_cancel(&r->tidy);
+  pl_work_cancel(&r->granting);
   if (r->has_intake) pl_intake_fini(&r->intake);
   pl_request_drop_args(r);
   pl_bytes_drop(&r->meta);
@@ -378,7 +379,7 @@ static pl_err take_piece(pl_request *r, const pl_frame *f, uint64_t total) {
     pl_intake_ended(&r->intake);
     admit(r, &r->name);
   } else {
-    pl_request_grant(r);
+    pl_request_grant_soon(r);
   }
   return PL_OK;
 }

@@ -73,6 +73,7 @@ struct pl_request {
   pl_timer timer;
   pl_timer stall;
   pl_work tidy;        // copies unread items out of the read slab at the end of the turn
+  pl_work granting;    // of credit
   uint64_t turned_us;  // when it began to wait for whom it waits for now
   uint64_t stall_us;   // how long its consumer may take nothing; 0: for ever
   uint64_t call_id;
@@ -106,8 +107,8 @@ void pl_request_break(pl_request *r, pl_err code, const char *message);
 pl_err pl_request_take_input(pl_request *r, const pl_frame *f);
 // What comes is not wanted any more, and what waits either. The caller is told if it still sends.
 void pl_request_drop_input(pl_request *r);
-// Credit for what has been consumed, when it is time for that.
-void pl_request_grant(pl_request *r);
+// Credit for what has been consumed, when it is time for that, in this turn.
+void pl_request_grant_soon(pl_request *r);
 // request_watch.c: from now on its deadline is watched; from the end of the turn on;
 void pl_request_watch(pl_request *r);
 void pl_request_watch_later(pl_request *r);

@@ -19,10 +19,19 @@ static void send_credit(pl_request *r, uint64_t items, uint64_t bytes) {
   pl_flow_control(&r->flow, PL_FRAME_CREDIT, pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
 }
 
-void pl_request_grant(pl_request *r) {
+static void run_grant(pl_work *w) {
+  pl_request *r = pl_container(w, pl_request, granting);
+  bool comes = r->state == PL_REQUEST_ARRIVING || (r->input == PL_INPUT_OPEN && r->reading);
+  if (!comes) return;
   uint64_t items, bytes;
   uint64_t now = pl_now_us(r->service->loop);
   if (pl_intake_grant(&r->intake, now, &items, &bytes)) send_credit(r, items, bytes);
+}
+
+void pl_request_grant_soon(pl_request *r) {
+  pl_loop *loop = r->service->loop;
+  if (pl_intake_may_grant(&r->intake, pl_now_us(loop)))
+    pl_loop_defer(loop, &r->granting, run_grant);
 }
 
 static void begin_reading(pl_request *r) {
@@ -72,7 +81,7 @@ static pl_err take_data(pl_request *r, const pl_frame *f) {
   }
   if (err != PL_OK) return err;
   if (event == PL_INTAKE_NOTHING) {
-    pl_request_grant(r);
+    pl_request_grant_soon(r);
     return PL_OK;
   }
   pl_loop *loop = r->service->loop;
@@ -96,6 +105,7 @@ void pl_request_drop_input(pl_request *r) {
   bool told = r->input == PL_INPUT_ENDED || r->given_up || r->channel == NULL;
   r->input = PL_INPUT_STOPPED;
   pl_work_cancel(&r->tidy);
+  pl_work_cancel(&r->granting);
   pl_intake_fini(&r->intake);
   pl_intake_init(&r->intake, NULL, NULL, 0, 0, 0, 0);
   if (!told) pl_flow_control(&r->flow, PL_FRAME_STOP, (pl_bytes){0});
@@ -114,7 +124,7 @@ int pl_request_next(pl_request *r, pl_bytes *item) {
   begin_reading(r);
   if (!pl_intake_next(&r->intake, item)) return r->input == PL_INPUT_ENDED ? -1 : 0;
   if (r->input != PL_INPUT_OPEN) return 1;
-  if (pl_intake_is_low(&r->intake)) pl_request_grant(r);
+  if (pl_intake_is_low(&r->intake)) pl_request_grant_soon(r);
   return 1;
 }
 
@@ -122,7 +132,7 @@ void pl_request_expect(pl_request *r) {
   assert(r->state == PL_REQUEST_RUNNING);
   if (r->input != PL_INPUT_OPEN) return;
   r->expecting = true;
-  pl_request_grant(r);
+  pl_request_grant_soon(r);
 }
 
 void pl_request_stop_input(pl_request *r) {
