@@ -197,6 +197,17 @@ static int world_eval(lua_State *L) {
   return 1;
 }
 
+// world:define(machine, name, code): a dumped function becomes a global there
+static int world_define(lua_State *L) {
+  pl_sim_process *p = check_running(L, check_world(L));
+  const char *name = luaL_checkstring(L, 3);
+  char detail[PL_URL_MAX] = "";
+  if (pl_host_vm(p->host) == NULL) return luaL_error(L, "%s does not run", p->site->name);
+  if (pl_sim_process_define(p, name, check_bytes(L, 4), detail) != PL_OK)
+    return luaL_error(L, "%s", detail);
+  return 0;
+}
+
 static pl_sim_eval *check_eval(lua_State *L, const world *w, int arg) {
   pl_sim_eval *e = pl_map_find(&w->evals, (uint64_t)luaL_checkinteger(L, arg));
   luaL_argcheck(L, e != NULL, arg, "no such code");
@@ -294,29 +305,14 @@ static int world_clock(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"free", world_free},
-    {"add", world_add},
-    {"boot", world_boot},
-    {"kill", world_kill},
-    {"stop", world_stop},
-    {"state", world_state},
-    {"id", world_id},
-    {"metrics", world_metrics},
-    {"log", world_log},
-    {"eval", world_eval},
-    {"result", world_result},
-    {"cancel", world_cancel},
-    {"run", world_run},
-    {"now", world_now},
-    {"random", world_random},
-    {"block", world_block},
-    {"cut", world_cut},
-    {"path", world_path},
-    {"pause", world_pause},
-    {"clock", world_clock},
-    {"reports", world_reports},
-    {"__gc", world_free},
-    {NULL, NULL},
+    {"free", world_free},       {"add", world_add},         {"boot", world_boot},
+    {"kill", world_kill},       {"stop", world_stop},       {"state", world_state},
+    {"id", world_id},           {"metrics", world_metrics}, {"log", world_log},
+    {"eval", world_eval},       {"define", world_define},   {"result", world_result},
+    {"cancel", world_cancel},   {"run", world_run},         {"now", world_now},
+    {"random", world_random},   {"block", world_block},     {"cut", world_cut},
+    {"path", world_path},       {"pause", world_pause},     {"clock", world_clock},
+    {"reports", world_reports}, {"__gc", world_free},       {NULL, NULL},
 };
 
 int pl_open_sim(lua_State *L) {

@@ -343,14 +343,14 @@ static void push_living(lua_State *L, pl_task *t) {
 }
 
 // living(after) -> list of {id, kind, waits_for, at, action}: tasks of this VM that have not ended,
-// made later than the one with the id `after`
+// made later than the one with the id `after`, but for the one that asks
 static int l_living(lua_State *L) {
   uint64_t after = (uint64_t)luaL_checkinteger(L, 1);
   const pl_vm *vm = pl_vm_of(L);
   lua_newtable(L);
   for (pl_list *at = vm->tasks.next; at != &vm->tasks; at = at->next) {
     pl_task *t = pl_container(at, pl_task, living);
-    if (t->id <= after) continue;
+    if (t->id <= after || t == vm->current) continue;
     push_living(L, t);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   }

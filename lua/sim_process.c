@@ -206,6 +206,33 @@ void pl_sim_process_collect(pl_sim_process *p) {
 
 // Code from outside.
 
+typedef struct definition {
+  const char *name;
+  pl_bytes code;
+} definition;
+
+static int define(lua_State *L) {
+  const definition *d = lua_touserdata(L, 1);
+  load_code(L, d->code, "=function");
+  lua_setglobal(L, d->name);
+  return 0;
+}
+
+pl_err pl_sim_process_define(pl_sim_process *p, const char *name, pl_bytes code, char *detail) {
+  lua_State *L = pl_vm_state(pl_host_vm(p->host));
+  definition d = {name, code};
+  pl_kernel *before = pl_site_enter(p->site);
+  lua_pushcfunction(L, define);
+  lua_pushlightuserdata(L, &d);
+  bool ok = lua_pcall(L, 1, 0, 0) == LUA_OK;
+  if (!ok) {
+    snprintf(detail, PL_URL_MAX, "%.400s", lua_tostring(L, -1));
+    lua_pop(L, 1);
+  }
+  pl_site_leave(p->site, before);
+  return ok ? PL_OK : PL_INVALID;
+}
+
 static int begin(lua_State *L, void *user) {
   const pl_sim_eval *e = user;
   load_code(L, e->code, "=eval");

@@ -53,6 +53,9 @@ void pl_sim_process_stop(pl_sim_process *p, uint64_t drain_us);
 // Gives back what is left of a process that is over.
 void pl_sim_process_collect(pl_sim_process *p);
 
+// Makes a dumped function a global of the scripts of a process that runs. INVALID with `detail`.
+pl_err pl_sim_process_define(pl_sim_process *p, const char *name, pl_bytes code, char *detail);
+
 // Runs code, as of boot, with encoded arguments. NULL: there is no process that could.
 pl_sim_eval *pl_sim_eval_start(pl_sim_process *p, pl_bytes code, pl_bytes args);
 void pl_sim_eval_cancel(pl_sim_process *p, pl_sim_eval *e);

@@ -16,6 +16,14 @@ local function count(text, pattern)
   return select(2, text:gsub(pattern, ''))
 end
 
+describe('examples/spec', function()
+  it('has specs of the examples, which pass', function()
+    local run = process.perilune_run('test', { cwd = process.root .. '/examples' })
+    assert.equal(0, run.code, run.stdout .. run.stderr)
+    assert.matches('^%+%+%+%+%+%+%+', run.stdout)
+  end)
+end)
+
 describe('examples/hello.lua', function()
   it('adds and counts', function()
     serve(example 'hello.lua')

@@ -16,6 +16,8 @@ local topologies = require 'perilune.sim_topology'
 local STEP = 0.001     -- between two looks at what is waited for
 local PATIENCE = 120   -- virtual seconds that a wait may take
 local JOIN = 30        -- for a node to be ready
+local TELLING = 0.1    -- that all have heard of a new action
+local FAKED = 'perilune_faked' -- a global of the node, for a moment
 
 ---@class perilune.sim.Node
 ---@field name string
@@ -23,11 +25,17 @@ local Node = {}
 Node.__index = Node
 
 ---@class perilune.sim.Net
+---@field before_end fun(self)? Looks at the nodes before they are stopped, and may raise.
+---@field on_node fun(node: perilune.sim.Node)? Told of each that is added.
 local Net = {}
 
 ---@class perilune.sim.Task Code that runs in a node.
 local Task = {}
 Task.__index = Task
+
+---@class perilune.sim.Fake An action that stands for another.
+local Fake = {}
+Fake.__index = Fake
 
 --- Functions travel as bytecode: they see the globals of their node, and nothing of the spec.
 local function code_of(code, name, position)
@@ -77,6 +85,13 @@ function Task:cancel() self.node.net.world:cancel(self.node.machine, self.number
 
 -- Nodes.
 
+--- The arguments of each call so far, oldest first; a nil among them is mesh.null.
+---
+---@return any[][]
+function Fake:calls()
+  return self.node:eval("return require('perilune.test.fakes').calls(...)", self.name)
+end
+
 --- Runs code in the node; arguments and results travel as in a call. Returns at once.
 ---
 ---@param code function|string
@@ -92,6 +107,24 @@ function Node:eval(code, ...) return self:start(code_of(code, 'node:eval', 1), .
 --- Calls an action from the node.
 function Node:call(action, ...)
   return self:start("return require('perilune').call(...)", action, ...):wait()
+end
+
+--- Provides an action that answers with the results of a function, or with values, and keeps its calls. Others
+--- have heard of it when this returns. It is gone with the process of the node.
+---
+---@param name string
+---@param ... any A function, or the values.
+---@return perilune.sim.Fake
+function Node:fake(name, ...)
+  check.arg(name, 'bytes', 1, 'node:fake')
+  if type((...)) == 'function' then
+    self.net.world:define(self.machine, FAKED, code_of((...), 'node:fake', 2))
+    self:eval(("local fn = %s %s = nil require('perilune.test.fakes').put(..., fn)"):format(FAKED, FAKED), name)
+  else
+    self:eval("require('perilune.test.fakes').put(...)", name, ...)
+  end
+  self.net:advance(TELLING)
+  return setmetatable({ node = self, name = name }, Fake)
 end
 
 --- `off`, `starting`, `ready` or `over`, and the last exit code.
@@ -168,7 +201,9 @@ end
 function Net:node(name, options)
   check.arg(name, 'bytes', 1, 'net:node')
   options = check.options(options, { script = 'any', peers = 'table', options = 'table' }, 2, 'net:node')
-  return self:add(name, options):restart()
+  local node = self:add(name, options):restart()
+  if self.on_node then self.on_node(node) end
+  return node
 end
 
 function Net:add(name, options)
@@ -266,6 +301,11 @@ function Net:path(a, b, options)
   end)
 end
 
+local function is_on(node)
+  local state = node:state()
+  return state == 'ready' or state == 'starting'
+end
+
 local GAUGES = { 'calls_now', 'requests_now', 'requests_queued_now', 'links_now' }
 
 --- Ends everything: heals, stops every node, and raises if one does not stop or has something left.
@@ -275,11 +315,11 @@ function Net:finish()
   local ok, err = pcall(function()
     self:heal()
     for _, node in ipairs(self.nodes) do
-      local state = node:state()
-      if state == 'ready' or state == 'starting' then
-        node:resume()
-        self.world:stop(node.machine, 0)
-      end
+      if is_on(node) then node:resume() end
+    end
+    if self.before_end then self:before_end() end
+    for _, node in ipairs(self.nodes) do
+      if is_on(node) then self.world:stop(node.machine, 0) end
     end
     for _, node in ipairs(self.nodes) do
       if node:state() ~= 'off' then self:wait(function() return node:state() == 'over' end, JOIN) end
@@ -294,15 +334,17 @@ function Net:finish()
   if not ok then error(err, 0) end
 end
 
+--- Ends everything at once, whatever is left.
+function Net:drop()
+  if self.finished then return end
+  self.finished = true
+  self.world:free()
+end
+
 local net_meta = {
   __index = function(self, key) return Net[key] or rawget(self, 'by_name')[key] end,
   __close = function(self, err)
-    if err == nil then
-      self:finish()
-    elseif not self.finished then
-      self.finished = true
-      self.world:free()
-    end
+    if err == nil then self:finish() else self:drop() end
   end,
   __name = 'perilune.sim.Net',
 }

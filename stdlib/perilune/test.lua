@@ -1,4 +1,4 @@
---- Small helpers for the specs of scripts.
+--- What specs of scripts need: meshes in virtual time, stand-ins for actions, folders, waiting.
 
 local crypto = require 'perilune.core.crypto'
 local check = require 'perilune.check'
@@ -62,6 +62,40 @@ function M.temp_dir(files)
     fs.write(path .. '/' .. name, text)
   end
   return setmetatable({ path = path }, TempDir)
+end
+
+--- The text of a script, for a node of `test.mesh`.
+---
+---@param path string
+---@return string
+function M.script(path)
+  check.arg(path, 'bytes', 1, 'test.script')
+  return fs.read(path)
+end
+
+local MESH = {
+  seed = 'integer', nodes = 'any', script = 'any', topology = 'string', options = 'table', leaks = 'boolean',
+}
+
+--- A mesh in this process, in virtual time, as mesh.sim makes it. It ends with the test at the latest, and raises
+--- then when a node has more tasks, calls or streams open than at its beginning, unless `leaks` is true.
+---
+---@param options table? Those of mesh.sim, and `leaks`.
+---@return perilune.sim.Net
+function M.mesh(options)
+  options = check.options(options, MESH, 1, 'test.mesh')
+  return require('perilune.test.meshes').open(options)
+end
+
+--- Provides an action that answers with the results of a function, or with values, and keeps its calls: what the
+--- script under test calls elsewhere. It goes with the test, or `setup` or the file, that made it.
+---
+---@param name string
+---@param ... any A function, or the values.
+---@return perilune.test.Fake
+function M.fake(name, ...)
+  check.arg(name, 'bytes', 1, 'test.fake')
+  return require('perilune.test.fakes').put(name, ...)
 end
 
 return M

@@ -21,7 +21,7 @@ end
 local function describe_task(one)
   local text = one.action and ("the handler of '%s'"):format(one.action) or 'a task'
   if one.at then text = ('%s at %s'):format(text, one.at) end
-  return one.waits_for and ('%s, waiting in %s'):format(text, one.waits_for) or text
+  return one.waits_for and ('%s (%s)'):format(text, one.waits_for) or text
 end
 
 --- The calls and streams that are more than at the mark, in words.
@@ -29,7 +29,7 @@ local function add_calls(list, mark)
   local extra = sys.metrics().calls_now - mark.calls
   if extra <= 0 then return end
   for _, stream in ipairs(streams.streams()) do
-    if stream.direction == 'out' and extra > 0 then
+    if stream.direction == 'in' and extra > 0 then
       list[#list + 1] = ("a stream of '%s'"):format(stream.action)
       extra = extra - 1
     end

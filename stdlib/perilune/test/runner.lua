@@ -1,7 +1,9 @@
 --- busted inside the runtime. Each test, and what runs before and after it, is a task of its own: it may wait, its CPU
 --- time is its own, and what it leaves open is found.
 
+local fakes = require 'perilune.test.fakes'
 local leaks = require 'perilune.test.leaks'
+local meshes = require 'perilune.test.meshes'
 local task = require 'perilune.task'
 
 local M = {}
@@ -15,17 +17,22 @@ local IN_TASKS = {
 
 local ENDED = { done = true, failed = true, cancelled = true }
 
-local function left_open(element, who, left)
+local function place_of(element)
   local trace = element.trace
-  local place = trace and ('%s:%d: '):format(trace.short_src, trace.currentline) or ''
-  return ('%s%s left open: %s'):format(place, who, table.concat(left, '; '))
+  return trace and ('%s:%d: '):format(trace.short_src, trace.currentline) or ''
+end
+
+local function left_open(element, who, left)
+  return ('%s%s left open: %s'):format(place_of(element), who, table.concat(left, '; '))
 end
 
 --- The body of a test, and then a look at what it leaves.
 local function checked_body(busted, run, element)
   return function()
-    local mark = leaks.mark()
+    local mark, mesh_mark = leaks.mark(), meshes.mark()
     run()
+    local ok, err = pcall(meshes.finish, mesh_mark)
+    if not ok then busted.fail(place_of(element) .. tostring(err), 0) end
     local left = leaks.settle(mark)
     if #left > 0 then busted.fail(left_open(element, 'the test', left), 0) end
   end
@@ -85,13 +92,20 @@ end
 --- Looks what a test has left together with what runs before and after it, and ends it.
 local function check_around(busted, executor, passed)
   return function(element)
-    local mark = leaks.mark()
-    executor(element)
-    local left = passed[element] and leaks.settle(mark) or {}
-    if #left > 0 then
-      busted.publish({ 'error', 'it' }, element, busted.context.parent(element),
-        left_open(element, 'before_each', left), element.trace)
+    local mark, mesh_mark, fake_mark = leaks.mark(), meshes.mark(), fakes.mark()
+    local function publish(text)
+      busted.publish({ 'error', 'it' }, element, busted.context.parent(element), text, element.trace)
     end
+    executor(element)
+    if passed[element] then
+      local ok, err = pcall(meshes.finish, mesh_mark)
+      if not ok then publish(place_of(element) .. tostring(err)) end
+    else
+      meshes.drop(mesh_mark)
+    end
+    fakes.remove(fake_mark)
+    local left = passed[element] and leaks.settle(mark) or {}
+    if #left > 0 then publish(left_open(element, 'before_each', left)) end
     leaks.clear(mark)
   end
 end
