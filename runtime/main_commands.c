@@ -130,6 +130,20 @@ static const char mem_text[] =
     "Prints the memory of each script of a node, or of all nodes of the mesh, and what the node\n"
     "holds for streams, queues and links.\n";
 
+static const pl_flag new_flags[] = {
+    {"template", "WORD", "service or client [service]"},
+    {"name", "TEXT", "of the project and its node [that of the folder]"},
+    {"force", NULL, "write into a folder that is not empty, over files of the same names"},
+    {0},
+};
+
+static const char new_text[] =
+    "Writes a project into a folder, which is made: a script, specs of it, options of the node, a\n"
+    "README and settings for editors; and prints what to type next.\n"
+    "\n"
+    "  perilune new greeter\n"
+    "  perilune new asker --template client\n";
+
 static const pl_flag test_flags[] = {
     {"timeout", "S", "longest test in seconds, 0 = for ever [60]"},
     {0},
@@ -251,6 +265,14 @@ const pl_command pl_command_list[] = {
      .use = PL_USE_NONE,
      .flags = sim_flags,
      .act = pl_sim_command},
+    {.name = "new",
+     .arguments = "DIR",
+     .summary = "begin a project in a new folder",
+     .text = new_text,
+     .first = "DIR",
+     .alone = true,
+     .use = PL_USE_NONE,
+     .flags = new_flags},
     {.name = "test",
      .arguments = "[FILE | FOLDER]...",
      .summary = "run specs in a node",
@@ -266,7 +288,7 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit", "top", "log", "trace", "describe", "types", "check", "repl", "bench", "new",
+    "emit", "top", "log", "trace", "describe", "types", "check", "repl", "bench",
 };
 
 const pl_command *pl_command_find(const char *name) {
