@@ -160,10 +160,18 @@ static void on_call_end(pl_call *c, void *user) {
 
 static const pl_call_ops call_ops = {.on_end = on_call_end};
 
+// Streams among the arguments go with the call.
+static void carry(lua_State *L, pl_call *c) {
+  pl_list carried;
+  pl_list_init(&carried);
+  pl_pass_commit(L, &carried);
+  pl_call_carry(c, &carried);
+}
+
 static int call_now(lua_State *L) {
   pl_call_options o = {0};
   o.action.data = (const uint8_t *)luaL_checklstring(L, 1, &o.action.len);
-  pl_sandbox_check_call(L, lua_tostring(L, 1));
+  pl_sandbox_check_call(L, (const char *)o.action.data);
   pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
   pl_node *n = pl_host_start(L);
   pl_id id;
@@ -184,10 +192,7 @@ static int call_now(lua_State *L) {
   pl_err err = pl_node_call(&op->call, n, &o, &args, &call_ops, op, &why);
   pl_parts_drop(&args);
   if (err != PL_OK) return pl_raise(L, &why);
-  pl_list carried;
-  pl_list_init(&carried);
-  pl_pass_commit(L, &carried);
-  pl_call_carry(op->call, &carried);
+  if (*pl_vm_passing(pl_vm_of(L)) > 0) carry(L, op->call);
   return pl_op_wait(L, &op->op);
 }
 

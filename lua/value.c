@@ -184,11 +184,11 @@ int pl_encode_fail(pl_encoder *e, const char *what) {
 }
 
 // The entry where a table holds one of its own ancestors for the first time; NULL without a cycle.
-static pl_value_frame *find_cycle(pl_value_frame *innermost) {
+static pl_value_frame *find_cycle(lua_State *L, pl_value_frame *innermost) {
   pl_value_frame *first = NULL;
   for (pl_value_frame *f = innermost; f != NULL; f = f->up) {
     for (pl_value_frame *g = f->up; g != NULL; g = g->up) {
-      if (f->table != NULL && g->table == f->table) first = f->up;
+      if (g->table != 0 && lua_rawequal(L, f->table, g->table)) first = f->up;
     }
   }
   return first;
@@ -197,11 +197,11 @@ static pl_value_frame *find_cycle(pl_value_frame *innermost) {
 // At entry of a table: depth and cycles.
 static void enter(pl_encoder *e, pl_value_frame *f, int table) {
   f->up = e->frame;
-  f->table = lua_topointer(e->L, table);
+  f->table = table;
   f->key = NULL;
   f->index = 0;
   if (++e->depth > PL_DEPTH_MAX) {
-    pl_value_frame *cycle = find_cycle(f);
+    pl_value_frame *cycle = find_cycle(e->L, f);
     if (cycle != NULL) fail_at(e, cycle, "contains itself");
     pl_encode_fail(e, "is nested deeper than 64 tables");
   }

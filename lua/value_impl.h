@@ -7,7 +7,7 @@
 // One table that is being encoded; its key tells the path of an error.
 typedef struct pl_value_frame {
   struct pl_value_frame *up;
-  const void *table;  // identity
+  int table;          // its index on the stack; 0: a list of values
   const char *key;    // of the entry being encoded, or
   lua_Integer index;  // when `key` is NULL
 } pl_value_frame;

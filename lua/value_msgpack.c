@@ -58,7 +58,9 @@ static void encode_string(pl_encoder *e, int index) {
 }
 
 static inline void encode_integer(pl_encoder *e, int index) {
-  commit(e, pl_mp_put_int(pl_encode_room(e, PL_MP_TOKEN_MAX), lua_tointeger(e->L, index)));
+  lua_Integer v = lua_tointegerx(e->L, index, NULL);
+  uint8_t *p = pl_encode_room(e, PL_MP_TOKEN_MAX);
+  pl_buf_commit(e->out, (size_t)(pl_mp_put_int(p, v) - p));
 }
 
 static void encode_number(pl_encoder *e, int index) {
@@ -361,9 +363,10 @@ int pl_msgpack_decode_list(lua_State *L, pl_bytes src, bool take) {
   if (n > TOP_ROOM && (n > INT32_MAX || !lua_checkstack(L, (int)n + LUA_MINSTACK))) {
     pl_decode_fail(L, "more values than a function can take");
   }
+  if (src.len <= PL_FRAGMENT_MAX || src.owner == NULL) take = false;
   for (uint32_t i = 0; i < n; i++) {
     bool is_long = take && i == n - 1 && (size_t)(r->end - r->at) > PL_FRAGMENT_MAX;
-    if (is_long && src.owner != NULL && take_string(L, r, src.owner)) break;
+    if (is_long && take_string(L, r, src.owner)) break;
     decode_any(L, r, 0, false);
   }
   check_end(L, r);
