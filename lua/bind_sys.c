@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "lua/host.h"
 #include "lua/modules.h"
+#include "lua/pool.h"
 #include "lua/vm.h"
 
 static pl_loop *loop_of(lua_State *L) {
@@ -122,6 +123,7 @@ static int sys_metrics(lua_State *L) {
   pl_metrics *metrics = &loop_of(L)->metrics;
   metrics->log_lines_lost = pl_log_lost(loop_of(L)->log);  // counted where any thread may log
   pl_host_count(L, metrics);
+  pl_pool_count(metrics);
   lua_newtable(L);
   for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
     lua_pushinteger(L, (lua_Integer)pl_metric_get(metrics, m));

@@ -127,6 +127,7 @@ struct pl_vm {
   unsigned finalizers_stopped;        // that took too long
   bool collects_rarely;               // tune_collector
   bool simulated;                     // by the governor: instructions, not time
+  const atomic_bool *abandoned;       // pl_vm_set_abandoned
   bool in_work;
   bool collect;  // a task failed for lack of memory
 

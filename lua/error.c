@@ -260,11 +260,15 @@ static pl_bytes join_tracebacks(lua_State *L, int index, const char *own) {
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   luaL_addlstring(&b, (const char *)inner.data, inner.len);
-  luaL_addstring(&b, "\n'");
-  luaL_addlstring(&b, (const char *)action.data, action.len);
-  luaL_addstring(&b, "' at ");
-  luaL_addlstring(&b, (const char *)node.data, node.len);
-  luaL_addstring(&b, " was called here:\n");
+  if (node.len == 0) {  // mesh.offload: it never left the process
+    luaL_addstring(&b, "\nwas offloaded here:\n");
+  } else {
+    luaL_addstring(&b, "\n'");
+    luaL_addlstring(&b, (const char *)action.data, action.len);
+    luaL_addstring(&b, "' at ");
+    luaL_addlstring(&b, (const char *)node.data, node.len);
+    luaL_addstring(&b, " was called here:\n");
+  }
   luaL_addstring(&b, own);
   luaL_pushresult(&b);
   lua_replace(L, -4);

@@ -40,12 +40,20 @@ typedef struct governor {
 
 static _Thread_local governor own;
 
+static bool is_abandoned(const pl_vm *vm) {
+  return vm->abandoned != NULL && atomic_load_explicit(vm->abandoned, memory_order_relaxed);
+}
+
 // What cannot yield holds up the whole node, so it may do that only for a while, whatever its
 // limit. Code that belongs to no task, as the text of an error value, gets what a cancelled task
 // gets.
 static bool is_over(const pl_vm *vm) {
   if (vm->finalizer_ticks > 0 && (unsigned)vm->slice_ticks >= vm->finalizer_ticks) return true;
-  if ((unsigned)vm->slice_ticks >= HOLD_TICKS) return true;
+  if (vm->options.offloaded) {  // it holds up nobody
+    if (is_abandoned(vm) && (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US) return true;
+  } else if ((unsigned)vm->slice_ticks >= HOLD_TICKS) {
+    return true;
+  }
   if (vm->current != NULL) return pl_task_over_cpu(vm->current);
   return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
 }
@@ -76,7 +84,7 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
     disarm(vm, L);
     return;
   }
-  if (vm->slice_ticks >= STALL_TICKS && !vm->stalled) {
+  if (vm->slice_ticks >= STALL_TICKS && !vm->stalled && !vm->options.offloaded) {
     vm->stalled = true;
     pl_watchdog_told();
     pl_report_stall(vm, L, ar);
@@ -176,6 +184,10 @@ static bool create_timer(governor *g) {
   pthread_once(&once, install_handler);
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = PL_TICK_SIGNAL};
   event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+  sigset_t tick;
+  sigemptyset(&tick);
+  sigaddset(&tick, PL_TICK_SIGNAL);
+  pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
   g->created = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &g->timer) == 0;
   return g->created;
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "lua/error.h"
 #include "lua/inspect.h"
+#include "lua/pool.h"
 #include "lua/reload_action.h"
 #include "lua/script.h"
 #include "lua/states.h"
@@ -171,6 +172,7 @@ static void run_end(pl_work *w) {
   pl_host *h = pl_container(w, pl_host, end);
   while (!pl_list_empty(&h->scripts))
     pl_script_free(pl_script_from(h->scripts.next));
+  pl_pool_settle();
   if (h->node != NULL) pl_node_free(h->node);
   h->node = NULL;
   h->node_down = true;

@@ -24,6 +24,7 @@
   X(state, pl_open_state)     \
   X(reload, pl_open_reload)   \
   X(inspect, pl_open_inspect) \
+  X(offload, pl_open_offload) \
   X(sim, pl_open_sim)
 
 #define X(name, opener) int opener(lua_State *L);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lua/core.h"
+#include "lua/error.h"
 #include "lua/state.h"
 
 const char pl_mark = 0;
@@ -81,6 +82,8 @@ static int raise_boundary(lua_State *L, const char *name) {
 void pl_check_suspend(lua_State *L, const char *name) {
   const pl_vm *vm = pl_vm_of(L);
   if (vm->current == NULL) luaL_error(L, "%s can only wait in a task", name);
+  if (vm->options.offloaded)
+    pl_raise_code(L, PL_UNSUPPORTED, PL_NOT_EXECUTED, "not available in offloaded code: %s", name);
   // A coroutine that a C module resumed is not `running`: what it yields would never come back.
   if (L != vm->running || vm->noyield > 0 || !lua_isyieldable(L)) raise_boundary(L, name);
 }

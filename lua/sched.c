@@ -218,7 +218,8 @@ static bool preempt(pl_task *t) {
   bool was_busy = t->cpu_ticks >= BUSY_TICKS;
   t->cpu_ticks += (unsigned)vm->slice_ticks;
   t->cpu_total += (unsigned)vm->slice_ticks;
-  if (!was_busy && t->cpu_ticks >= BUSY_TICKS && !vm->stalled) pl_report_busy(t);
+  bool busy = !was_busy && t->cpu_ticks >= BUSY_TICKS;
+  if (busy && !vm->stalled && !vm->options.offloaded) pl_report_busy(t);
   t->state = PL_TASK_READY;
   return true;
 }
@@ -301,7 +302,7 @@ static void put_before(pl_list *to, pl_list *from) {
 
 // Objects with finalizers survive the collection that a failing allocation starts, and the next
 // one is due when the memory has doubled: never. So the tasks after this one would fail too.
-static void collect(pl_vm *vm) {
+void pl_vm_collect(pl_vm *vm) {
   vm->collect = false;
   pl_entry e;
   pl_vm_enter(vm, &e, vm->L, NULL);
@@ -339,7 +340,7 @@ static void run_ready(pl_work *work) {
       behind = true;
       break;
     }
-    if (vm->collect) collect(vm);
+    if (vm->collect) pl_vm_collect(vm);
     if (vm->slice_ticks > 0) {  // of short tasks, too, many make a long turn
       pl_loop_end_turn(loop);
       break;

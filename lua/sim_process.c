@@ -65,7 +65,7 @@ static int l_clock(lua_State *L) {
   return 1;
 }
 
-static void run_prelude(lua_State *L) {
+void pl_sim_prelude(lua_State *L) {
   const pl_stdlib_module *m = pl_stdlib_modules;
   while (m->name != NULL && strcmp(m->name, prelude_name) != 0)
     m++;
@@ -85,7 +85,7 @@ typedef struct setup {
 
 static int set_up(lua_State *L) {
   const setup *s = lua_touserdata(L, 1);
-  run_prelude(L);
+  pl_sim_prelude(L);
   lua_pushlightuserdata(L, s->process);
   lua_pushcclosure(L, l_report, 1);
   lua_setglobal(L, "report");

@@ -38,6 +38,10 @@ typedef struct pl_sim_process {
   pl_list evals;
 } pl_sim_process;
 
+// Makes what a VM of a simulated machine does follow from its seed. Inside the machine, before
+// anything of a script runs. May raise. [-0, +0]
+void pl_sim_prelude(lua_State *L);
+
 enum { PL_SIM_LOG_MAX = 1024 * 1024 };
 
 pl_sim_process *pl_sim_process_new(pl_net *net, const char *name);

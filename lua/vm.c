@@ -176,6 +176,10 @@ void pl_vm_set_limits(pl_vm *vm, size_t memory_limit, uint64_t cpu_limit_us,
   vm->options.cleanup_grace_us = cleanup_grace_us;
 }
 
+void pl_vm_set_abandoned(pl_vm *vm, const atomic_bool *abandoned) {
+  vm->abandoned = abandoned;
+}
+
 void pl_vm_set_host(pl_vm *vm, void *host) {
   vm->host = host;
 }

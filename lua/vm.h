@@ -7,6 +7,7 @@
 #pragma once
 
 #include <lua.h>
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "base/failure.h"
@@ -24,6 +25,7 @@ typedef struct pl_vm_options {
   uint64_t cleanup_grace_us;  // how long a cancelled task may still wait
   bool sandboxed;             // it has only the capabilities that it is `allowed` (PL_CAN_FS, …)
   unsigned allowed;
+  bool offloaded;  // what it runs another VM has asked for (lua/offload.h): nothing there may wait
   const char *directory;       // of the script: its modules and its lua_modules/ are found; or NULL
   struct pl_origins *sources;  // gets the texts of its modules; or NULL. Outlives the VM
   const struct pl_origins *replay;  // modules are taken from here, if they are there; or NULL
@@ -78,5 +80,11 @@ void pl_vm_cancel_all(pl_vm *vm, const pl_failure *why);
 // done with it. Not from inside a task.
 void pl_vm_retire(pl_vm *vm, void (*retired)(void *user), void *user);
 
+// Of one whose code is offloaded: while *abandoned, nobody wants what its task computes, and it is
+// ended also where it cannot be interrupted. NULL takes it back.
+void pl_vm_set_abandoned(pl_vm *vm, const atomic_bool *abandoned);
+
+// Collects all garbage, and gives what is free back to the system. Not from inside a task.
+void pl_vm_collect(pl_vm *vm);
 // Bytes in use by the state.
 size_t pl_vm_memory(const pl_vm *vm);

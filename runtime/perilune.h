@@ -42,7 +42,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 39 };
+enum { PL_OPTION_COUNT = 41 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -60,9 +60,9 @@ typedef struct pl_options {
   bool relay;  // given as true, it makes a full member also of a node without actions
   double link_cost, stall_timeout, request_timeout, connect_timeout, handshake_timeout, heartbeat,
       reconnect_max, resume_window, drain, cpu_limit, load_limit, reload_drain, probation,
-      cleanup_grace;
+      cleanup_grace, offload_cpu_limit;
   int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit,
-      buffer_limit, state_limit;
+      buffer_limit, state_limit, offload_threads;
   uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list
 } pl_options;
 

@@ -145,6 +145,14 @@ enum {
   PL_CHANGES_MAX = 1024,     // changes that a watcher keeps for a script that does not read
   PL_LOG_FIELDS = 32,        // fields of one log line of a script
 
+  // offloaded work
+  PL_OFFLOAD_QUEUE = 1024,                // jobs of a script that wait for a thread; more is BUSY
+  PL_OFFLOAD_BYTES = 64 * 1024 * 1024,    // of what these are given; the next is BUSY
+  PL_OFFLOAD_VMS = 8,                     // VMs that one thread keeps, of a generation each
+  PL_OFFLOAD_KEPT = 16 * 1024 * 1024,     // memory of one that is kept
+  PL_OFFLOAD_IDLE_US = 30 * 1000 * 1000,  // after which a thread without work ends, with its VMs
+  PL_OFFLOAD_RETRY_MS = 10 * 1000,        // the longest wait that a refused job is told
+
   // state that outlives scripts (each store as a whole: the option state_limit)
   PL_STATE_KEY_MAX = 1024,  // bytes of a key
   PL_STATE_ENTRY = 128,     // what a key costs beside its bytes, so that short ones count

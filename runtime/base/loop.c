@@ -37,13 +37,19 @@ pl_loop *pl_loop_new_virtual(pl_log *log, uint64_t seed) {
   return new_loop(log, START_VIRTUAL_US, seed);
 }
 
+pl_loop *pl_loop_new_driven(pl_log *log) {
+  pl_loop *l = new_loop(log, uv_hrtime() / 1000, pl_random_secret_u64());
+  l->driven = true;
+  return l;
+}
+
 void pl_loop_free(pl_loop *l) {
   if (l->driver != NULL) pl_loop_uv_close(l);
   assert(l->clock.active == 0);
   assert(pl_list_empty(&l->work));
   assert(pl_list_empty(&l->flushes));
   assert(pl_list_empty(&l->behind));
-  pl_log_free(l->log);
+  if (!l->driven) pl_log_free(l->log);
   pl_free(l);
 }
 
@@ -112,7 +118,7 @@ void pl_loop_advance(pl_loop *l, uint64_t us) {
 }
 
 uint64_t pl_now_precise_us(const pl_loop *l) {
-  return l->uv == NULL ? l->clock.now_us : uv_hrtime() / 1000;
+  return l->uv == NULL && !l->driven ? l->clock.now_us : uv_hrtime() / 1000;
 }
 
 uint64_t pl_loop_late_us(const pl_loop *l) {

@@ -28,8 +28,9 @@ typedef struct pl_loop {
   pl_list work;     // of pl_work, oldest first
   pl_list flushes;  // of pl_work
   pl_list behind;   // of pl_work: one a turn, after the flushes
-  uv_loop_t *uv;    // NULL when time is virtual
+  uv_loop_t *uv;    // NULL when time is virtual, or its thread drives it
   struct pl_loop_uv *driver;
+  bool driven;         // pl_loop_new_driven
   bool turn_over;      // the running work has used up the turn
   uint64_t absent_us;  // by how much timers came late because the process did not run, in sum
   // Virtual: the kind of all links to other loops, whatever their scheme; NULL: mem://.
@@ -40,6 +41,9 @@ typedef struct pl_loop {
 pl_loop *pl_loop_new(pl_log *log);
 // A loop in virtual time that starts at 1 s, its randomness a function of `seed`.
 pl_loop *pl_loop_new_virtual(pl_log *log, uint64_t seed);
+// A loop in real time without I/O, for a thread that has nothing to wait for: between its turns the
+// thread advances the clock. `log` is borrowed.
+pl_loop *pl_loop_new_driven(pl_log *log);
 // Asserts that no timer, work or libuv handle of others is left.
 void pl_loop_free(pl_loop *l);
 

@@ -91,6 +91,10 @@
   X(state_refused, "changes of these refused by state_limit")            \
   X(state_saves, "times that one of these was saved")                    \
   X(state_saves_failed, "times that this failed")                        \
+  X(offload_jobs, "jobs handed to mesh.offload")                         \
+  X(offload_refused, "of these, refused because too much waits")         \
+  X(offload_running_now, "of these, in all scripts, on a thread")        \
+  X(offload_queued_now, "of these, in all scripts, waiting for one")     \
   X(file_work_refused, "file work refused because too much waits")       \
   X(changes_lost, "changes of files that a script did not take in time") \
   X(log_lines_lost, "log lines that the sink refused")

@@ -51,6 +51,8 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     WHOLE(max_message, 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024, "bytes of one value"),
     TIME(cpu_limit, 5, 0, "CPU time of a task between two waits, 0 = none"),
     WHOLE(memory_limit, 256 * 1024 * 1024, 0, 1e15, "bytes of one script, 0 = none"),
+    WHOLE(offload_threads, 0, 0, 256, "threads for mesh.offload, 0 = one for each processor"),
+    TIME(offload_cpu_limit, 60, 0, "CPU time of an offloaded job, 0 = none"),
     {"sandbox", "sandbox", PL_OPTION_BOOLEAN, AT(sandbox), 0, 0, 0, false,
      "scripts without files, processes, links and C modules", NULL},
     LIST(allow, "allow", "what a sandbox leaves: fs, net, process, env, debug, native"),

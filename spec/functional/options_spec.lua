@@ -34,6 +34,8 @@ local OPTIONS = {
   { 'max_message', 64 * MIB, MIB, 2 * MIB, 3 * MIB, 4 * MIB },
   { 'cpu_limit', 5, 1.5, 2.5, 3.5, 4.5 },
   { 'memory_limit', 256 * MIB, 16 * MIB, 17 * MIB, 18 * MIB, 19 * MIB },
+  { 'offload_threads', 0, 1, 2, 3, 4 },
+  { 'offload_cpu_limit', 60, 1.5, 2.5, 3.5, 4.5 },
   { 'buffer_limit', 256 * MIB, 16 * MIB, 17 * MIB, 18 * MIB, 19 * MIB },
   { 'sandbox', false, nil, true, false, true },
   { 'allow', {}, nil, { 'fs', 'process' }, { 'net', 'env' }, { 'process', 'debug' } },

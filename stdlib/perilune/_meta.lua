@@ -76,6 +76,16 @@ function mesh.sleep(seconds) end
 ---@return number
 function mesh.now() end
 
+--- Has work that only computes done in another VM on a thread of its own, away from the loop, and waits for its results
+--- in this task: `mesh.offload(module, name, …)` for a function of a module, or `mesh.offload(fn, …)` for a function
+--- that uses no local around it. There the mesh is not available, nor anything to wait for.
+---
+---@param module string|fun(...: any): ...: any
+---@param name any
+---@param ... any
+---@return any ...
+function mesh.offload(module, name, ...) end
+
 --- Loads the script anew beside the version that serves, and puts it in its place. Raises when it cannot be loaded:
 --- then the old version goes on. A call that asks for it finishes in the version in which it began.
 ---

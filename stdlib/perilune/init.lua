@@ -8,6 +8,7 @@ local check = require 'perilune.check'
 local core = require 'perilune.core.node'
 local core_streams = require 'perilune.core.streams'
 local generation = require 'perilune.generation'
+local offload = require 'perilune.core.offload'
 local requests = require 'perilune.core.action'
 local states = require 'perilune.core.state'
 local sys = require 'perilune.core.sys'
@@ -45,6 +46,12 @@ local M = {
   input = requests.input,
   info = requests.info,
 }
+
+--- Has a function computed on a thread of its own, away from the loop, and waits for its results: a function of a
+--- module, `mesh.offload(module, name, …)`, or one that uses no local around it, `mesh.offload(fn, …)`.
+---
+---@type fun(module: string|function, name: any, ...: any): ...: any
+M.offload = offload.offload
 
 M.call, M.stream, M.explain = callers.default()
 
