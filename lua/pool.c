@@ -47,20 +47,26 @@ pl_pooled *pl_pool_take_of(pl_employer *e) {
   dequeue(p);
   p->state = PL_POOLED_RUNNING;
   pool->running++;
+  e->running++;
   e->used++;
   return p;
 }
 
 pl_pooled *pl_pool_take(void) {
-  pl_list *turn = pl_list_pop(&pool->employers);
-  if (turn == NULL) return NULL;
-  pl_list_push(&pool->employers, turn);  // behind the others
-  return pl_pool_take_of(pl_container(turn, pl_employer, turn));
+  for (pl_list *n = pool->employers.next; n != &pool->employers; n = n->next) {
+    pl_employer *e = pl_container(n, pl_employer, turn);
+    if (e->running >= e->threads) continue;
+    pl_list_remove(n);
+    pl_list_push(&pool->employers, n);  // behind the others
+    return pl_pool_take_of(e);
+  }
+  return NULL;
 }
 
 bool pl_pool_end(pl_pooled *p, uint64_t took_us) {
   pl_employer *e = p->employer;
   pool->running--;
+  e->running--;
   if (took_us > 0) pool->job_us = (pool->job_us * (JOB_PART - 1) + took_us) / JOB_PART;
   bool abandoned = atomic_load_explicit(&p->job.abandoned, memory_order_relaxed);
   if (!abandoned) {
@@ -90,6 +96,7 @@ static bool provide_thread(unsigned threads) {
 static pl_err enqueue(pl_employer *e, pl_pooled *p, unsigned threads) {
   if (!has_room(e, p->bytes)) return PL_BUSY;
   if (e->loop->uv != NULL && !provide_thread(threads)) return PL_BUSY;
+  e->threads = threads;
   p->employer = e;
   p->state = PL_POOLED_QUEUED;
   atomic_store_explicit(&p->job.abandoned, false, memory_order_relaxed);

@@ -26,6 +26,8 @@ struct pl_employer {
   pl_list done;  // of pl_pooled
   size_t queued, queued_bytes;
   pl_origins texts;  // that modules were loaded from, in any VM of it
+  unsigned threads;  // that it may use at once,
+  unsigned running;  // and does
   size_t used;       // VMs, and jobs that run
   bool closed;       // by who asks
   bool gone;         // the loop has let go of it, too
@@ -54,7 +56,7 @@ void pl_pool_init(void);  // by pthread_once
 // With the lock held, as those that follow.
 // Takes the next job of one that has some, which runs then.
 pl_pooled *pl_pool_take_of(pl_employer *e);
-// The same of the one whose turn it is; NULL: there is none.
+// The same of the one whose turn it is; NULL: there is none that may have one more.
 pl_pooled *pl_pool_take(void);
 // It has taken so long; 0: who knows. True when nobody wants it: to be discarded without the lock.
 bool pl_pool_end(pl_pooled *p, uint64_t took_us);

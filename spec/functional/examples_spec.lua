@@ -76,6 +76,18 @@ describe('examples/kv_store.lua', function()
   end)
 end)
 
+describe('examples/primes.lua', function()
+  it('counts primes in parts, and answers meanwhile', function()
+    serve(example 'primes.lua')
+    local counted = process.perilune_run('call', 'primes', '20000')
+    assert.same({ code = 0, stdout = '2262\n', stderr = '' }, counted)
+    assert.equal('"still here"\n', process.perilune_run('call', 'hello').stdout)
+    local refused = process.perilune_run('call', 'primes', '"many"')
+    assert.equal(1, refused.code)
+    assert.matches('INVALID', refused.stderr)
+  end)
+end)
+
 describe('examples/pipeline.lua', function()
   local FILES = 40
 
