@@ -46,8 +46,8 @@ pl_employer *pl_employer_new(pl_vm *vm);
 // No job of it may be waited for. Its VMs are closed soon, its memory goes after that.
 void pl_employer_close(pl_employer *e);
 
-// `threads`: how many may work for it at once. BUSY: too much waits already, or there is no thread; nothing
-// has changed then.
+// `threads`: how many may work for it at once. BUSY: too much waits already, or there is no thread;
+// nothing has changed then.
 pl_err pl_pool_submit(pl_employer *e, pl_pooled *p, unsigned threads);
 // In how many milliseconds there should be room again.
 uint32_t pl_pool_retry_ms(const pl_employer *e);
