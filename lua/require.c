@@ -186,19 +186,25 @@ int pl_base_require(lua_State *L) {
 
 // Searchers.
 
+const pl_stdlib_module *pl_stdlib_find(const char *name) {
+  const pl_stdlib_module *m = pl_stdlib_modules;
+  while (m->name != NULL && strcmp(m->name, name) != 0)
+    m++;
+  return m->name != NULL ? m : NULL;
+}
+
 static int search_stdlib(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
-  for (const pl_stdlib_module *m = pl_stdlib_modules; m->name != NULL; m++) {
-    if (strcmp(m->name, name) != 0) continue;
-    const char *chunk = lua_pushfstring(L, "=%s", name);
-    if (luaL_loadbufferx(L, (const char *)m->source, m->len, chunk, "t") != LUA_OK) {
-      return lua_error(L);
-    }
-    lua_pushliteral(L, ":embedded:");
-    return 2;
+  const pl_stdlib_module *m = pl_stdlib_find(name);
+  if (m == NULL) {
+    lua_pushfstring(L, "no module '%s' in the standard library", name);
+    return 1;
   }
-  lua_pushfstring(L, "no module '%s' in the standard library", name);
-  return 1;
+  const char *chunk = lua_pushfstring(L, "=%s", name);
+  if (luaL_loadbufferx(L, (const char *)m->source, m->len, chunk, "t") != LUA_OK)
+    return lua_error(L);
+  lua_pushliteral(L, ":embedded:");
+  return 2;
 }
 
 static int load_source(lua_State *L, const pl_origin *s) {

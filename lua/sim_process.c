@@ -66,10 +66,8 @@ static int l_clock(lua_State *L) {
 }
 
 void pl_sim_prelude(lua_State *L) {
-  const pl_stdlib_module *m = pl_stdlib_modules;
-  while (m->name != NULL && strcmp(m->name, prelude_name) != 0)
-    m++;
-  assert(m->name != NULL);
+  const pl_stdlib_module *m = pl_stdlib_find(prelude_name);
+  assert(m != NULL);
   if (luaL_loadbufferx(L, (const char *)m->source, m->len, "=simulated", "t") != LUA_OK)
     lua_error(L);
   lua_pushinteger(L, (lua_Integer)pl_random_secret_u64());

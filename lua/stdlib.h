@@ -13,3 +13,6 @@ typedef struct pl_stdlib_module {
 
 // Ends with an entry whose name is NULL.
 extern const pl_stdlib_module pl_stdlib_modules[];
+
+// NULL: there is no such module.
+const pl_stdlib_module *pl_stdlib_find(const char *name);

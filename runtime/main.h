@@ -84,9 +84,6 @@ bool pl_command_takes(const pl_command *command, const pl_option *option);
 int pl_usage_fail(const pl_command *command, pl_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// The candidate nearest to `word`, when it is near enough to be what somebody meant; NULL if not.
-const char *pl_guess(const char *word, const char *const *candidates, size_t count);
-
 void pl_help_print(FILE *out);
 void pl_help_print_command(FILE *out, const pl_command *command);
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/guess.h"
 #include "main.h"
 
 static const pl_flag options_flags[] = {
@@ -79,9 +80,34 @@ static const pl_flag explain_flags[] = {
     {0},
 };
 
+static const char nodes_text[] =
+    "Prints the nodes that are known, how far they are, over which neighbour, and their state.\n"
+    "\n"
+    "  perilune nodes\n"
+    "  perilune nodes --peer tcp://192.168.1.10:4100 --psk mesh.key --json\n";
+
+static const char actions_text[] =
+    "Prints every action with its description and the nodes that provide it.\n"
+    "\n"
+    "  perilune actions\n"
+    "  perilune actions --mesh staging --json\n";
+
+static const char routes_text[] =
+    "Prints the best path to each node, its cost in seconds and the first steps on it.\n"
+    "\n"
+    "  perilune routes --peer tcp://192.168.1.10:4100\n";
+
+static const char ping_text[] =
+    "Prints each round trip, and the least, mean and greatest.\n"
+    "\n"
+    "  perilune ping worker-1\n"
+    "  perilune ping worker-1 --count 100 --json\n";
+
 static const char explain_text[] =
     "Prints who provides an action, in the order in which they come into question for a call from\n"
-    "here, how they stand, the way there, and who would take the call now and why.\n";
+    "here, how they stand, the way there, and who would take the call now and why.\n"
+    "\n"
+    "  perilune explain digest '\"a.iso\"'\n";
 
 static const char run_text[] =
     "Runs the scripts in one node. Without --listen and --peer the node joins the local mesh of\n"
@@ -90,7 +116,10 @@ static const char run_text[] =
     "\n"
     "When it is ready to serve, one line says so on standard error: ready name=... id=... "
     "listen=...\n"
-    "SIGTERM and SIGINT let running calls finish and end it with 0; a second one does not wait.\n";
+    "SIGTERM and SIGINT let running calls finish and end it with 0; a second one does not wait.\n"
+    "\n"
+    "  perilune run app.lua --watch\n"
+    "  perilune run app.lua --listen tcp://127.0.0.1:4100 -- its arguments\n";
 
 static const char call_text[] =
     "Prints each result as one line of JSON. Arguments are JSON: '\"text\"', 5, true, '[1,2]'.\n"
@@ -110,25 +139,37 @@ static const char reload_text[] =
     "Loads the scripts of a node anew, or the one with that path, and prints what is different:\n"
     "+added -removed ~replaced actions. When a script cannot be loaded its old version goes on, "
     "and\n"
-    "the command prints why and ends with 1. No call fails because of a reload.\n";
+    "the command prints why and ends with 1. No call fails because of a reload.\n"
+    "\n"
+    "  perilune reload\n"
+    "  perilune reload --nodes one,two,three app.lua\n";
 
 static const char options_text[] =
     "Prints the options that 'perilune run' would have with the same options, environment and\n"
     "configuration file, and where each comes from. What a script sets by mesh.node is not known\n"
-    "here; it counts for what is 'default'.\n";
+    "here; it counts for what is 'default'.\n"
+    "\n"
+    "  perilune options --config node.json --request-timeout 2\n";
 
 static const char ps_text[] =
     "Prints what the scripts of a node, or of all nodes of the mesh, are at: a line for all tasks\n"
     "that stand at the same place, with the id of the first. SINCE is the longest of their waits,\n"
-    "CPU the time of all. A script that computes and does not wait is no obstacle.\n";
+    "CPU the time of all. A script that computes and does not wait is no obstacle.\n"
+    "\n"
+    "  perilune ps worker-1\n"
+    "  perilune ps --stack 4711\n";
 
 static const char kill_text[] =
     "Ends a task at once, whatever it is at, by its id from 'perilune ps'. Its caller gets\n"
-    "CANCELLED. With several nodes of a task of that id, NODE says which.\n";
+    "CANCELLED. With several nodes of a task of that id, NODE says which.\n"
+    "\n"
+    "  perilune kill 4711 worker-1\n";
 
 static const char mem_text[] =
     "Prints the memory of each script of a node, or of all nodes of the mesh, and what the node\n"
-    "holds for streams, queues and links.\n";
+    "holds for streams, queues and links.\n"
+    "\n"
+    "  perilune mem worker-1 --json\n";
 
 static const pl_flag new_flags[] = {
     {"template", "WORD", "service or client [service]"},
@@ -165,7 +206,10 @@ static const char sim_text[] =
     "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
     "go wrong; then everything is healed, and what happened is checked: every call has ended once\n"
     "and truly, nothing ran twice that must not, every node sees what is there. The same seed\n"
-    "prints the same; a run with a fault ends with 1 and the command that replays it.\n";
+    "prints the same; a run with a fault ends with 1 and the command that replays it.\n"
+    "\n"
+    "  perilune sim --seeds 1..1000\n"
+    "  perilune sim --seed 42 --nodes 50 --minutes 5 --topology ring\n";
 
 const pl_command pl_command_list[] = {
     {.name = "run",
@@ -197,16 +241,19 @@ const pl_command pl_command_list[] = {
     {.name = "nodes",
      .arguments = "",
      .summary = "list the nodes of the mesh",
+     .text = nodes_text,
      .use = PL_USE_CLIENT,
      .flags = list_flags},
     {.name = "actions",
      .arguments = "",
      .summary = "list the actions of the mesh and who provides them",
+     .text = actions_text,
      .use = PL_USE_CLIENT,
      .flags = list_flags},
     {.name = "routes",
      .arguments = "",
      .summary = "list the paths to all nodes of the mesh, as one of them sees them",
+     .text = routes_text,
      .use = PL_USE_CLIENT,
      .flags = list_flags},
     {.name = "explain",
@@ -220,6 +267,7 @@ const pl_command pl_command_list[] = {
     {.name = "ping",
      .arguments = "NODE",
      .summary = "measure the round trip to a node, given by name or id",
+     .text = ping_text,
      .first = "NODE",
      .use = PL_USE_CLIENT,
      .flags = ping_flags},

@@ -1,5 +1,6 @@
 // Scripts in a node: the loop, the signals, the line that says ready, and the end.
 
+#include <assert.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -201,13 +202,6 @@ int pl_run_files(pl_invocation *inv) {
   return close_session(&s);
 }
 
-static pl_bytes find_script(const char *name) {
-  for (const pl_stdlib_module *m = pl_stdlib_modules; m->name != NULL; m++) {
-    if (strcmp(m->name, name) == 0) return pl_bytes_of(m->source, m->len);
-  }
-  return (pl_bytes){0};
-}
-
 // Options first, then `--`, then what the user wants.
 static const char **client_arguments(const pl_invocation *inv, size_t *count) {
   const char **args = pl_alloc((inv->flags.count + 1 + inv->word_count) * sizeof *args);
@@ -238,7 +232,9 @@ int pl_run_client(pl_invocation *inv) {
   open_session(&s, &inv->options, true);
   size_t count;
   const char **args = client_arguments(inv, &count);
-  pl_err err = pl_host_add(s.host, name, find_script(name), args, count, true, detail);
+  const pl_stdlib_module *m = pl_stdlib_find(name);
+  assert(m != NULL);
+  pl_err err = pl_host_add(s.host, name, pl_bytes_of(m->source, m->len), args, count, true, detail);
   pl_free(args);
   if (err != PL_OK) return abandon_session(&s, err, detail);
   pl_host_run(s.host);

@@ -74,14 +74,18 @@ describe('the command line', function()
     assert.equal(p.stderr, perilune('-h').stdout)
   end)
 
-  it('has a help for each command', function()
-    for _, name in ipairs { 'run', 'call', 'stream', 'nodes', 'actions', 'ping', 'options', 'version', 'help' } do
+  it('has a help for each command, with an example', function()
+    local commands = 0
+    for name in perilune('help').stdout:gmatch '\n  (%l+) +%l' do
+      commands = commands + 1
       local p = perilune('help', name)
-      assert.equal(0, p.code)
-      assert.equal('', p.stderr)
+      assert.same({ 0, '' }, { p.code, p.stderr })
       assert.matches('^usage: perilune ' .. name, p.stdout)
       if name ~= 'help' then assert.equal(p.stdout, perilune(name, '--help').stdout) end
+      local is_plain = name == 'help' or name == 'version'
+      if not is_plain then assert.matches('\n  perilune ' .. name .. ' ?[^\n]*\n', p.stdout) end
     end
+    assert.is_true(commands >= 17)
   end)
 
   it('says its version', function()
