@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -104,8 +105,24 @@ const pl_origin *pl_origins_find(const pl_origins *list, const char *name) {
   return NULL;
 }
 
+static bool is_missed(const pl_origins *list, const char *path) {
+  for (size_t i = 0; i < list->missed_count; i++) {
+    if (strcmp(list->missed[i], path) == 0) return true;
+  }
+  return false;
+}
+
+void pl_origins_miss(pl_origins *list, const char *path) {
+  if (list->missed_count >= PL_MISSED_MAX || strlen(path) >= PATH_MAX) return;
+  if (is_missed(list, path)) return;
+  if (list->missed == NULL) list->missed = pl_alloc(PL_MISSED_MAX * sizeof *list->missed);
+  list->missed[list->missed_count++] = pl_strdup(path);
+}
+
 void pl_origins_share(pl_origins *out, const pl_origins *in) {
   *out = (pl_origins){0};
+  for (size_t i = 0; i < in->missed_count; i++)
+    pl_origins_miss(out, in->missed[i]);
   for (size_t i = 0; i < in->count; i++) {
     pl_origin s = in->items[i];
     s.name = pl_strdup(s.name);
@@ -119,6 +136,9 @@ void pl_origins_fini(pl_origins *list) {
   for (size_t i = 0; i < list->count; i++)
     pl_origin_fini(&list->items[i]);
   pl_free(list->items);
+  for (size_t i = 0; i < list->missed_count; i++)
+    pl_free(list->missed[i]);
+  pl_free(list->missed);
   *list = (pl_origins){0};
 }
 

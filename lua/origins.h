@@ -29,7 +29,9 @@ typedef struct pl_origin {
 // Zeroed: none.
 typedef struct pl_origins {
   pl_origin *items;
-  size_t count;  // at most PL_ORIGINS_MAX; of more nothing is kept
+  size_t count;         // at most PL_ORIGINS_MAX; of more nothing is kept
+  char **missed;        // paths at which a module was looked for that is nowhere
+  size_t missed_count;  // at most PL_MISSED_MAX; more are forgotten
 } pl_origins;
 
 // Reads a whole file. INVALID with `detail` (PL_URL_MAX bytes), and nothing is to be freed.
@@ -42,7 +44,10 @@ void pl_origin_fini(pl_origin *s);
 // many, and it is freed.
 const pl_origin *pl_origins_add(pl_origins *list, pl_origin *s);
 const pl_origin *pl_origins_find(const pl_origins *list, const char *name);
-// The same texts, not copied.
+// No file was there; nothing new if that is known. Paths that are longer than the system has them
+// are left out.
+void pl_origins_miss(pl_origins *list, const char *path);
+// The same texts, not copied, and what was missed.
 void pl_origins_share(pl_origins *out, const pl_origins *in);
 void pl_origins_fini(pl_origins *list);
 

@@ -140,6 +140,25 @@ static int found(lua_State *L) {
   return end_load(L, LUA_OK, 0);
 }
 
+// A file at one of the places where the module was looked for may make it load the next time.
+static void note_missed(lua_State *L) {
+  pl_origins *kept = pl_vm_of(L)->options.sources;
+  if (kept == NULL || lua_getfield(L, lua_upvalueindex(1), "path") != LUA_TSTRING) return;
+  const char *at = lua_tostring(L, -1);
+  const char *file = luaL_gsub(L, lua_tostring(L, 1), ".", LUA_DIRSEP);
+  for (const char *end; *at != '\0'; at = *end == '\0' ? end : end + 1) {
+    end = at + strcspn(at, ";");
+    lua_pushlstring(L, at, (size_t)(end - at));
+    pl_origins_miss(kept, luaL_gsub(L, lua_tostring(L, -1), "?", file));
+    lua_pop(L, 2);
+  }
+}
+
+static int not_found(lua_State *L) {
+  note_missed(L);
+  return luaL_error(L, "module '%s' not found:%s", lua_tostring(L, 1), lua_tostring(L, 5));
+}
+
 // Asks the searchers in turn; `i` is the one that was called, its two results are on top.
 static int search(lua_State *L, int status, lua_KContext i) {
   (void)status;
@@ -153,9 +172,7 @@ static int search(lua_State *L, int status, lua_KContext i) {
       }
       lua_settop(L, 5);
     }
-    if (lua_rawgeti(L, 4, ++i) == LUA_TNIL) {
-      return luaL_error(L, "module '%s' not found:%s", lua_tostring(L, 1), lua_tostring(L, 5));
-    }
+    if (lua_rawgeti(L, 4, ++i) == LUA_TNIL) return not_found(L);
     lua_pushvalue(L, 1);
     lua_callk(L, 1, 2, i, search);
   }

@@ -50,14 +50,28 @@ static bool is_there(const pl_stamp *s) {
   return s->inode != 0 || s->changed_ns != 0;
 }
 
+static size_t count_of(const pl_origins *o) {
+  return o->count + o->missed_count;
+}
+
+static const char *path_of(const pl_origins *o, size_t i) {
+  return i < o->count ? o->items[i].path : o->missed[i - o->count];
+}
+
+// What the file was when it was loaded, or looked for in vain.
+static pl_stamp stamp_of(const pl_origins *o, size_t i) {
+  return i < o->count ? o->items[i].stamp : (pl_stamp){0};
+}
+
 // Whether files are others than those that were loaded, and have been so since the last look.
 static bool is_due(const pl_script_watch *w, const look *l, const pl_origins *loaded) {
-  if (l->count != loaded->count || l->count != w->last_count) return false;
+  if (l->count != count_of(loaded) || l->count != w->last_count) return false;
   bool changed = false;
   for (size_t i = 0; i < l->count; i++) {
     if (!is_there(&l->stamps[i])) continue;
     if (!pl_stamp_equal(&l->stamps[i], &w->last[i])) return false;
-    changed = changed || !pl_stamp_equal(&l->stamps[i], &loaded->items[i].stamp);
+    const pl_stamp before = stamp_of(loaded, i);
+    changed = changed || !pl_stamp_equal(&l->stamps[i], &before);
   }
   return changed;
 }
@@ -107,11 +121,11 @@ static void on_interval(pl_timer *t) {
   look *l = pl_new(look);
   l->job.type = &look_type;
   l->watch = w;
-  l->count = loaded->count;
+  l->count = count_of(loaded);
   l->paths = pl_alloc((l->count + 1) * sizeof *l->paths);
   l->stamps = pl_alloc((l->count + 1) * sizeof *l->stamps);
   for (size_t i = 0; i < l->count; i++)
-    l->paths[i] = pl_strdup(loaded->items[i].path);
+    l->paths[i] = pl_strdup(path_of(loaded, i));
   if (pl_filework_submit(w->port, &l->job) == PL_OK) {
     w->now = l;
     return;

@@ -123,6 +123,7 @@ enum {
   // scripts
   PL_TASKS_MAX = 100000,              // tasks of one VM
   PL_ORIGINS_MAX = 1024,              // files whose text a generation of a script keeps
+  PL_MISSED_MAX = 256,                // paths of modules that are nowhere, which are watched, too
   PL_GENERATIONS_MAX = 8,             // of one script that are alive: the next waits
   PL_PROBATION_CALLS = 20,            // before it can be said how a generation does
   PL_PROBATION_LOOK_US = 100 * 1000,  // between two looks at that

@@ -134,6 +134,37 @@ describe('perilune run --watch', function()
     assert.equal('"two"\n', answer())
   end)
 
+  it('reloads when a module comes that was missing, wherever it is looked for', function()
+    for generation, name in ipairs { 'more.lua', 'other/init.lua', 'lua_modules/third.lua' } do
+      local module = name:match '(%w+)/init' or name:match '(%w+)%.lua$'
+      write('app.lua', MAIN .. ("require '%s'\n"):format(module))
+      p:wait_line(("^cannot reload app%%.lua, generation %d goes on: app%%.lua:4: module '%s' not found:"):format(
+        generation, module))
+      lfs.mkdir(dir .. '/' .. (name:match '^(.*)/' or ''))
+      write(name, 'return 1\n')
+      reloaded(generation + 1)
+    end
+  end)
+
+  it('reloads when a module comes back that was required while it was away', function()
+    os.remove(dir .. '/text.lua')
+    write('app.lua', MAIN .. '\n')
+    p:wait_line "^cannot reload app%.lua, generation 1 goes on: app%.lua:2: module 'text' not found:"
+    write('text.lua', "return 'back'\n")
+    reloaded(2)
+    assert.equal('"back"\n', answer())
+  end)
+
+  it('reloads when a module comes that the script can do without', function()
+    write('app.lua', MAIN .. "for i = 1, 1000 do pcall(require, i == 1 and 'extra' or 'none' .. i) end\n")
+    reloaded(2)
+    write('extra.lua', 'return 1\n')
+    reloaded(3)
+    write('text.lua', "return 'two'\n")
+    reloaded(4)
+    assert.equal('"two"\n', answer())
+  end)
+
   it('does not reload for a change that changes nothing else', function()
     process.sleep(0.5)
     assert.is_nil(p:stderr():find 'reloaded')
