@@ -77,23 +77,15 @@ static pl_part *last_part(pl_outq *q) {
   return q->end > q->head ? &q->parts[q->end - 1] : NULL;
 }
 
-static bool goes_on(const pl_part *last, const pl_slice *batch, bool once) {
-  return last != NULL && last->owner == batch && last->once == once &&
-         last->data + last->len == batch->data + batch->len;
-}
-
-bool pl_outq_commit(pl_outq *q, size_t n, bool once) {
+bool pl_outq_commit_apart(pl_outq *q, size_t n, bool once) {
   if (n == 0) return true;
   pl_slice *b = q->batch;
   assert(b != NULL && n <= b->cap - b->len);
 
-  once = once || !q->keep;
   pl_part *last = last_part(q);
-  if (goes_on(last, b, once)) {
-    if (q->first == q->end) {  // all of it was written so far
-      q->first--;
-      q->at = last->len;
-    }
+  if (last != NULL && pl_part_goes_on(last, b, once)) {  // and all of it was written so far
+    q->first--;
+    q->at = last->len;
     last->len += n;
   } else {
     if (!make_room(q, 1)) return false;

@@ -9,6 +9,7 @@
 //     parts:  | written, kept | still to be written |
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,9 +64,28 @@ static inline uint8_t *pl_outq_reserve(pl_outq *q, pl_batch_pool *pool, size_t n
   return pl_outq_grow(q, pool, n);
 }
 
+// What is put into the batch next is a part of `last`, too.
+static inline bool pl_part_goes_on(const pl_part *last, const pl_slice *batch, bool once) {
+  return last->owner == batch && last->once == once &&
+         last->data + last->len == batch->data + batch->len;
+}
+
+// As pl_outq_commit, which has found that they cannot just be added to the last part.
+bool pl_outq_commit_apart(pl_outq *q, size_t n, bool once);
+
 // Queues the first `n` bytes of what was reserved last; `once`: whatever `keep` says. False: no
 // memory, nothing changed.
-bool pl_outq_commit(pl_outq *q, size_t n, bool once);
+static inline bool pl_outq_commit(pl_outq *q, size_t n, bool once) {
+  once = once || !q->keep;
+  pl_slice *b = q->batch;
+  pl_part *last = q->first < q->end ? &q->parts[q->end - 1] : NULL;
+  if (last == NULL || !pl_part_goes_on(last, b, once)) return pl_outq_commit_apart(q, n, once);
+  assert(n <= b->cap - b->len);
+  last->len += n;
+  b->len += n;
+  q->bytes += n;
+  return true;
+}
 // Queues `b`, which has an owner, by reference. False: no memory, nothing changed.
 bool pl_outq_push(pl_outq *q, pl_bytes b);
 // The last `n` bytes if they lie together in the batch and are not in flight, else NULL.

@@ -6,22 +6,36 @@
 #include "base/mem.h"
 #include "service/relay.h"
 
+// `e` is new, or has been detached and forgets what it was.
 static void attach(pl_relay *r, pl_relay_side side, pl_channel *ch, uint32_t label) {
   pl_relay_end *e = &r->ends[side];
-  *e = (pl_relay_end){.channel = ch, .label = label, .side = (uint8_t)side};
+  e->channel = ch;
+  e->label = label;
+  e->body = 0;
+  e->finished = false;
   pl_turn_init(&e->turn, pl_relay_write);
-  pl_list_init(&e->frames);
+  e->credit_items = 0;
   e->credit_bytes = PL_BODY_WINDOW;
+  e->items = e->bytes = 0;
   e->turned_us = pl_now_us(r->service->loop);
   pl_labels_put(side == PL_RELAY_OPENER ? &ch->relayed_in : &ch->relayed_out, label, r);
   pl_list_push(&ch->relay_ends, &e->node);
+}
+
+static pl_relay *relay_alloc(void) {
+  pl_relay *r = pl_new(pl_relay);
+  for (unsigned side = 0; side < 2; side++) {
+    r->ends[side].side = (uint8_t)side;
+    pl_list_init(&r->ends[side].frames);
+  }
+  return r;
 }
 
 static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way *way,
                            const pl_msg_call *m) {
   pl_service *sv = from->service;
   pl_list *n = pl_list_pop(&sv->free_relays);
-  pl_relay *r = n != NULL ? pl_container(n, pl_relay, node) : pl_new(pl_relay);
+  pl_relay *r = n != NULL ? pl_container(n, pl_relay, node) : relay_alloc();
   r->service = sv;
   r->call_id = m->call_id;
   r->called = r->cancelled = r->stopped = r->informed = false;
