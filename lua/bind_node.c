@@ -20,11 +20,28 @@ static int joined(lua_State *L) {
   return 0;
 }
 
+// What the node of the process has, no script on a worker thread can say.
+static void check_housed(lua_State *L) {
+  static const char *const of_the_node[] = {"name", "listen",    "peers",     "mesh",
+                                            "id",   "advertise", "relay",     "insecure",
+                                            "psk",  "http",      "state_dir", "link_cost"};
+  if (!pl_host_is_housed(pl_host_of(L))) return;
+  for (size_t i = 0; i < sizeof of_the_node / sizeof *of_the_node; i++) {
+    if (lua_getfield(L, 1, of_the_node[i]) != LUA_TNIL)
+      luaL_error(L,
+                 "mesh.node: %s: the script lives on a worker thread; give this to the node, on "
+                 "the command line",
+                 of_the_node[i]);
+    lua_pop(L, 1);
+  }
+}
+
 // configure(options): sets them, starts the node, waits until it has joined.
 static int l_configure(lua_State *L) {
   if (!lua_istable(L, 1))
     return luaL_error(L, "mesh.node: a table of options is expected, got %s", luaL_typename(L, 1));
   pl_sandbox_check_options(L, 1);
+  check_housed(L);
   const pl_generation *g = pl_generation_of(L);
   if (g->number > 1 && pl_host_node(pl_script_host(g->script)) != NULL) {
     pl_options_check(L, 1, pl_node_options(pl_host_start(L)));  // it goes on as it is
@@ -95,7 +112,7 @@ static void set_place(lua_State *L, const pl_id *id, const char *name, unsigned 
 
 static void push_node(lua_State *L, const void *row) {
   const pl_node_info *i = row;
-  lua_createtable(L, 0, 9);
+  lua_createtable(L, 0, 10);
   set_place(L, &i->id, i->name, i->hops, i->cost_us);
   set_id(L, "via", &i->via);
   lua_pushboolean(L, i->leaf);
@@ -103,6 +120,7 @@ static void push_node(lua_State *L, const void *row) {
   lua_pushboolean(L, i->draining);
   lua_setfield(L, -2, "draining");
   set_text(L, "state", i->state);
+  if (i->worker_of != NULL) set_id(L, "worker_of", i->worker_of);
 }
 
 // nodes() -> list of nodes; the Lua side adds their actions.
@@ -400,12 +418,7 @@ static int l_stop(lua_State *L) {
   pl_sandbox_need(L, PL_CAN_PROCESS, "mesh.stop");
   lua_Number drain = luaL_optnumber(L, 1, NAN);
   luaL_argcheck(L, isnan(drain) || drain >= 0, 1, "below 0");
-  pl_host *h = pl_host_of(L);
-  if (isnan(drain)) {
-    pl_host_stop(h, 0);
-  } else {
-    pl_host_stop_within(h, 0, (uint64_t)(drain * 1e6));
-  }
+  pl_host_exit_within(pl_host_of(L), -1, isnan(drain) ? PL_NEVER : (uint64_t)(drain * 1e6));
   return 0;
 }
 
@@ -420,7 +433,7 @@ int pl_os_exit(lua_State *L) {
   pl_sandbox_need(L, PL_CAN_PROCESS, "os.exit");
   int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
   pl_failure why = pl_failure_of(PL_CANCELLED, PL_EXECUTED, "the script called os.exit");
-  pl_host_exit(pl_host_of(L), code);
+  pl_host_exit_within(pl_host_of(L), code, PL_NEVER);
   return pl_task_quit(L, "os.exit", &why);
 }
 

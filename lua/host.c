@@ -14,6 +14,7 @@
 #include "lua/reload_action.h"
 #include "lua/script.h"
 #include "lua/states.h"
+#include "lua/workers.h"
 
 struct pl_host {
   pl_loop *loop;
@@ -29,6 +30,11 @@ struct pl_host {
   pl_list join_watches, change_watches;
   uint64_t changes;
   pl_work end;
+  pl_workers *workers;  // NULL: no script lives on one
+  uint64_t stop_at_us;  // until when running requests may go on, once it stops
+  bool workers_over;    // they have ended
+  bool housed;          // it lives on one itself
+  pl_host_home home;    // if so
 };
 
 // Watches.
@@ -67,10 +73,20 @@ static void on_change(pl_node *n, void *user) {
   fire_all(&h->change_watches);
 }
 
+static void print_failure(pl_err err, const char *detail) {
+  fprintf(stderr, "%s: %s\n", pl_err_name(err), detail[0] != '\0' ? detail : pl_err_text(err));
+}
+
 static void on_joined(void *user) {
   pl_host *h = user;
+  char detail[PL_URL_MAX] = "";
   h->joined = true;
   fire_all(&h->join_watches);
+  if (h->workers == NULL || h->stopping) return;
+  pl_err err = pl_workers_start(h->workers, detail);
+  if (err == PL_OK) return;
+  print_failure(err, detail);
+  pl_host_stop(h, 1);
 }
 
 static const pl_node_ops node_ops = {.on_change = on_change};
@@ -101,14 +117,14 @@ static pl_err open_states(pl_host *h, char *detail) {
   if (err == PL_OK) err = pl_states_find(&store, h->states, NULL, detail);
   for (pl_list *n = h->scripts.next; err == PL_OK && n != &h->scripts; n = n->next)
     err = pl_states_find(&store, h->states, pl_script_path(pl_script_from(n)), detail);
+  const char *path;
+  for (size_t i = 0; h->workers != NULL && (path = pl_workers_path(h->workers, i)) != NULL; i++) {
+    if (err == PL_OK) err = pl_states_find(&store, h->states, path, detail);
+  }
   return err;
 }
 
-pl_node *pl_host_start(lua_State *L) {
-  pl_host *h = pl_host_of(L);
-  if (h->node != NULL && pl_node_started(h->node)) return h->node;
-  if (h->stopping) pl_raise_code(L, PL_DRAINING, PL_NOT_SENT, "the node is stopping");
-  char detail[PL_URL_MAX] = "";
+static pl_err start_node(pl_host *h, char *detail) {
   apply_log_options(h);
   for (pl_list *at = h->scripts.next; at != &h->scripts; at = at->next)
     pl_script_set_limits(pl_script_from(at), &h->options);
@@ -119,17 +135,55 @@ pl_node *pl_host_start(lua_State *L) {
     if (err == PL_OK) {
       pl_reload_action_open(h);
       pl_inspect_open(h);
+      if (h->housed) pl_node_set_worker_of(h->node, &h->home.id);
     }
   }
-  if (err == PL_OK) err = open_states(h, detail);
-  if (err == PL_OK) err = pl_node_start(h->node, on_joined, h, detail);
+  if (err == PL_OK && !h->housed) err = open_states(h, detail);
+  return err == PL_OK ? pl_node_start(h->node, on_joined, h, detail) : err;
+}
+
+pl_node *pl_host_start(lua_State *L) {
+  pl_host *h = pl_host_of(L);
+  if (h->node != NULL && pl_node_started(h->node)) return h->node;
+  if (h->stopping) pl_raise_code(L, PL_DRAINING, PL_NOT_SENT, "the node is stopping");
+  char detail[PL_URL_MAX] = "";
+  pl_err err = start_node(h, detail);
   if (err != PL_OK)
     pl_raise_code(L, err, PL_NOT_SENT, "%s", detail[0] != '\0' ? detail : pl_err_text(err));
   return h->node;
 }
 
+// On worker threads.
+
+void pl_host_house(pl_host *h, const pl_host_home *home) {
+  h->housed = true;
+  h->home = *home;
+  pl_store_hold(h->home.own);
+  pl_store_hold(h->home.shared);
+}
+
+bool pl_host_is_housed(const pl_host *h) {
+  return h->housed;
+}
+
+// They were opened before the node started.
+void pl_host_home_stores(pl_host *h, const char *path, pl_host_home *out) {
+  char detail[PL_URL_MAX];
+  pl_err own = pl_states_find(&out->own, h->states, path, detail);
+  pl_err shared = pl_states_find(&out->shared, h->states, NULL, detail);
+  assert(own == PL_OK && shared == PL_OK);
+  (void)own;
+  (void)shared;
+}
+
+pl_workers *pl_host_workers(const pl_host *h) {
+  return h->workers;
+}
+
 pl_store *pl_host_store(lua_State *L, bool shared) {
   pl_host_start(L);
+  const pl_host *home = pl_host_of(L);
+  if (home->housed) return shared ? home->home.shared : home->home.own;
   const char *path = shared ? NULL : pl_script_path(pl_script_of(L));
   pl_store *store;
   char detail[PL_URL_MAX] = "";
@@ -139,7 +193,7 @@ pl_store *pl_host_store(lua_State *L, bool shared) {
 }
 
 void pl_host_count(lua_State *L, pl_metrics *m) {
-  if (pl_script_of(L) != NULL) pl_states_count(pl_host_of(L)->states, m);
+  if (pl_script_of(L) != NULL && !pl_host_of(L)->housed) pl_states_count(pl_host_of(L)->states, m);
 }
 
 pl_node *pl_host_node(pl_host *h) {
@@ -185,10 +239,7 @@ static void on_node_down(void *user) {
   pl_loop_defer(h->loop, &h->end, run_end);
 }
 
-void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us) {
-  if (!h->stopping) h->code = code;
-  h->stopping = true;
-  if (h->node_down) return;
+static void stop_node(pl_host *h, uint64_t drain_us) {
   if (h->node == NULL) {
     pl_loop_defer(h->loop, &h->end, run_end);
   } else {
@@ -196,14 +247,46 @@ void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us) {
   }
 }
 
+// The replicas on worker threads first, which reach others only through this node.
+void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us) {
+  if (!h->stopping) h->code = code;
+  if (h->node_down) return;
+  uint64_t at_us = pl_now_us(h->loop) + drain_us;
+  if (!h->stopping || at_us < h->stop_at_us) h->stop_at_us = at_us;
+  h->stopping = true;
+  if (h->workers != NULL && !h->workers_over) {
+    pl_workers_stop(h->workers, drain_us);
+  } else {
+    stop_node(h, drain_us);
+  }
+}
+
+void pl_host_workers_over(pl_host *h) {
+  uint64_t now_us = pl_now_us(h->loop);
+  h->workers_over = true;
+  stop_node(h, h->stop_at_us > now_us ? h->stop_at_us - now_us : 0);
+}
+
 void pl_host_stop(pl_host *h, int code) {
   uint64_t drain_us = h->stops++ == 0 ? (uint64_t)(h->options.drain * 1e6) : 0;
   pl_host_stop_within(h, code, drain_us);
 }
 
-void pl_host_exit(pl_host *h, int code) {
-  if (h->stopping) h->code = code;
-  pl_host_stop(h, code);
+void pl_host_exit_within(pl_host *h, int code, uint64_t drain_us) {
+  if (h->ops->on_exit != NULL) {
+    h->ops->on_exit(h, code, drain_us, h->user);
+    return;
+  }
+  if (code < 0) {
+    code = 0;
+  } else if (h->stopping) {
+    h->code = code;
+  }
+  if (drain_us == PL_NEVER) {
+    pl_host_stop(h, code);
+  } else {
+    pl_host_stop_within(h, code, drain_us);
+  }
 }
 
 // Scripts.
@@ -230,6 +313,17 @@ static bool keeps_alive(pl_host *h) {
   for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
     if (pl_script_is_alive(pl_script_from(n))) return true;
   }
+  return h->workers != NULL && pl_workers_status(h->workers) == PL_WORKERS_ALIVE;
+}
+
+// Scripts on worker threads need the node, whether one on this thread does or not.
+static bool start_for_workers(pl_host *h) {
+  char detail[PL_URL_MAX] = "";
+  if (h->workers == NULL || (h->node != NULL && pl_node_started(h->node))) return true;
+  pl_err err = start_node(h, detail);
+  if (err == PL_OK) return true;
+  print_failure(err, detail);
+  pl_host_stop(h, 1);
   return false;
 }
 
@@ -243,8 +337,13 @@ void pl_host_script_changed(pl_host *h) {
       return;
     }
   }
-  if (!keeps_alive(h)) {
-    pl_host_stop(h, 0);
+  if (!start_for_workers(h)) return;
+  pl_workers_state workers = h->workers != NULL ? pl_workers_status(h->workers) : PL_WORKERS_ENDED;
+  if (workers == PL_WORKERS_LOADING) return;
+  if (workers == PL_WORKERS_FAILED) {
+    pl_host_stop(h, 1);
+  } else if (!keeps_alive(h)) {
+    pl_host_stop(h, workers == PL_WORKERS_GIVEN_UP ? 1 : 0);
   } else if (!h->ready_told && h->node != NULL) {
     h->ready_told = true;
     if (h->ops->on_ready != NULL) h->ops->on_ready(h, h->user);
@@ -268,6 +367,9 @@ pl_host *pl_host_new(pl_loop *loop, const pl_options *options, const pl_host_ops
 void pl_host_free(pl_host *h) {
   assert(pl_list_empty(&h->scripts) && h->node == NULL);
   pl_work_cancel(&h->end);
+  if (h->workers != NULL) pl_workers_free(h->workers);
+  pl_store_drop(h->home.own);
+  pl_store_drop(h->home.shared);
   pl_states_free(h->states);
   pl_options_free(&h->options);
   pl_free(h);
@@ -275,15 +377,33 @@ void pl_host_free(pl_host *h) {
 
 pl_err pl_host_add(pl_host *h, const char *path, pl_bytes source, const char *const *args,
                    size_t count, bool command, char *detail) {
+  size_t replicas = command || h->housed ? 0 : pl_workers_replicas(&h->options, path);
+  if (replicas > 0) {
+    if (h->workers == NULL) h->workers = pl_workers_new(h, h->loop, h->ops, h->user);
+    return pl_workers_add(h->workers, path, args, count, replicas, detail);
+  }
   pl_script *s;
   pl_err err = pl_script_new(&s, h, h->loop, path, source, args, count, command, detail);
   if (err == PL_OK) pl_list_push(&h->scripts, pl_script_node(s));
   return err;
 }
 
+pl_err pl_host_check(const pl_host *h, char *detail) {
+  pl_texts paths = {0};
+  const char *path;
+  for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next)
+    pl_texts_add(&paths, pl_script_path(pl_script_from(n)));
+  for (size_t i = 0; h->workers != NULL && (path = pl_workers_path(h->workers, i)) != NULL; i++)
+    pl_texts_add(&paths, path);
+  pl_err err = pl_workers_check(&h->options, (const char *const *)paths.items, paths.count, detail);
+  pl_texts_free(&paths);
+  return err;
+}
+
 void pl_host_run(pl_host *h) {
   for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next)
     pl_script_start(pl_script_from(n));
+  if (pl_list_empty(&h->scripts)) pl_host_script_changed(h);
 }
 
 // Reloads.
@@ -314,7 +434,9 @@ static void ask(pl_script *s, void *user) {
 }
 
 pl_err pl_host_reload(pl_host *h, const char *path) {
-  return pl_host_each_file(h, path, ask, NULL) > 0 ? PL_OK : PL_NOT_FOUND;
+  size_t count = pl_host_each_file(h, path, ask, NULL);
+  if (h->workers != NULL) count += pl_workers_reload(h->workers, path, NULL, NULL);
+  return count > 0 ? PL_OK : PL_NOT_FOUND;
 }
 
 static void watch(pl_script *s, void *user) {
@@ -325,6 +447,7 @@ static void watch(pl_script *s, void *user) {
 void pl_host_watch(pl_host *h) {
   h->watches = true;
   pl_host_each_file(h, NULL, watch, NULL);
+  if (h->workers != NULL) pl_workers_watch(h->workers);
 }
 
 pl_err pl_host_set_text(pl_host *h, const char *path, pl_bytes source) {

@@ -20,6 +20,9 @@ typedef struct pl_host_ops {
   void (*on_vm)(pl_host *h, pl_vm *vm, void *user);
   // A reload has ended, well or not. Optional.
   void (*on_reload)(pl_host *h, const struct pl_reload_report *r, void *user);
+  // A script wants the process to end (mesh.stop, os.exit): only where the host is not to end by
+  // itself. `drain_us`: PL_NEVER, as the options say. Optional.
+  void (*on_exit)(pl_host *h, int code, uint64_t drain_us, void *user);
   // Everything is over: the scripts ended, failed, or were stopped, and the node is down. `code` is
   // for exit(2).
   void (*on_over)(pl_host *h, int code, void *user);
@@ -31,7 +34,19 @@ pl_host *pl_host_new(pl_loop *loop, const pl_options *options, const pl_host_ops
 // Only after on_over.
 void pl_host_free(pl_host *h);
 
-// Adds a script before pl_host_run: `path` is read; with `source` it is the text instead and `path`
+// Where a host on a worker thread belongs.
+typedef struct pl_host_home {
+  pl_id id;          // of the node that it is a worker of
+  pl_store *own;     // mesh.state of its script, as all replicas have it
+  pl_store *shared;  // mesh.shared of the node
+} pl_host_home;
+// Makes it one, with one script. Before anything else. The stores are held.
+void pl_host_house(pl_host *h, const pl_host_home *home);
+// The stores of the script at `path`, borrowed.
+void pl_host_home_stores(pl_host *h, const char *path, pl_host_home *out);
+
+// Adds a script before pl_host_run, on the thread of the loop, or on worker threads if the options
+// say so: `path` is read; with `source` it is the text instead and `path`
 // its name. `args` becomes `arg`. `command`: the script is one of the program's own commands and
 // never keeps the process alive.
 pl_err pl_host_add(pl_host *h, const char *path, pl_bytes source, const char *const *args,
@@ -43,8 +58,9 @@ void pl_host_stop(pl_host *h, int code);
 // The same with a drain of one's own, microseconds.
 void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us);
 
-// os.exit: as pl_host_stop, and the process ends with `code` although a script goes on.
-void pl_host_exit(pl_host *h, int code);
+// os.exit, mesh.stop: as pl_host_stop_within, and the process ends with `code`, also if it ends
+// already; -1: with 0, unless it ends already. PL_NEVER: as long as the options say.
+void pl_host_exit_within(pl_host *h, int code, uint64_t drain_us);
 
 // Loads the scripts anew, or the one of that name. NOT_FOUND: there is no such script. What comes
 // of it is told to on_reload.
@@ -55,6 +71,11 @@ void pl_host_watch(pl_host *h);
 // The text of a script from its next load on, in place of what pl_host_add was given. NOT_FOUND,
 // NO_MEMORY.
 pl_err pl_host_set_text(pl_host *h, const char *path, pl_bytes source);
+
+// That all scripts which the options put on worker threads were added. INVALID with `detail`.
+pl_err pl_host_check(const pl_host *h, char *detail);
+// Those, or NULL.
+struct pl_workers *pl_host_workers(const pl_host *h);
 
 pl_node *pl_host_node(pl_host *h);    // NULL while no script needed it
 pl_vm *pl_host_vm(const pl_host *h);  // of the first script, the one that serves; NULL: it is over

@@ -9,6 +9,7 @@
 #include "lua/core.h"
 #include "lua/modules.h"
 #include "lua/pack.h"
+#include "lua/workers.h"
 
 enum {
   LEVELS = 12,  // of a stack, in which tasks of one group are alike
@@ -217,7 +218,8 @@ static void pack_member(pl_pack *k, const member *m, uint64_t now_us) {
 
 static void pack_listing(pl_pack *k, const listing *l, pl_host *h) {
   pl_pack_array(k, 1);
-  pl_pack_map(k, 4);
+  const pl_workers *workers = pl_host_workers(h);
+  pl_pack_map(k, workers != NULL ? 5 : 4);
   pl_pack_text(k, "scripts");
   pl_inspect_pack_scripts(k, h);
   pl_pack_text(k, "count");
@@ -230,6 +232,9 @@ static void pack_listing(pl_pack *k, const listing *l, pl_host *h) {
   pl_pack_array(k, l->member_count);
   for (size_t i = 0; i < l->member_count; i++)
     pack_member(k, (const member *)(void *)(l->members.data + i * sizeof(member)), l->now_us);
+  if (workers == NULL) return;
+  pl_pack_text(k, "workers");
+  pl_workers_pack(workers, k);
 }
 
 static void on_ps(pl_request *r, void *user) {

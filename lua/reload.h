@@ -32,6 +32,8 @@ static inline pl_reload_report *pl_reload_report_hold(pl_reload_report *r) {
 void pl_reload_report_drop(pl_reload_report *r);
 // "+added -removed ~replaced", in that order. [appends]
 void pl_reload_report_put(const pl_reload_report *r, pl_buf *out);
+// One map, as _perilune.reload answers. [appends]
+void pl_reload_report_encode(const pl_reload_report *r, pl_buf *out);
 // The failure as a person reads it: its text and traceback.
 void pl_reload_failure_put(const pl_reload_report *r, pl_buf *out);
 

@@ -5,86 +5,45 @@
 
 #include "base/mem.h"
 #include "lua/script.h"
+#include "lua/workers.h"
 #include "wire/msgpack.h"
 
 typedef struct order order;
 
+// One script of this thread.
 typedef struct item {
   pl_reload_wait wait;
   order *order;
-  pl_reload_report *report;  // one reference; NULL until it is there
+  bool told;
 } item;
 
 // One request. Freed with it.
 struct order {
   pl_request *request;
-  size_t count, left;
+  pl_workers *workers;   // that were asked, too; NULL: none
+  size_t left, reports;  // to come, and that have come
+  pl_buf out;            // these, encoded
+  size_t count;
   item items[];
 };
 
 static void order_free(order *o) {
-  for (size_t i = 0; i < o->count; i++) {
-    if (o->items[i].report != NULL) pl_reload_report_drop(o->items[i].report);
-  }
+  pl_buf_fini(&o->out);
   pl_free(o);
 }
 
 // Answering.
 
-static void put_token(pl_buf *out, uint8_t *(*put)(uint8_t *, uint32_t), size_t n) {
+static void put_head(pl_buf *out, size_t n) {
   uint8_t *p = pl_buf_reserve(out, PL_MP_TOKEN_MAX);
-  if (p != NULL) pl_buf_commit(out, (size_t)(put(p, (uint32_t)n) - p));
-}
-
-static void put_bytes(pl_buf *out, const void *data, size_t len) {
-  uint8_t *p = pl_buf_reserve(out, PL_MP_TOKEN_MAX + len);
-  if (p != NULL) pl_buf_commit(out, (size_t)(pl_mp_put_str(p, data, (uint32_t)len) - p));
-}
-
-static void put_text(pl_buf *out, const char *text) {
-  put_bytes(out, text, strlen(text));
-}
-
-static void put_int(pl_buf *out, const char *key, int64_t value) {
-  put_text(out, key);
-  uint8_t *p = pl_buf_reserve(out, PL_MP_TOKEN_MAX);
-  if (p != NULL) pl_buf_commit(out, (size_t)(pl_mp_put_int(p, value) - p));
-}
-
-static void put_names(pl_buf *out, const char *key, const pl_texts *names) {
-  put_text(out, key);
-  put_token(out, pl_mp_put_array, names->count);
-  for (size_t i = 0; i < names->count; i++)
-    put_text(out, names->items[i]);
-}
-
-static void put_report(pl_buf *out, const pl_reload_report *r) {
-  put_token(out, pl_mp_put_map, r->failed ? 5 : 6);
-  put_text(out, "script");
-  put_text(out, r->script);
-  put_int(out, "generation", r->generation);
-  put_int(out, "took_us", (int64_t)r->took_us);
-  if (r->failed) {
-    pl_buf text = {0};
-    pl_reload_failure_put(r, &text);
-    put_text(out, "code");
-    put_text(out, pl_err_name(r->failure.code));
-    put_text(out, "failure");
-    put_bytes(out, pl_buf_data(&text), pl_buf_len(&text));
-    pl_buf_fini(&text);
-    return;
-  }
-  put_names(out, "added", &r->difference.added);
-  put_names(out, "removed", &r->difference.removed);
-  put_names(out, "replaced", &r->difference.replaced);
+  if (p != NULL) pl_buf_commit(out, (size_t)(pl_mp_put_array(p, (uint32_t)n) - p));
 }
 
 static void answer(order *o) {
   pl_buf out = {0};
-  put_token(&out, pl_mp_put_array, 1);
-  put_token(&out, pl_mp_put_array, o->count);
-  for (size_t i = 0; i < o->count; i++)
-    put_report(&out, o->items[i].report);
+  put_head(&out, 1);
+  put_head(&out, o->reports);
+  pl_buf_append(&out, pl_buf_data(&o->out), pl_buf_len(&o->out));
   pl_parts result = pl_parts_of(pl_buf_take(&out));
   pl_request *r = o->request;
   order_free(o);
@@ -101,15 +60,29 @@ static void refuse(pl_request *r, pl_err code, const char *message) {
 
 static void on_done(pl_reload_wait *w, pl_reload_report *r) {
   item *i = pl_container(w, item, wait);
-  i->report = pl_reload_report_hold(r);
-  if (--i->order->left == 0) answer(i->order);
+  order *o = i->order;
+  i->told = true;
+  o->reports++;
+  pl_reload_report_encode(r, &o->out);
+  if (--o->left == 0) answer(o);
+}
+
+// Of a replica on a worker thread. One that died meanwhile begins with what there is to load.
+static void on_replica_done(pl_bytes report, void *user) {
+  order *o = user;
+  if (report.len > 0) {
+    o->reports++;
+    pl_buf_append(&o->out, report.data, report.len);
+  }
+  if (--o->left == 0) answer(o);
 }
 
 static void on_cancel(pl_request *r, const pl_failure *why) {
   order *o = pl_request_user(r);
   for (size_t i = 0; i < o->count; i++) {
-    if (o->items[i].report == NULL) pl_reload_wait_cancel(&o->items[i].wait);
+    if (!o->items[i].told) pl_reload_wait_cancel(&o->items[i].wait);
   }
+  if (o->workers != NULL) pl_workers_forget(o->workers, o);
   order_free(o);
   pl_request_end(r, NULL, why);
 }
@@ -145,8 +118,11 @@ static void on_start(pl_request *r, void *user) {
     refuse(r, PL_INVALID, "_perilune.reload: the path of a script is expected, or nothing");
     return;
   }
-  size_t count = pl_host_each_file(h, path[0] == '\0' ? NULL : path, NULL, NULL);
-  if (count == 0) {
+  const char *which = path[0] == '\0' ? NULL : path;
+  pl_workers *workers = pl_host_workers(h);
+  size_t count = pl_host_each_file(h, which, NULL, NULL);
+  bool known = count > 0 || (workers != NULL && (which == NULL || pl_workers_have(workers, which)));
+  if (!known) {
     char text[PL_URL_MAX + 64];
     snprintf(text, sizeof text, "the node runs no script '%s'", path);
     refuse(r, PL_INVALID, text);
@@ -155,7 +131,10 @@ static void on_start(pl_request *r, void *user) {
   order *o = pl_alloc(sizeof *o + count * sizeof o->items[0]);
   o->request = r;
   pl_request_set_user(r, o);
-  pl_host_each_file(h, path[0] == '\0' ? NULL : path, ask, o);
+  pl_host_each_file(h, which, ask, o);
+  o->workers = workers;
+  if (workers != NULL) o->left += pl_workers_reload(workers, which, on_replica_done, o);
+  if (o->left == 0) answer(o);
 }
 
 void pl_reload_action_open(pl_host *h) {

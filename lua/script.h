@@ -77,6 +77,10 @@ bool pl_host_is_stopping(const pl_host *h);
 // many they are.
 size_t pl_host_each_file(pl_host *h, const char *path, void (*fn)(pl_script *s, void *user),
                          void *user);
+// It lives on a worker thread.
+bool pl_host_is_housed(const pl_host *h);
+// All replicas on worker threads have ended, and their threads.
+void pl_host_workers_over(pl_host *h);
 // A VM was made, and has done nothing yet.
 void pl_host_made_vm(pl_host *h, pl_vm *vm);
 // A reload has ended, well or not.

@@ -54,7 +54,7 @@ pl_states *pl_states_new(pl_loop *loop) {
 
 static void free_state(state *x) {
   if (x->file != NULL) pl_statefile_free(x->file);
-  pl_store_free(x->store);
+  pl_store_drop(x->store);
   pl_free(x->path);
   pl_free(x);
 }

@@ -88,3 +88,7 @@ void pl_vm_set_abandoned(pl_vm *vm, const atomic_bool *abandoned);
 void pl_vm_collect(pl_vm *vm);
 // Bytes in use by the state.
 size_t pl_vm_memory(const pl_vm *vm);
+// Hardly anything is left of its limit.
+bool pl_vm_is_full(const pl_vm *vm);
+// Collects all garbage in one go, however long that takes. Not from inside a task.
+void pl_vm_collect(pl_vm *vm);

@@ -79,6 +79,8 @@ int pl_invocation_read(pl_invocation *inv, const pl_command *command, int argc, 
 void pl_invocation_free(pl_invocation *inv);
 // Whether the command takes this option of the node.
 bool pl_command_takes(const pl_command *command, const pl_option *option);
+// What one part of an option that is a list is called in the help.
+const char *pl_option_word(const pl_option *option);
 
 // Prints "CODE: message" and where to read on. Returns PL_EXIT_USAGE. `command` may be NULL.
 int pl_usage_fail(const pl_command *command, pl_err code, const char *format, ...)

@@ -93,11 +93,17 @@ static int read_flag(reader *r, const given *g, const pl_flag *flag) {
   return PL_EXIT_OK;
 }
 
+const char *pl_option_word(const pl_option *option) {
+  if (strcmp(option->name, "isolate") == 0) return "FILE";
+  if (strcmp(option->name, "replicas") == 0) return "FILE=N";
+  return strcmp(option->name, "allow") == 0 ? "WORD" : "URL";
+}
+
 static const char *value_word(const pl_option *option) {
   switch (option->kind) {
     case PL_OPTION_SECONDS: return "SECONDS";
     case PL_OPTION_INTEGER: return "NUMBER";
-    case PL_OPTION_TEXTS: return strcmp(option->name, "allow") == 0 ? "WORD" : "URL";
+    case PL_OPTION_TEXTS: return pl_option_word(option);
     case PL_OPTION_FILE: return "FILE";
     case PL_OPTION_TEXT:
     case PL_OPTION_BOOLEAN: break;
@@ -137,12 +143,6 @@ static const char *guess_option(const pl_command *command, const char *name) {
 }
 
 static int refuse(const pl_command *command, const given *g) {
-  static const char *const later[] = {"workers"};
-  for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-    if (strcmp(g->name, later[i]) == 0)
-      return pl_usage_fail(command, PL_UNSUPPORTED, "--%s is not available in this version",
-                           g->name);
-  }
   const char *guess = guess_option(command, g->name);
   if (guess != NULL)
     return pl_usage_fail(command, PL_INVALID, "no option '--%s'; did you mean '--%s'?", g->name,

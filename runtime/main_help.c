@@ -26,11 +26,11 @@ void pl_help_print(FILE *out) {
 
 static const char *placeholder(const pl_option *o) {
   switch (o->kind) {
-    case PL_OPTION_SECONDS: return " S";
-    case PL_OPTION_INTEGER: return " N";
-    case PL_OPTION_TEXTS: return strcmp(o->name, "allow") == 0 ? " WORD" : " URL";
-    case PL_OPTION_TEXT: return " TEXT";
-    case PL_OPTION_FILE: return " FILE";
+    case PL_OPTION_SECONDS: return "S";
+    case PL_OPTION_INTEGER: return "N";
+    case PL_OPTION_TEXTS: return pl_option_word(o);
+    case PL_OPTION_TEXT: return "TEXT";
+    case PL_OPTION_FILE: return "FILE";
     case PL_OPTION_BOOLEAN: break;
   }
   return "";
@@ -52,7 +52,9 @@ static void print_standard(FILE *out, const pl_command *c, const pl_option *o) {
 
 static void print_option(FILE *out, const pl_command *c, const pl_option *o) {
   char text[64];
-  int len = snprintf(text, sizeof text, "--%s%s", o->singular, placeholder(o));
+  const char *value = placeholder(o);
+  const char *space = value[0] == '\0' ? "" : " ";
+  int len = snprintf(text, sizeof text, "--%s%s%s", o->singular, space, value);
   for (int i = 0; i < len; i++) {
     if (text[i] == '_') text[i] = '-';
   }

@@ -195,6 +195,9 @@ int pl_run_files(pl_invocation *inv) {
                              false, detail);
     if (err != PL_OK) return abandon_session(&s, err, detail);
   }
+  char wrong[PL_URL_MAX] = "";
+  pl_err placed = pl_host_check(s.host, wrong);
+  if (placed != PL_OK) return abandon_session(&s, placed, wrong);
   s.watches = inv->flags.count > 0;  // --watch, its only one
   if (s.watches) pl_host_watch(s.host);
   pl_watchdog_start(s.loop->log);

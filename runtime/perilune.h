@@ -42,7 +42,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 41 };
+enum { PL_OPTION_COUNT = 46 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -56,13 +56,15 @@ typedef struct pl_options {
   char *strategy, *region;
   char *log_level, *log_format;
   pl_texts listen, peers, advertise, allow;
+  // Scripts on worker threads: paths, or "all"; and "N" or "PATH=N".
+  pl_texts isolate, replicas;
   bool insecure, sandbox;
   bool relay;  // given as true, it makes a full member also of a node without actions
   double link_cost, stall_timeout, request_timeout, connect_timeout, handshake_timeout, heartbeat,
       reconnect_max, resume_window, drain, cpu_limit, load_limit, reload_drain, probation,
-      cleanup_grace, offload_cpu_limit;
+      cleanup_grace, offload_cpu_limit, restart_window;
   int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit,
-      buffer_limit, state_limit, offload_threads;
+      buffer_limit, state_limit, offload_threads, workers, max_restarts;
   uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list
 } pl_options;
 
@@ -169,6 +171,10 @@ pl_err pl_node_new(pl_node **out, pl_loop *loop, const pl_options *options, cons
 // given peer has connected and sent its directory, or has failed once.
 pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail);
 bool pl_node_started(const pl_node *n);
+// It is a worker of that node: runs scripts of it on a thread of their own. Before it starts.
+void pl_node_set_worker_of(pl_node *n, const pl_id *id);
+// Takes the links of workers, which dial door://NAME; nobody else can. A full member from now on.
+pl_err pl_node_open_door(pl_node *n, const char *name, char *detail);
 // From now on it is a full member: it listens in the local mesh and tells its neighbours.
 // Idempotent.
 pl_err pl_node_promote(pl_node *n, char *detail);
@@ -203,7 +209,8 @@ typedef struct pl_node_info {
   uint64_t cost_us;  // of the path
   pl_id via;         // first step of the path; itself when that is a link
   bool leaf, draining;
-  const char *state;  // "up", "reconnecting", …
+  const pl_id *worker_of;  // it is a worker of that node; NULL: of none
+  const char *state;       // "up", "reconnecting", …
 } pl_node_info;
 typedef void pl_node_fn(const pl_node_info *info, void *user);
 void pl_node_each(pl_node *n, pl_node_fn *fn, void *user);

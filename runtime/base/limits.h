@@ -36,6 +36,7 @@ enum {
   PL_PINGS_MAX = 4096,       // on their way on one link; the next is BUSY
   PL_BACKLOG = 511,          // of listen(2)
   PL_LISTENERS_MAX = 64,
+  PL_DOOR_WAITING = 256,  // links of other threads that are not accepted yet
   PL_SUN_PATH_MAX = 107,  // sizeof sun_path - 1
 
   // authentication
@@ -153,6 +154,15 @@ enum {
   PL_OFFLOAD_KEPT = 16 * 1024 * 1024,     // memory of one that is kept
   PL_OFFLOAD_IDLE_US = 30 * 1000 * 1000,  // after which a thread without work ends, with its VMs
   PL_OFFLOAD_RETRY_MS = 10 * 1000,        // the longest wait that a refused job is told
+
+  // worker threads
+  PL_WORKERS_MAX = 256,
+  PL_REPLICAS_MAX = 256,                 // of one script
+  PL_BEAT_US = 250 * 1000,               // between two signs of life of a worker
+  PL_RESTART_MIN_US = 100 * 1000,        // pause before the first restart, doubled by the next
+  PL_RESTART_MAX_US = 10 * 1000 * 1000,  // longest pause
+  PL_MEMORY_FULL_BEATS = 8,              // with a full memory, until a VM is looked through
+  PL_MEMORY_FULL_PERCENT = 95,           // of its limit: what else can such a VM do
 
   // state that outlives scripts (each store as a whole: the option state_limit)
   PL_STATE_KEY_MAX = 1024,  // bytes of a key

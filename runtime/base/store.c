@@ -22,6 +22,7 @@ typedef struct slot {
 } slot;
 
 struct pl_store {
+  atomic_uint refs;
   pthread_mutex_t lock;  // guards all below
   size_t limit, bytes;
   pl_map slots;  // by key
@@ -159,6 +160,7 @@ static slot *find(pl_store *s, uint64_t now_us, pl_key key) {
 
 pl_store *pl_store_new(size_t limit) {
   pl_store *s = pl_new(pl_store);
+  atomic_init(&s->refs, 1);
   pthread_mutex_init(&s->lock, NULL);
   s->limit = limit;
   s->change = PL_STORE_ABSENT;  // versions are greater
@@ -177,7 +179,13 @@ static void clear(pl_store *s) {
   s->bytes = 0;
 }
 
-void pl_store_free(pl_store *s) {
+pl_store *pl_store_hold(pl_store *s) {
+  if (s != NULL) atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+  return s;
+}
+
+void pl_store_drop(pl_store *s) {
+  if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) return;
   clear(s);
   pl_free(s->heap);
   pthread_mutex_destroy(&s->lock);

@@ -42,9 +42,11 @@ typedef struct pl_key {
 enum pl_store_expiry { PL_STORE_KEEP = 0 };  // for `expires_us`: what the key has now, if any
 enum { PL_STORE_ANY = 0, PL_STORE_ABSENT = 1 };
 
-// At most `limit` bytes, counting keys, values and PL_STATE_ENTRY for each; 0: no bound.
+// One reference. At most `limit` bytes, counting keys, values and PL_STATE_ENTRY for each; 0: no bound.
 pl_store *pl_store_new(size_t limit);
-void pl_store_free(pl_store *s);  // nobody uses it; items may be kept
+// References, of any thread; NULL is fine. Items may outlive the last one.
+pl_store *pl_store_hold(pl_store *s);
+void pl_store_drop(pl_store *s);
 
 // The item of the key, held: NULL when it is absent.
 pl_item *pl_store_get(pl_store *s, uint64_t now_us, pl_key key);

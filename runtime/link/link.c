@@ -13,7 +13,8 @@ enum {
   BROKEN_US = 50 * 1000,   // for what can still be read of a link that may be resumed
 };
 
-static const pl_scheme *const schemes[] = {&pl_scheme_tcp, &pl_scheme_unix, &pl_scheme_mem};
+static const pl_scheme *const schemes[] = {&pl_scheme_tcp, &pl_scheme_unix, &pl_scheme_mem,
+                                           &pl_scheme_door};
 
 static const pl_scheme *find_scheme(const pl_loop *loop, const char *name) {
   if (loop->network != NULL) return loop->network;

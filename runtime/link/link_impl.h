@@ -152,3 +152,4 @@ typedef struct pl_scheme {
 extern const pl_scheme pl_scheme_tcp;
 extern const pl_scheme pl_scheme_unix;
 extern const pl_scheme pl_scheme_mem;
+extern const pl_scheme pl_scheme_door;

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "link/address.h"
+#include "link/door.h"
 
 enum {
   WRITE_PARTS = 128,              // views of one write
@@ -341,6 +342,11 @@ static int connect_unix(socket_link *s) {
   return open_pipe(s, fd);
 }
 
+static int connect_door(socket_link *s) {
+  int fd = pl_door_knock(s->dial->url.host);
+  return fd < 0 ? fd : open_pipe(s, fd);
+}
+
 static void begin_unix(socket_link *s);
 
 static void run_backlog_timer(pl_timer *t) {
@@ -349,7 +355,8 @@ static void run_backlog_timer(pl_timer *t) {
 
 static void begin_unix(socket_link *s) {
   dial *d = s->dial;
-  int err = connect_unix(s);
+  bool door = strcmp(d->url.scheme, "door") == 0;
+  int err = door ? connect_door(s) : connect_unix(s);
   if (err == 0)
     connected(s);
   else if (err == UV_EAGAIN && d->tries++ < BACKLOG_TRIES)
@@ -360,10 +367,10 @@ static void begin_unix(socket_link *s) {
 
 static void run_begin(pl_work *w) {
   dial *d = pl_container(w, dial, begin_work);
-  if (strcmp(d->url.scheme, "unix") == 0)
-    begin_unix(d->owner);
-  else
+  if (strcmp(d->url.scheme, "tcp") == 0)
     begin_tcp(d->owner);
+  else
+    begin_unix(d->owner);
 }
 
 static const pl_link_type tcp_type = {
@@ -384,8 +391,8 @@ static const pl_link_type unix_type = {
 
 static socket_link *new_link(pl_loop *loop, const pl_url *url, pl_link_state state) {
   socket_link *s = pl_new(socket_link);
-  bool is_unix = strcmp(url->scheme, "unix") == 0;
-  pl_link_init(&s->link, is_unix ? &unix_type : &tcp_type, loop, state);
+  bool is_tcp = strcmp(url->scheme, "tcp") == 0;
+  pl_link_init(&s->link, is_tcp ? &tcp_type : &unix_type, loop, state);
   return s;
 }
 

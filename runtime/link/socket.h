@@ -7,7 +7,7 @@
 // whatever happens. NULL: the system refused, *err (a libuv value) says why.
 pl_link *pl_socket_accepted(pl_loop *loop, const pl_url *url, int fd, int *err);
 
-// Starts to connect; schemes tcp and unix.
+// Starts to connect; schemes tcp, unix and door.
 pl_err pl_socket_dial(pl_link **out, pl_loop *loop, const pl_url *url);
 // Binds and listens; schemes tcp and unix.
 pl_err pl_socket_listen(pl_listener **out, pl_loop *loop, const pl_url *url, char *detail);

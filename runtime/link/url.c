@@ -234,7 +234,8 @@ void pl_url_format(const pl_url *url, char out[PL_URL_MAX]) {
 
 bool pl_url_is_local(const pl_url *url) {
   if (strcmp(url->scheme, "tcp") != 0)
-    return strcmp(url->scheme, "unix") == 0 || strcmp(url->scheme, "mem") == 0;
+    return strcmp(url->scheme, "unix") == 0 || strcmp(url->scheme, "mem") == 0 ||
+           strcmp(url->scheme, "door") == 0;
   if (strcmp(url->host, "localhost") == 0) return true;
   struct in_addr v4;
   if (inet_pton(AF_INET, url->host, &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;

@@ -1,4 +1,5 @@
-// Addresses of the mesh: tcp://host:port, unix:///path, unix://@abstract, mem://name.
+// Addresses of the mesh: tcp://host:port, unix:///path, unix://@abstract, mem://name, and for the
+// threads of one process door://name.
 #pragma once
 
 #include <stdbool.h>
@@ -27,5 +28,5 @@ typedef struct pl_url {
 pl_err pl_url_parse(pl_url *out, const char *text, const char **why);
 // The address as one would dial it, without options; IPv6 in brackets. `out` holds PL_URL_MAX.
 void pl_url_format(const pl_url *url, char out[PL_URL_MAX]);
-// True when only this machine can reach a listener there: loopback, unix, mem.
+// True when only this machine can reach a listener there: loopback, unix, mem, door.
 bool pl_url_is_local(const pl_url *url);

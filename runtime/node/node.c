@@ -272,6 +272,18 @@ pl_err pl_node_promote(pl_node *n, char *detail) {
   return PL_OK;
 }
 
+void pl_node_set_worker_of(pl_node *n, const pl_id *id) {
+  n->identity.is_worker = true;
+  n->identity.worker_of = *id;
+}
+
+pl_err pl_node_open_door(pl_node *n, const char *name, char *detail) {
+  char url[PL_URL_MAX], bound[PL_URL_MAX];
+  snprintf(url, sizeof url, "door://%s", name);
+  pl_err err = pl_peers_listen(n->peers, url, bound, detail);
+  return err == PL_OK ? pl_node_promote(n, detail) : err;
+}
+
 pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *detail) {
   assert(!n->started);
   pl_err err = open_listeners(n, detail);
@@ -352,7 +364,8 @@ void pl_node_stop(pl_node *n, uint64_t drain_us, void (*done)(void *user), void 
   if (n->stopping) return;
   n->stopping = true;
   n->identity.draining = true;
-  pl_log_level level = n->identity.role == PL_ROLE_LEAF ? PL_LOG_DEBUG : PL_LOG_INFO;
+  bool quiet = n->identity.role == PL_ROLE_LEAF || n->identity.is_worker;
+  pl_log_level level = quiet ? PL_LOG_DEBUG : PL_LOG_INFO;
   pl_log_at(n->loop->log, level, "stopping",
             pl_f_int("requests", (int64_t)pl_service_requests(n->service)));
   pl_service_drain(n->service);

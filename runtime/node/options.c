@@ -66,6 +66,11 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
          "how long a reloaded script may be taken back if it does worse, 0 = never"),
     TIME(reload_drain, 300, 0, "how long calls may go on in an old generation, 0 = for ever"),
     TIME(cleanup_grace, 2, 0, "how long a cancelled task may clean up"),
+    WHOLE(workers, 0, 0, PL_WORKERS_MAX, "threads for scripts that are isolated or have replicas"),
+    LIST(isolate, "isolate", "script that lives on a worker thread, or all"),
+    LIST(replicas, "replicas", "FILE=N: so many VMs of a script, on worker threads; N: of each"),
+    WHOLE(max_restarts, 5, 0, 1000, "restarts of a replica in restart_window until it is given up"),
+    TIME(restart_window, 60, 0.1, "time in which restarts of a replica are counted"),
     TEXT(strategy, "who takes a call when neither call nor action says [least]"),
     TEXT(region, "where it is, for callers that prefer a region"),
     WORD(log_level, "info", "debug, info, warn, error or off"),
@@ -335,6 +340,28 @@ static pl_err check_capability(const pl_option *opt, const char *text, char *why
   return bad(why, opt, "'%.64s' is none of fs, net, process, env, debug, native", text);
 }
 
+// Where a script lives is decided before it runs.
+static bool is_placement(const pl_option *opt) {
+  return opt->offset == AT(workers) || opt->offset == AT(isolate) || opt->offset == AT(replicas);
+}
+
+static pl_err check_replicas(const pl_option *opt, const char *text, char *why) {
+  const char *equals = strrchr(text, '=');
+  const char *number = equals == NULL ? text : equals + 1;
+  char *end;
+  long n = strtol(number, &end, 10);
+  if (end != number && *end == '\0' && equals != text && n >= 1 && n <= PL_REPLICAS_MAX)
+    return PL_OK;
+  return bad(why, opt, "'%.128s' is not N or FILE=N with a number from 1 to 256", text);
+}
+
+static pl_err check_part(const pl_option *opt, const char *text, char *why) {
+  if (opt->offset == AT(allow)) return check_capability(opt, text, why);
+  if (opt->offset == AT(replicas)) return check_replicas(opt, text, why);
+  if (opt->offset != AT(isolate)) return check_url(opt, text, why);
+  return text[0] != '\0' ? PL_OK : bad(why, opt, "empty%s", "");
+}
+
 static pl_err set_texts(pl_options *o, pl_source source, const pl_option *opt,
                         const pl_option_value *v, bool store, char *why) {
   const char *const *texts = v->given == PL_GIVEN_TEXTS ? v->texts : &v->text;
@@ -344,8 +371,7 @@ static pl_err set_texts(pl_options *o, pl_source source, const pl_option *opt,
   }
   if (count > PL_LISTENERS_MAX) return bad(why, opt, "more than 64 of them%s", "");
   for (size_t i = 0; i < count; i++) {
-    pl_err err = opt->offset == AT(allow) ? check_capability(opt, texts[i], why)
-                                          : check_url(opt, texts[i], why);
+    pl_err err = check_part(opt, texts[i], why);
     if (err != PL_OK) return err;
   }
   if (!store) return PL_OK;
@@ -355,6 +381,10 @@ static pl_err set_texts(pl_options *o, pl_source source, const pl_option *opt,
   for (size_t i = 0; i < count; i++)
     pl_texts_add(to, texts[i]);
   return PL_OK;
+}
+
+static bool holds_words(const pl_option *opt) {
+  return opt->offset == AT(allow) || opt->offset == AT(isolate) || opt->offset == AT(replicas);
 }
 
 // Words may also stand in one text, with commas.
@@ -379,11 +409,14 @@ pl_err pl_option_set(pl_options *o, pl_source source, const pl_option *opt,
     snprintf(why, PL_URL_MAX, "%s: not available in this version", opt->name);
     return PL_UNSUPPORTED;
   }
+  if (source == PL_SOURCE_SCRIPT && is_placement(opt))
+    return bad(why, opt, "where scripts live is said on the command line, %s",
+               "in the environment or in a configuration file");
   switch (opt->kind) {
     case PL_OPTION_TEXT: err = set_text(o, opt, v, store, why); break;
     case PL_OPTION_FILE: err = set_file(o, opt, v, store, why); break;
     case PL_OPTION_TEXTS:
-      err = (opt->offset == AT(allow) ? set_words : set_texts)(o, source, opt, v, store, why);
+      err = (holds_words(opt) ? set_words : set_texts)(o, source, opt, v, store, why);
       break;
     case PL_OPTION_BOOLEAN: err = set_boolean(o, opt, v, store, why); break;
     case PL_OPTION_SECONDS:

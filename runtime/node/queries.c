@@ -24,6 +24,7 @@ static pl_node_info self_info(const pl_node *n) {
       .via = n->identity.id,
       .leaf = n->identity.role == PL_ROLE_LEAF,
       .draining = n->stopping,
+      .worker_of = n->identity.is_worker ? &n->identity.worker_of : NULL,
       .state = "up",
   };
 }
@@ -37,6 +38,7 @@ static pl_node_info mesh_info(const pl_mesh_node *m, const pl_route *route) {
       .via = route->via,
       .leaf = pl_service_node_is_leaf(m),
       .draining = pl_service_node_draining(m),
+      .worker_of = pl_service_node_worker_of(m),
       .state = "up",
   };
 }

@@ -59,10 +59,11 @@ static pl_peer_state state_now(const pl_peer *p) {
   return p->was_up ? PL_PEER_RECONNECTING : PL_PEER_CONNECTING;
 }
 
-// Clients come and go all the time: that is no news.
+// Clients come and go all the time, and a worker has but one link: that is no news.
 static pl_log_level level_of(const pl_peer *p) {
-  bool client = p->told.role == PL_ROLE_LEAF || p->peers->config.identity->role == PL_ROLE_LEAF;
-  return client ? PL_LOG_DEBUG : PL_LOG_INFO;
+  const pl_identity *self = p->peers->config.identity;
+  bool client = p->told.role == PL_ROLE_LEAF || self->role == PL_ROLE_LEAF;
+  return client || self->is_worker ? PL_LOG_DEBUG : PL_LOG_INFO;
 }
 
 static void log_up(const pl_peer *p, pl_peer_state was) {

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "peer/peers.h"
@@ -83,7 +84,9 @@ pl_err pl_peers_listen(pl_peers *ps, const char *url, char *bound, char *detail)
   }
   pl_list_push(&ps->listeners, &li->node);
   pl_url_format(pl_listener_url(li->listener), bound);
-  pl_log_info(ps->loop->log, "listening", pl_f_text("address", bound));
+  bool inside = strcmp(parsed.scheme, "door") == 0;  // of this process, and no news
+  pl_log_at(ps->loop->log, inside ? PL_LOG_DEBUG : PL_LOG_INFO, "listening",
+            pl_f_text("address", bound));
   return PL_OK;
 }
 

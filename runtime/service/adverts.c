@@ -15,11 +15,12 @@ static bool is(pl_bytes b, const char *text) {
 
 void pl_service_announce(pl_service *sv) {
   const pl_identity *self = sv->config.identity;
-  uint8_t map[2 * PL_NAME_MAX + PL_REGION_MAX + 128], *p = map;
+  uint8_t map[2 * PL_NAME_MAX + PL_REGION_MAX + 160], *p = map;
   const char *region = sv->config.region;
   int64_t slots = sv->config.max_concurrency;
   bool relays = !sv->relays_none && !self->draining;  // who stops is gone round
-  p = pl_mp_put_map(p, 2U + (region != NULL) + (sv->load_told > 0) + !relays + (slots > 0));
+  p = pl_mp_put_map(
+      p, 2U + (region != NULL) + (sv->load_told > 0) + !relays + (slots > 0) + self->is_worker);
   p = pl_mp_put_str(p, "name", 4);
   p = pl_mp_put_str(p, self->name, (uint32_t)strlen(self->name));
   p = pl_mp_put_str(p, "draining", 8);
@@ -39,6 +40,10 @@ void pl_service_announce(pl_service *sv) {
   if (!relays) {
     p = pl_mp_put_str(p, "relay", 5);
     p = pl_mp_put_bool(p, false);
+  }
+  if (self->is_worker) {
+    p = pl_mp_put_str(p, "of", 2);
+    p = pl_mp_put_bin(p, self->worker_of.bytes, sizeof self->worker_of.bytes);
   }
   // It is small and fits: what could fail is memory, and then the next announcement brings it.
   pl_router_set(sv->router, pl_bytes_of("node", 4), pl_bytes_of("", 0),
@@ -81,6 +86,7 @@ static void take_node(pl_provider *p, pl_bytes attributes) {
   pl_mp_reader r = {attributes.data, attributes.data + attributes.len};
   pl_mp_token t, v;
   uint32_t load = 0, slots = 0;
+  bool is_worker = false;
   if (attributes.len == 0 || pl_mp_read(&r, &t) != PL_OK || t.kind != PL_MP_MAP) return;
   for (uint32_t pairs = t.len; pairs > 0; pairs--) {
     pl_mp_token key;
@@ -93,10 +99,15 @@ static void take_node(pl_provider *p, pl_bytes attributes) {
       pl_provider_rename(p, (const char *)v.data, v.len);
     if (is(k, "region") && v.kind == PL_MP_STR) pl_provider_place(p, (const char *)v.data, v.len);
     if (is(k, "concurrency")) slots = pl_slots_of(&v);
+    if (is(k, "of") && v.kind == PL_MP_BIN && v.len == sizeof p->worker_of.bytes) {
+      is_worker = true;
+      memcpy(p->worker_of.bytes, v.data, v.len);
+    }
     if (is(k, "load") && v.kind == PL_MP_INT && v.v.integer > 0)
       load = v.v.integer < PL_LOAD_MAX ? (uint32_t)v.v.integer : PL_LOAD_MAX;
   }
   p->slots = slots;
+  p->is_worker = is_worker;
   pl_node_tally_told(p->tally, load);
 }
 

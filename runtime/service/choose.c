@@ -58,6 +58,11 @@ static bool is_full(pl_service *sv, const pl_offer *o, uint64_t load) {
   return is_taken(p->tally->outstanding + load, p->slots) || is_taken(of_action, o->slots);
 }
 
+// What the workers of a node provide, the node does.
+static bool is_meant(const pl_provider *p, const pl_id *only) {
+  return pl_id_equal(&p->id, only) || (p->is_worker && pl_id_equal(&p->worker_of, only));
+}
+
 static pl_candidate candidate_of(pl_service *sv, pl_entry *e, pl_offer *o, const pl_query *q) {
   const pl_provider *p = o->provider;
   pl_candidate c = {
@@ -101,7 +106,7 @@ static size_t gather(pl_service *sv, pl_entry *e, const pl_query *q) {
   }
   size_t n = 0;
   for (pl_offer *o = pl_entry_first(e); o != NULL; o = pl_entry_next(e, o)) {
-    if (q->only == NULL || pl_id_equal(&o->provider->id, q->only))
+    if (q->only == NULL || is_meant(o->provider, q->only))
       sv->candidates[n++] = candidate_of(sv, e, o, q);
   }
   return n;
@@ -175,7 +180,7 @@ static pl_offer *only_one(pl_entry *e, const pl_query *q) {
   pl_offer *o = pl_entry_first(e);
   const pl_provider *p = o->provider;
   bool plain = q->policy == NULL || q->policy->provider_count == 0;
-  bool meant = q->only == NULL || pl_id_equal(&p->id, q->only);
+  bool meant = q->only == NULL || is_meant(p, q->only);
   if (e->count > 1 || !plain || !meant || !p->reachable || p->draining) return NULL;
   return is_among(&p->id, q->refused, q->refused_count) ? NULL : o;
 }

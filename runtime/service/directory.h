@@ -30,6 +30,8 @@ typedef struct pl_provider {
   bool reachable;
   bool draining;
   bool leaf;
+  bool is_worker;   // of the node `worker_of`, whose scripts it runs
+  pl_id worker_of;  // if so
 } pl_provider;
 
 // One action at one node.

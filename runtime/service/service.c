@@ -305,6 +305,11 @@ bool pl_service_node_is_leaf(const pl_mesh_node *n) {
   return p != NULL && p->leaf;
 }
 
+const pl_id *pl_service_node_worker_of(const pl_mesh_node *n) {
+  const pl_provider *p = pl_mesh_node_data(n);
+  return p != NULL && p->is_worker ? &p->worker_of : NULL;
+}
+
 pl_provider *pl_service_provider(pl_service *sv, const pl_id *id) {
   if (pl_id_equal(id, &sv->local.id)) return &sv->local;
   const pl_mesh_node *n = pl_router_node(sv->router, id);

@@ -76,6 +76,8 @@ pl_router *pl_service_router(pl_service *sv);
 // Of a node that the router knows; borrowed.
 const char *pl_service_node_name(const pl_mesh_node *n);
 bool pl_service_node_draining(const pl_mesh_node *n);
+// The node whose scripts it runs; NULL: it is on its own.
+const pl_id *pl_service_node_worker_of(const pl_mesh_node *n);
 bool pl_service_node_is_leaf(const pl_mesh_node *n);
 
 pl_err pl_service_add_action(pl_service *sv, pl_bytes name, const pl_action_options *o,

@@ -111,7 +111,6 @@ describe('the command line', function()
       :gmatch '%a+' do
       fails(2, "^UNSUPPORTED: '" .. name .. "' is not available in this version\n", name)
     end
-    fails(2, '^UNSUPPORTED: %-%-workers is not available in this version\n', 'run', 'app.lua', '--workers', '4')
   end)
 
   it('refuses missing and unexpected arguments', function()

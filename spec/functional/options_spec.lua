@@ -45,6 +45,11 @@ local OPTIONS = {
   { 'probation', 0, 1.5, 2.5, 3.5, 4.5 },
   { 'reload_drain', 300, 1.5, 2.5, 3.5, 4.5 },
   { 'cleanup_grace', 2, 1.5, 2.5, 3.5, 4.5 },
+  { 'workers', 0, nil, 2, 3, 4 },
+  { 'isolate', {}, nil, { 'app.lua', 'a.lua' }, { 'all' }, { 'app.lua', 'all' } },
+  { 'replicas', {}, nil, { '2' }, { 'app.lua=3' }, { 'app.lua=4', '2' } },
+  { 'max_restarts', 5, 1, 2, 3, 4 },
+  { 'restart_window', 60, 1.5, 2.5, 3.5, 4.5 },
   { 'strategy', nil, 'least', 'random', 'p2c', 'hash' },
   { 'region', nil, 'eu', 'us', 'asia', 'moon' },
   { 'log_level', 'info', 'debug', 'warn', 'error', 'off' },
@@ -76,7 +81,8 @@ end
 --- Runs a script with the option given by some sources; returns what holds, and whose it is.
 ---@param given { script: any, file: any, environment: any, line: any }
 local function effective(name, given)
-  local argv, env = { process.perilune, 'run', 'app.lua' }, {}
+  local placed = name == 'isolate' or name == 'replicas' -- of a node that runs no script app.lua
+  local argv, env = placed and { process.perilune, 'options', '--json' } or { process.perilune, 'run', 'app.lua' }, {}
   local files = {
     ['app.lua'] = ([[
       local json, mesh = require 'perilune.json', require 'perilune'
@@ -99,6 +105,7 @@ local function effective(name, given)
   local p = process.run(argv, { cwd = dir, env = env })
   assert.equal(0, p.code, p.stderr)
   local answer = json.decode(p.stdout, 1, nil) -- null reads as nil
+  if placed then answer = answer[name] end
   return answer.value, answer.source
 end
 

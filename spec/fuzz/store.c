@@ -48,7 +48,7 @@ static void check_again(pl_store *s) {
     check_value(all.items[k]);
   pl_items_drop(&all);
   pl_buf_fini(&file);
-  pl_store_free(again);
+  pl_store_drop(again);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   } else {
     assert(why != NULL && pl_store_usage(s).keys == 0);
   }
-  pl_store_free(s);
+  pl_store_drop(s);
   pl_buf_fini(&file);
   return 0;
 }

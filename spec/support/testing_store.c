@@ -205,7 +205,7 @@ static int store_count(lua_State *L) {
 
 static int store_free(lua_State *L) {
   box *b = luaL_checkudata(L, 1, STORE);
-  if (b->store != NULL) pl_store_free(b->store);
+  if (b->store != NULL) pl_store_drop(b->store);
   b->store = NULL;
   return 0;
 }

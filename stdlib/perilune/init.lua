@@ -113,7 +113,7 @@ end
 
 --- Every known node, this one first.
 ---
----@return table[] # `id, name, hops, cost, via, actions, draining, leaf, state`
+---@return table[] # `id, name, hops, cost, via, actions, draining, leaf, state`, of a worker `worker_of`
 function M.nodes()
   core.start()
   local list, by_id = core.nodes(), {}

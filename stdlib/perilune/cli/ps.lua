@@ -74,6 +74,19 @@ local function write_reloads(node, scripts)
   end
 end
 
+--- What is wrong with the replicas of scripts on worker threads, if something is.
+local function tell_workers(lists)
+  for _, one in ipairs(lists) do
+    for _, replica in ipairs(one.answer.workers or {}) do
+      if replica.state ~= 'serving' or replica.restarts > 0 then
+        client.write(('%s: %s, %d restarts%s\n'):format(
+          replica.name ~= '' and replica.name or replica.script, replica.state, replica.restarts,
+          replica.died_of and ', died of: ' .. replica.died_of or ''))
+      end
+    end
+  end
+end
+
 local function show(lists, all)
   local rows = {}
   for _, one in ipairs(lists) do (all and add_tasks or add_groups)(rows, one.node, one.answer) end
@@ -83,6 +96,7 @@ local function show(lists, all)
     local more = untold(one.answer, all)
     if more > 0 then client.write(('%s: and %d more tasks\n'):format(one.node.name, more)) end
   end
+  tell_workers(lists)
 end
 
 local function show_json(lists)
@@ -91,7 +105,7 @@ local function show_json(lists)
     for _, group in ipairs(one.answer.groups) do mesh.array(group.ids) end
     all[i] = { node = one.node.id, name = one.node.name, count = one.answer.count,
       groups = mesh.array(one.answer.groups), tasks = mesh.array(one.answer.tasks),
-      scripts = mesh.array(one.answer.scripts) }
+      scripts = mesh.array(one.answer.scripts), workers = one.answer.workers }
   end
   client.write(client.json(mesh.array(all)) .. '\n')
 end

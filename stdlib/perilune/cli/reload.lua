@@ -16,7 +16,7 @@ local function targets(options)
   end
   local names = {}
   for _, node in ipairs(others) do
-    if not node.leaf then names[#names + 1] = node.name end
+    if not node.leaf and not node.worker_of then names[#names + 1] = node.name end
   end
   if #names == 1 then return names end
   table.sort(names)
