@@ -42,7 +42,8 @@ typedef struct pl_key {
 enum pl_store_expiry { PL_STORE_KEEP = 0 };  // for `expires_us`: what the key has now, if any
 enum { PL_STORE_ANY = 0, PL_STORE_ABSENT = 1 };
 
-// One reference. At most `limit` bytes, counting keys, values and PL_STATE_ENTRY for each; 0: no bound.
+// One reference. At most `limit` bytes, counting keys, values and PL_STATE_ENTRY for each; 0: no
+// bound.
 pl_store *pl_store_new(size_t limit);
 // References, of any thread; NULL is fine. Items may outlive the last one.
 pl_store *pl_store_hold(pl_store *s);

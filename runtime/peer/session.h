@@ -34,8 +34,8 @@ typedef struct pl_identity {
   char mesh[PL_NAME_MAX + 1];
   pl_role role;
   bool draining;
-  bool is_worker;   // it runs scripts of another node of this process
-  pl_id worker_of;  // which, if so
+  bool is_worker;    // it runs scripts of another node of this process
+  pl_id worker_of;   // which, if so
   pl_buf addresses;  // raw MessagePack array
   pl_auth auth;
   uint64_t message_max;

@@ -23,7 +23,10 @@ local PLAIN = [[
 local mesh = require 'perilune'
 mesh.action('plain', function(x) return { x, mesh.self().name, mesh.context().caller.name } end)
 mesh.action('many', function(n) for i = 1, n do coroutine.yield(i) end end)
-mesh.action('slow', function() local ok <close> = setmetatable({}, { __close = function() closed = true end }) mesh.sleep(60) end)
+mesh.action('slow', function()
+  local _ <close> = setmetatable({}, { __close = function() closed = true end })
+  mesh.sleep(60)
+end)
 mesh.action('closed', function() return closed end)
 mesh.action('shared', function() return mesh.shared.hits end)
 mesh.action('beat', function() return true end)
