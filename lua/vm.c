@@ -217,10 +217,3 @@ bool pl_vm_is_full(const pl_vm *vm) {
   size_t limit = vm->alloc.limit;
   return limit > 0 && vm->alloc.used / PL_MEMORY_FULL_PERCENT >= limit / 100;
 }
-
-void pl_vm_collect(pl_vm *vm) {
-  pl_entry e;
-  pl_vm_enter(vm, &e, vm->L, NULL);
-  lua_gc(vm->L, LUA_GCCOLLECT);
-  pl_vm_leave(vm, &e);
-}

@@ -90,5 +90,3 @@ void pl_vm_collect(pl_vm *vm);
 size_t pl_vm_memory(const pl_vm *vm);
 // Hardly anything is left of its limit.
 bool pl_vm_is_full(const pl_vm *vm);
-// Collects all garbage in one go, however long that takes. Not from inside a task.
-void pl_vm_collect(pl_vm *vm);
