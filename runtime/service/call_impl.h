@@ -111,12 +111,17 @@ typedef struct pl_turn_down {  // who is left out of a choice, at most PL_RETRIE
   unsigned refused_count, tried_count;
 } pl_turn_down;
 
-// Chooses for `order` and checks the way there; NULL with the reason. Who has no room is added to
+typedef struct pl_choice {
+  pl_offer *offer;  // NULL: none
+  pl_channel *way;  // to its provider, as of now
+} pl_choice;
+
+// Chooses for `order` and checks the way there; none with the reason. Who has no room is added to
 // `out`, and another is chosen, `room` times at most.
-pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_turn_down *out,
+pl_choice pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_turn_down *out,
                          unsigned room, pl_failure *why);
-// Sends an attempt to the offer that was chosen.
-void pl_call_dispatch(pl_call *c, pl_offer *offer, const pl_order *order);
+// Sends an attempt to the offer that was chosen, in the same turn.
+void pl_call_dispatch(pl_call *c, pl_choice to, const pl_order *order);
 
 // To o->node, whatever is known of that, `via` a neighbour of it if the way is not; else as
 // pl_service_call.

@@ -40,7 +40,7 @@ static pl_err admit(const pl_channel *ch, bool routed, const pl_order *o, bool f
   return PL_OK;
 }
 
-pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_turn_down *out,
+pl_choice pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_turn_down *out,
                          unsigned room, pl_failure *why) {
   pl_query q = {
       .action = order->action,
@@ -56,12 +56,12 @@ pl_offer *pl_call_choose(pl_service *sv, const pl_order *order, bool flows, pl_t
     pl_failure other;
     q.refused_count = out->refused_count;
     pl_offer *offer = pl_choose(sv, &q, failed ? &other : why);
-    if (offer == NULL) return NULL;
+    if (offer == NULL) return (pl_choice){0};
     const pl_provider *to = offer->provider;
-    const pl_channel *ch = pl_service_path_to(sv, to);
+    pl_channel *ch = pl_service_path_to(sv, to);
     pl_err err = admit(ch, ch != to->channel, order, flows, why);
-    if (err == PL_OK) return offer;
-    if (err == PL_TOO_LARGE || room == 0) return NULL;
+    if (err == PL_OK) return (pl_choice){offer, ch};
+    if (err == PL_TOO_LARGE || room == 0) return (pl_choice){0};
     failed = true;
     out->refused[out->refused_count++] = offer->provider->id;
   }
@@ -165,15 +165,14 @@ static bool is_left_open(const pl_call *c, const pl_offer *offer, const pl_order
   return pl_call_may_be_left_open(c) && pl_choose_is_left_open(c->service, &q);
 }
 
-void pl_call_dispatch(pl_call *c, pl_offer *offer, const pl_order *order) {
-  const pl_provider *to = offer->provider;
-  pl_channel *ch = pl_service_path_to(c->service, to);
-  c->routed = ch != to->channel;
-  c->left_open = c->routed && is_left_open(c, offer, order);
-  c->callee = c->left_open ? *pl_session_peer_id(ch->session) : to->id;
-  dispatch(c, ch, order);
+void pl_call_dispatch(pl_call *c, pl_choice to, const pl_order *order) {
+  const pl_provider *p = to.offer->provider;
+  c->routed = to.way != p->channel;
+  c->left_open = c->routed && is_left_open(c, to.offer, order);
+  c->callee = c->left_open ? *pl_session_peer_id(to.way->session) : p->id;
+  dispatch(c, to.way, order);
   if (!c->left_open)
-    pl_errand_begin(&c->errand, pl_offer_tally(offer), pl_now_us(c->service->loop));
+    pl_errand_begin(&c->errand, pl_offer_tally(to.offer), pl_now_us(c->service->loop));
 }
 
 // Keeps what a repeat would need, if there may be one.
@@ -296,14 +295,14 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
     return open_at(out, sv, o, &order, NULL, ops, user, why);
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
-  pl_offer *offer =
+  pl_choice to =
       pl_call_choose(sv, &order, o->stream || o->input, &none, pl_order_retries(&order), why);
-  if (offer == NULL) return why->code;
+  if (to.offer == NULL) return why->code;
   if (o->deadline_us <= pl_now_us(sv->loop)) return refuse_late(why, o->action);
 
   pl_call *c = make(sv, o, ops, user);
-  prepare_repeat(c, offer, &order);
-  pl_call_dispatch(c, offer, &order);
+  prepare_repeat(c, to.offer, &order);
+  pl_call_dispatch(c, to, &order);
   opened(c, o->deadline_us);
   pl_budget_earn(&sv->budget);
   *out = c;

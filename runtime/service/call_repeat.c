@@ -132,30 +132,30 @@ static void turn_down(pl_turn_down *d, const pl_id *callee, const pl_failure *f)
   }
 }
 
-static pl_offer *choose(pl_call *c, pl_outcome outcome) {
+static pl_choice choose(pl_call *c, pl_outcome outcome) {
   pl_tries *t = c->tries;
   pl_failure why;
   if (outcome == PL_UNKNOWN && is_among(&c->callee, t->down.tried, t->down.tried_count)) {
     pl_order same = c->order;
     same.bound = true;
     same.only = c->callee;
-    pl_offer *offer = pl_call_choose(c->service, &same, pl_call_flows(c), &t->down, 0, &why);
-    if (offer != NULL) return offer;
+    pl_choice to = pl_call_choose(c->service, &same, pl_call_flows(c), &t->down, 0, &why);
+    if (to.offer != NULL) return to;
   }
   return pl_call_choose(c->service, &c->order, pl_call_flows(c), &t->down, 0, &why);
 }
 
-static void attempt(pl_call *c, pl_offer *offer) {
+static void attempt(pl_call *c, pl_choice to) {
   c->tries->count++;
   c->service->loop->metrics.calls_repeated++;
-  pl_call_dispatch(c, offer, &c->order);
+  pl_call_dispatch(c, to, &c->order);
 }
 
 static void on_pause_over(pl_timer *timer) {
   pl_tries *t = pl_container(timer, pl_tries, pause);
-  pl_offer *offer = choose(t->call, t->failure.outcome);
-  if (offer != NULL) {
-    attempt(t->call, offer);
+  pl_choice to = choose(t->call, t->failure.outcome);
+  if (to.offer != NULL) {
+    attempt(t->call, to);
   } else {
     pl_call_settle(t->call, &t->failure);
   }
@@ -182,11 +182,11 @@ bool pl_call_repeat(pl_call *c, const pl_failure *f) {
   if (!may_repeat(c, f)) return false;
   leave(c, f);
   pl_tries *t = c->tries;
-  pl_offer *offer = choose(c, f->outcome);
+  pl_choice to = choose(c, f->outcome);
   bool again = t->down.tried_count > 0 &&
-               (offer == NULL || (c->left_open && is_lost_path(f->code)) ||
-                is_among(&offer->provider->id, t->down.tried, t->down.tried_count));
-  if (offer == NULL && !again) return false;
+               (to.offer == NULL || (c->left_open && is_lost_path(f->code)) ||
+                is_among(&to.offer->provider->id, t->down.tried, t->down.tried_count));
+  if (to.offer == NULL && !again) return false;
   if (!pl_budget_take(&sv->budget, pl_now_us(sv->loop))) {
     sv->loop->metrics.repeats_refused++;
     return false;
@@ -195,7 +195,7 @@ bool pl_call_repeat(pl_call *c, const pl_failure *f) {
     pl_timer_start(&sv->loop->clock, &t->pause, t->pause_us, on_pause_over);
     t->pause_us *= PAUSE_FACTOR;
   } else {
-    attempt(c, offer);
+    attempt(c, to);
   }
   return true;
 }

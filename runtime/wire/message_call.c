@@ -68,10 +68,11 @@ static inline const uint8_t *take_name(const uint8_t *p, const uint8_t *end, pl_
 
 static inline const uint8_t *take_bin(const uint8_t *p, const uint8_t *end, uint8_t key,
                                       uint8_t len, pl_bytes *bin) {
-  p = take_byte(take_byte(take_byte(p, end, key), end, 0xc4), end, len);
-  if (p == NULL || end - p < len) return NULL;
-  *bin = pl_bytes_of(p, len);
-  return p + len;
+  enum { HEAD = 3 };
+  if (p == NULL || end - p < HEAD + len) return NULL;
+  if (p[0] != key || p[1] != 0xc4 || p[2] != len) return NULL;
+  *bin = pl_bytes_of(p + HEAD, len);
+  return p + HEAD + len;
 }
 
 // What relays need: the caller, once there was one, the destination, and how far it may be.
@@ -203,8 +204,15 @@ static uint8_t *put_flag(uint8_t *p, uint8_t key, bool v) {
   return p + 2 * v;
 }
 
+// The length of an id is known here, so that it is copied without a call.
+static uint8_t *put_id(uint8_t *p, uint8_t key, const uint8_t *id) {
+  *p = key;
+  return pl_mp_put_bin(p + 1, id, sizeof(pl_id));
+}
+
 static uint8_t *put_bin(uint8_t *p, uint8_t key, pl_bytes v) {
   if (v.len == 0) return p;
+  if (v.len == sizeof(pl_id)) return put_id(p, key, v.data);
   *p = key;
   return pl_mp_put_bin(p + 1, v.data, (uint32_t)v.len);
 }
@@ -263,8 +271,17 @@ uint8_t *pl_msg_call_put_usual(uint8_t *p, const pl_msg_call_usual *m) {
   p = put_start(p, 2U + (m->timeout_ms != 0) + (m->to != NULL ? 2 : 0), m->call_id, m->action,
                 m->timeout_ms);
   if (m->to == NULL) return p;
-  p = put_bin(p, 8, pl_bytes_of(m->to->bytes, sizeof m->to->bytes));
+  p = put_id(p, 8, m->to->bytes);
   return put_uint(p, 9, PL_HOPS_MAX);
+}
+
+// One id, as nearly always, or whatever else it is.
+static uint8_t *put_destination(uint8_t *p, pl_bytes v) {
+  enum { LEN = PL_MSG_DESTINATION_ROOM };
+  if (v.len != LEN) return put_raw(p, 8, v);
+  *p = 8;
+  memcpy(p + 1, v.data, LEN);
+  return p + 1 + LEN;
 }
 
 uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
@@ -277,7 +294,7 @@ uint8_t *pl_msg_call_put(uint8_t *p, const pl_msg_call *m) {
   p = put_start(p, pairs, m->call_id, m->action, m->timeout_ms);
   if (window) p = put_window(p, m);
   p = put_bin(p, 7, m->source);
-  p = put_raw(p, 8, m->destination);
+  p = put_destination(p, m->destination);
   p = put_uint(p, 9, m->hops_left);
   if (origin) p = put_origin(p, m);
   return form ? put_form(p, m) : p;
