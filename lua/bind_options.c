@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "base/guess.h"
+
 // Reading.
 
 enum { TEXTS_MAX = PL_LISTENERS_MAX + 1 };
@@ -77,14 +79,24 @@ static pl_option_value to_value(lua_State *L, const pl_option *opt, const char *
   return v;
 }
 
+static void refuse_name(lua_State *L, const char *name) {
+  const char *names[PL_OPTION_COUNT];
+  for (int i = 0; i < PL_OPTION_COUNT; i++)
+    names[i] = pl_option_list[i].name;
+  const char *meant = pl_guess(name, names, PL_OPTION_COUNT);
+  if (meant == NULL)
+    luaL_error(L, "mesh.node: unknown option '%s'", name);
+  else
+    luaL_error(L, "mesh.node: unknown option '%s'; did you mean '%s'?", name, meant);
+}
+
 // Sets the option whose name and value are at the top.
 static void set_option(lua_State *L, pl_options *o) {
   if (lua_type(L, -2) != LUA_TSTRING)
     luaL_error(L, "mesh.node: options have names, got a %s", luaL_typename(L, -2));
   const char *name = lua_tostring(L, -2);
   const pl_option *opt = pl_option_find(name);
-  if (opt == NULL || strcmp(opt->name, name) != 0)
-    luaL_error(L, "mesh.node: unknown option '%s'", name);
+  if (opt == NULL || strcmp(opt->name, name) != 0) refuse_name(L, name);
   const char *texts[TEXTS_MAX];
   pl_option_value v = to_value(L, opt, texts);
   char why[PL_URL_MAX];

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/guess.h"
 #include "base/limits.h"
 #include "base/loop.h"
 #include "lua/host.h"
@@ -132,12 +133,30 @@ static int sys_metrics(lua_State *L) {
   return 1;
 }
 
+int pl_sys_guess(lua_State *L) {
+  enum { CANDIDATES_MAX = 1000 };
+  const char *word = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Unsigned len = lua_rawlen(L, 2);
+  size_t count = len < CANDIDATES_MAX ? (size_t)len : CANDIDATES_MAX;
+  const char **candidates = lua_newuserdatauv(L, (count + 1) * sizeof *candidates, 0);
+  for (size_t i = 0; i < count; i++) {
+    // A number would become a text that nothing holds.
+    if (lua_rawgeti(L, 2, (lua_Integer)i + 1) != LUA_TSTRING)
+      return luaL_argerror(L, 2, "a list of texts is expected");
+    candidates[i] = lua_tostring(L, -1);
+    lua_pop(L, 1);  // the list holds it
+  }
+  lua_pushstring(L, pl_guess(word, candidates, count));
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"now", sys_now},       {"monotonic", sys_monotonic},
-    {"is_tty", sys_is_tty}, {"columns", sys_columns},
-    {"log", sys_log},       {"log_enabled", sys_log_enabled},
-    {"box", sys_box},       {"metrics", sys_metrics},
-    {NULL, NULL},
+    {"guess", pl_sys_guess},          {"now", sys_now},
+    {"monotonic", sys_monotonic},     {"is_tty", sys_is_tty},
+    {"columns", sys_columns},         {"log", sys_log},
+    {"log_enabled", sys_log_enabled}, {"box", sys_box},
+    {"metrics", sys_metrics},         {NULL, NULL},
 };
 
 int pl_open_sys(lua_State *L) {

@@ -30,3 +30,7 @@
 #define X(name, opener) int opener(lua_State *L);
 PL_LUA_MODULES(X)
 #undef X
+
+// guess(word, list) -> the text of the list that somebody may have meant by the word, or nil. Of a
+// list only the first thousand count.
+int pl_sys_guess(lua_State *L);

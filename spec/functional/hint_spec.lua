@@ -55,6 +55,28 @@ app.lua:2: ')' expected near 'function'
     assert.equal("app.lua:3: mine\n    3 | fail()", shown "local function fail() error('mine', 2) end\n\nfail()\n")
   end)
 
+  it('is told of options that are not there', function()
+    assert.equal([[
+app.lua:2: unknown option 'concurency' of mesh.action; did you mean 'concurrency'?
+    2 | mesh.action('a', print, { concurency = 5 })
+      |                           ^^^^^^^^^^]], shown(MESH .. "mesh.action('a', print, { concurency = 5 })\n"))
+    assert.matches("^app.lua:2: mesh.node: unknown option 'lisen'; did you mean 'listen'%?\n",
+      shown(MESH .. 'mesh.node { lisen = {} }'))
+    assert.matches("^app.lua:2: mesh.node: unknown option 'xyzzy'\n", shown(MESH .. 'mesh.node { xyzzy = 1 }'))
+    assert.matches("^app.lua:2: unknown option '5' of mesh.action\n",
+      shown(MESH .. "mesh.action('a', print, { [5] = 5 })"))
+  end)
+
+  it('has no hint from the text of another node', function()
+    local dir = process.temp_dir {
+      ['there/app.lua'] = MESH .. "\nmesh.action('fails', function() return prnt 'x' end)",
+      ['here/app.lua'] = MESH .. "mesh.wait('fails', 10)\nlocal prnt, x = print, mesh.call 'fails'",
+    }
+    process.start({ process.perilune, 'run', 'app.lua' }, { cwd = dir .. '/there' }):wait_line '^ready '
+    local run = process.perilune_run('run', 'app.lua', { cwd = dir .. '/here' })
+    assert.matches("\n    3 | local prnt, x = print, mesh.call 'fails'\nstack traceback:", run.stderr)
+  end)
+
   it('has a mark below the word with tabs, and letters of several bytes', function()
     assert.equal("app.lua:1: attempt to call a nil value (global 'xyzzy')\n    1 | \tlocal s = 'äö€' xyzzy()\n"
       .. '      | \t                ^^^^^', shown "\tlocal s = 'äö€' xyzzy()\r\n")

@@ -1,5 +1,7 @@
 --- Checks of arguments: misuse raises at the line that called the checked function and names what is wrong.
 
+local guess = require('perilune.core.sys').guess
+
 local M = {}
 
 local kinds = {
@@ -51,6 +53,17 @@ function M.arg(value, kind, position, name)
     :format(position, name, wanted(kind), got(value)), 3)
 end
 
+--- Which option may have been meant, in words, or nothing.
+local function meant(key, schema)
+  local names = {}
+  for name, kind in pairs(schema) do
+    if kind ~= 'later' then names[#names + 1] = name end
+  end
+  table.sort(names)
+  local nearest = type(key) == 'string' and guess(key, names)
+  return nearest and ("; did you mean '%s'?"):format(nearest) or ''
+end
+
 --- Checks a table of options against a table of kinds and returns it, an empty one for nil.
 ---
 ---@param options table?
@@ -65,7 +78,7 @@ function M.options(options, schema, position, name)
   end
   for key, value in pairs(options) do
     local kind = schema[key]
-    if not kind then error(("unknown option '%s' of %s"):format(tostring(key), name), 3) end
+    if not kind then error(("unknown option '%s' of %s%s"):format(tostring(key), name, meant(key, schema)), 3) end
     if kind == 'later' then
       error(("option '%s' of %s is not available in this version"):format(key, name), 3)
     end

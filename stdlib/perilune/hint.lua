@@ -21,14 +21,15 @@ local function text_of(shown)
   end
 end
 
---- The text and line where it arose: the message says so, or the innermost line of the script in the traceback.
+--- The text and line where it arose, and whether the message says so; else it is the innermost line of the script in
+--- the traceback.
 local function place()
   local path, line = message:match '^([^\n]-):(%d+): '
   local text = path and text_of(path)
-  if text then return text, tonumber(line) end
+  if text then return text, tonumber(line), true end
   for frame_path, frame_line in (traceback or ''):gmatch '\n%s*([^\n]-):(%d+): in ' do
     text = text_of(frame_path)
-    if text then return text, tonumber(frame_line) end
+    if text then return text, tonumber(frame_line), false end
   end
 end
 
@@ -108,14 +109,22 @@ local function hint_module()
   return nearest and ("did you mean require '%s'?"):format(nearest)
 end
 
-local text, number = place()
+local text, number, is_told = place()
 local line = text and line_at(text, number)
-local kind, word = message:match "%((%a+) '([%a_][%w_]*)'%)"
-local near = message:match "near '([^'\n]+)'$"
+local kind, word, near
+if is_told then -- and not by another node, of another text
+  kind, word = message:match "%((%a+) '([%a_][%w_]*)'%)"
+  near = message:match "near '([^'\n]+)'$" or message:match "unknown option '([%a_][%w_]*)'"
+end
 local lines = {}
 if line and line:find '%S' then lines[1] = shown(number, line, word or near) end
-local hint = hint_module()
-if line and (kind == 'field' or kind == 'method') then hint = hint_field(text, line, word) end
-if kind == 'global' then hint = hint_global(word) end
+local hint
+if kind == 'global' then
+  hint = hint_global(word)
+elseif line and (kind == 'field' or kind == 'method') then
+  hint = hint_field(text, line, word)
+elseif is_told then
+  hint = hint_module()
+end
 if hint then lines[#lines + 1] = '  ' .. hint end
 return lines[1] and table.concat(lines, '\n') or nil
