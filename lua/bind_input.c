@@ -73,6 +73,7 @@ static int step(lua_State *L) {
   if (in == NULL || in->request == NULL) {
     return pl_raise_code(L, PL_CANCELLED, PL_EXECUTED, "the handler of this input has ended");
   }
+  if (pl_task_had_turn(L)) return pl_task_let_others(L, step);
   pl_bytes item;
   int more = pl_request_next(in->request, &item);
   if (more > 0) {

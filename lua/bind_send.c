@@ -93,6 +93,7 @@ static int send_now(lua_State *L) {
   pl_stream *s = lua_touserdata(L, 1);
   int top = lua_gettop(L);
   check_wait(L, s);
+  if (pl_task_had_turn(L)) return pl_task_let_others(L, send_now);
   if (!is_read(L, s)) return answer(L, false);
   pl_err err = give_values(L, s, pl_call_send, 2, top);
   return err == PL_BUSY ? wait(L, s, &wait_type) : answer(L, err == PL_OK);
@@ -110,6 +111,7 @@ static int post_now(lua_State *L) {
 static int drain_now(lua_State *L) {
   pl_stream *s = lua_touserdata(L, 1);
   check_wait(L, s);
+  if (pl_task_had_turn(L)) return pl_task_let_others(L, drain_now);
   if (!is_read(L, s)) return answer(L, s->finished && !s->closed);
   return pl_call_drained(s->call) ? answer(L, true) : wait(L, s, &wait_type);
 }
@@ -167,6 +169,7 @@ static int feed_given(lua_State *L, int status, lua_KContext ctx) {
 static int feed_on(lua_State *L) {
   int n;
   do {
+    if (pl_task_had_turn(L)) return pl_task_let_others(L, feed_on);
     lua_pushvalue(L, STEP);
     lua_pushvalue(L, STATE);
     lua_pushvalue(L, CONTROL);

@@ -273,6 +273,7 @@ static int step(lua_State *L) {
   int what = (int)lua_tointeger(L, 2);
   pl_stream_check_own(L, s);
   if (s->closed) return after_close(L, what);
+  if (pl_task_had_turn(L)) return pl_task_let_others(L, step);
   pl_stream_open(L, s);
   if (what == INFO) return step_info(L, s);
   pl_bytes item;

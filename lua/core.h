@@ -118,7 +118,7 @@ struct pl_vm {
   unsigned noyield;  // coroutines resumed in a frame that cannot yield
   unsigned closing;  // nested lua_resetthread
   pl_pass pass;
-  unsigned yields_left;               // chunks before others get their turn
+  unsigned chunks_left;               // that may pass before others get their turn
   volatile sig_atomic_t slice_ticks;  // counted by the governor
   bool stalled;                       // the slice lasts too long, which has been told
   uint64_t busy_told_us;              // when a task was, that computes without a wait; 0: never
@@ -161,13 +161,6 @@ struct pl_vm {
 
 // sweep.c: a task with `swept` has ended.
 void pl_sweep_ended(pl_vm *vm);
-
-// The running task waits: its time between two waits is over.
-static inline void pl_task_end_stretch(pl_task *t) {
-  t->cpu_total += (unsigned)t->vm->slice_ticks;
-  t->vm->slice_ticks = 0;
-  t->cpu_ticks = 0;
-}
 
 // sched.c
 void pl_sched_init(pl_vm *vm);
@@ -224,7 +217,12 @@ extern const char pl_mark;  // its address is on top of every coroutine that wai
 static inline bool pl_is_waiting(lua_State *co) {
   return lua_status(co) == LUA_YIELD && lua_gettop(co) > 0 && lua_touserdata(co, -1) == &pl_mark;
 }
-// Raises when the running coroutine cannot suspend its task.
+// Whether the running coroutine can suspend its task. A coroutine that a C module resumed is not
+// `running`: what it yields would never come back.
+static inline bool pl_can_suspend(const pl_vm *vm, lua_State *L) {
+  return L == vm->running && vm->noyield == 0 && vm->current != NULL && lua_isyieldable(L);
+}
+// Raises when it cannot.
 void pl_check_suspend(lua_State *L, const char *name);
 // Raises what breaks the task off, if anything does.
 void pl_check_interrupt(lua_State *L, pl_task *t);

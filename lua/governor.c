@@ -63,10 +63,6 @@ static void disarm(const pl_vm *vm, lua_State *L) {
   if (!vm->simulated) lua_sethook(L, NULL, 0, 0);
 }
 
-static bool can_yield(const pl_vm *vm, lua_State *L) {
-  return L == vm->running && vm->noyield == 0 && vm->current != NULL && lua_isyieldable(L);
-}
-
 // Raises what runs no handler of a script.
 static void end_slice(pl_vm *vm, lua_State *L) {
   pl_task *t = vm->current;
@@ -89,7 +85,7 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
     pl_watchdog_told();
     pl_report_stall(vm, L, ar);
   }
-  if (can_yield(vm, L)) {
+  if (pl_can_suspend(vm, L)) {
     disarm(vm, L);
     vm->pass = PL_PASS_PREEMPT;
     lua_yield(L, 0);
@@ -110,7 +106,7 @@ void pl_slice_spend(lua_State *L) {
 bool pl_slice_is_over(lua_State *L) {
   const pl_vm *vm = pl_vm_of(L);
   if (vm->slice_ticks < TICKS_PER_SLICE) return false;
-  if (can_yield(vm, L)) return true;
+  if (pl_can_suspend(vm, L)) return true;
   pl_slice_spend(L);
   return false;
 }

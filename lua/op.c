@@ -84,8 +84,7 @@ void pl_check_suspend(lua_State *L, const char *name) {
   if (vm->current == NULL) luaL_error(L, "%s can only wait in a task", name);
   if (vm->options.offloaded)
     pl_raise_code(L, PL_UNSUPPORTED, PL_NOT_EXECUTED, "not available in offloaded code: %s", name);
-  // A coroutine that a C module resumed is not `running`: what it yields would never come back.
-  if (L != vm->running || vm->noyield > 0 || !lua_isyieldable(L)) raise_boundary(L, name);
+  if (!pl_can_suspend(vm, L)) raise_boundary(L, name);
 }
 
 void pl_check_interrupt(lua_State *L, pl_task *t) {
@@ -127,7 +126,7 @@ int pl_op_wait(lua_State *L, pl_op *op) {
   t->op = op;
   t->state = PL_TASK_WAITING;
   t->waits_us = pl_now_us(vm->options.loop);
-  pl_task_end_stretch(t);
+  t->cpu_ticks = 0;
   vm->pass = PL_PASS_WAIT;
   lua_pushlightuserdata(L, (void *)&pl_mark);
   return lua_yieldk(L, 1, (lua_KContext)op, resume_wait);
@@ -147,7 +146,23 @@ void pl_op_wake(pl_op *op) {
 // A chunk.
 
 void pl_task_passed(lua_State *L) {
-  pl_vm_of(L)->current->cpu_ticks = 0;
+  pl_vm *vm = pl_vm_of(L);
+  if (vm->current != NULL) vm->current->cpu_ticks = 0;
+  if (vm->chunks_left > 0) vm->chunks_left--;
+}
+
+bool pl_task_had_turn(lua_State *L) {
+  const pl_vm *vm = pl_vm_of(L);
+  if (!pl_can_suspend(vm, L)) return false;
+  return vm->chunks_left == 0 || vm->slice_ticks > 0 || vm->current->cpu_ticks > 0;
+}
+
+static int requeue(lua_State *L, lua_CFunction then, lua_KFunction resume) {
+  pl_vm *vm = pl_vm_of(L);
+  vm->current->cpu_ticks = 0;
+  vm->pass = PL_PASS_REQUEUE;
+  lua_pushlightuserdata(L, (void *)&pl_mark);
+  return lua_yieldk(L, 1, (lua_KContext)then, resume);
 }
 
 static int resume_yield(lua_State *L, int status, lua_KContext ctx) {
@@ -159,15 +174,19 @@ static int resume_yield(lua_State *L, int status, lua_KContext ctx) {
 }
 
 int pl_task_requeue(lua_State *L) {
-  pl_vm *vm = pl_vm_of(L);
-  pl_task_end_stretch(vm->current);
-  vm->pass = PL_PASS_REQUEUE;
-  lua_pushlightuserdata(L, (void *)&pl_mark);
-  return lua_yieldk(L, 1, 0, resume_yield);
+  return requeue(L, NULL, resume_yield);
+}
+
+static int resume_then(lua_State *L, int status, lua_KContext then) {
+  resume_yield(L, status, 0);
+  return ((lua_CFunction)then)(L);
+}
+
+int pl_task_let_others(lua_State *L, lua_CFunction then) {
+  return requeue(L, then, resume_then);
 }
 
 int pl_task_yield(lua_State *L, pl_task *t) {
-  pl_vm *vm = t->vm;
   pl_check_suspend(L, "coroutine.yield");
   if (t->type->on_yield == NULL) {
     return luaL_error(L, "attempt to yield a chunk outside an action");
@@ -177,6 +196,7 @@ int pl_task_yield(lua_State *L, pl_task *t) {
   if (t->type->on_yield(L, lua_gettop(L), &wait, t->user) == PL_STEP_WAIT) {
     return pl_op_wait(L, wait);
   }
-  t->cpu_ticks = 0;
-  return --vm->yields_left > 0 ? 0 : pl_task_requeue(L);
+  bool had_turn = pl_task_had_turn(L);
+  pl_task_passed(L);
+  return had_turn ? pl_task_requeue(L) : 0;
 }

@@ -8,7 +8,7 @@
 #include "lua/error.h"
 
 enum {
-  YIELDS_PER_SLICE = 256,  // chunks that a task may emit before others get their turn
+  CHUNKS_PER_SLICE = 256,  // that a task may emit or take before others get their turn
   TASKS_PER_LOOK = 16,     // tasks between two looks at the time
   CLOSE_DEPTH = 100,       // coroutines that close one another
   BUSY_TICKS = PL_BUSY_US / PL_TICK_US,
@@ -217,7 +217,6 @@ static bool preempt(pl_task *t) {
   }
   bool was_busy = t->cpu_ticks >= BUSY_TICKS;
   t->cpu_ticks += (unsigned)vm->slice_ticks;
-  t->cpu_total += (unsigned)vm->slice_ticks;
   bool busy = !was_busy && t->cpu_ticks >= BUSY_TICKS;
   if (busy && !vm->stalled && !vm->options.offloaded) pl_report_busy(t);
   t->state = PL_TASK_READY;
@@ -241,8 +240,9 @@ static bool suspend(pl_task *t) {
 }
 
 // The ticks that hit a slice count for the task that wanted its work.
-static void tell_cpu(const pl_task *t) {
+static void tell_cpu(pl_task *t) {
   uint64_t us = (uint64_t)t->vm->slice_ticks * PL_TICK_US;
+  t->cpu_total += (unsigned)t->vm->slice_ticks;
   while (t->parent != NULL)
     t = t->parent;
   if (t->type->on_cpu != NULL) t->type->on_cpu(us, t->user);
@@ -258,7 +258,7 @@ static bool run_slice(pl_task *t) {
   }
   t->state = PL_TASK_RUNNING;
   t->overran = false;
-  vm->yields_left = YIELDS_PER_SLICE;
+  vm->chunks_left = CHUNKS_PER_SLICE;
   pl_entry e;
   int n;
   pl_vm_enter(vm, &e, t->co, t);

@@ -71,6 +71,11 @@ void pl_op_wake(pl_op *op);
 // A chunk has passed and nothing had to wait for it: what is computed for the next counts by
 // itself.
 void pl_task_passed(lua_State *L);
+// Before a chunk: whether the running task has had its turn, for what it computed or for chunks
+// that passed. Then `return pl_task_let_others(L, then);` lets the other ready tasks run before
+// `then` goes on with the stack as it is now; a wait like any other. False where none is possible.
+bool pl_task_had_turn(lua_State *L);
+int pl_task_let_others(lua_State *L, lua_CFunction then);
 
 // Tasks.
 

@@ -100,7 +100,8 @@ void pl_loop_serve(pl_loop *l) {
 
 bool pl_loop_turn(pl_loop *l) {
   pl_loop_serve(l);
-  if (!l->turn_over && run_next(&l->behind)) flush(l);
+  l->passed_over = l->turn_over && !l->passed_over;
+  if (!l->passed_over && run_next(&l->behind)) flush(l);
   return !pl_list_empty(&l->work) || !pl_list_empty(&l->behind);
 }
 

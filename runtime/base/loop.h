@@ -32,6 +32,7 @@ typedef struct pl_loop {
   struct pl_loop_uv *driver;
   bool driven;         // pl_loop_new_driven
   bool turn_over;      // the running work has used up the turn
+  bool passed_over;    // so what stands behind had to wait for the next, which it has in any case
   uint64_t absent_us;  // by how much timers came late because the process did not run, in sum
   // Virtual: the kind of all links to other loops, whatever their scheme; NULL: mem://.
   const struct pl_scheme *network;
@@ -51,8 +52,9 @@ void pl_loop_free(pl_loop *l);
 void pl_loop_defer(pl_loop *l, pl_work *w, void (*run)(pl_work *));
 // As defer, but after all work of the turn.
 void pl_loop_flush_later(pl_loop *l, pl_work *w, void (*run)(pl_work *));
-// As defer, but one of these a turn, when all else of it is done and what that wrote has left. For
-// work that takes long, and of which more will follow: what comes in meanwhile has its turn first.
+// As defer, but one of these a turn, when all else of it is done and what that wrote has left; of
+// turns that are used up, one of two. For work that takes long, and of which more will follow: what
+// comes in meanwhile has its turn first.
 void pl_loop_defer_behind(pl_loop *l, pl_work *w, void (*run)(pl_work *));
 // Takes it out of its queue; fine when it is in none, or zeroed.
 void pl_work_cancel(pl_work *w);

@@ -130,6 +130,20 @@ describe('queued work', function()
     assert.is_false(l:turn())
     assert.same({ 'long', 'flush', 'behind' }, ran)
   end)
+
+  it('behind all other waits for one such turn, though all are used up', function()
+    local long
+    long = l:work(function()
+      table.insert(ran, 'long')
+      l:end_turn()
+      long:defer()
+    end)
+    long:defer()
+    for i = 1, 2 do work('behind ' .. i):defer_behind() end
+    for _ = 1, 4 do l:turn() end
+    assert.same({ 'long', 'long', 'behind 1', 'long', 'long', 'behind 2' }, ran)
+    long:cancel()
+  end)
 end)
 
 describe('a flush', function()
