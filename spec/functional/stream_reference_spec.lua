@@ -21,8 +21,8 @@ cluster.describe('a stream that is passed on', { 'mem', 'tcp' }, function(over)
     c = net:node('c', { peers = { p } }, consumer)
     g = net:node('g', { peers = { p, c } })
     g:eval(function()
-      mesh.wait 'count'
-      mesh.wait 'sum'
+      mesh.wait 'bulk'
+      mesh.wait 'measure'
     end)
   end)
 

@@ -1,4 +1,5 @@
---- Scripts of nodes that give streams away and receive them.
+--- Scripts of nodes that give streams away and receive them. A script that loses its turn in the midst of its actions
+--- may be known by the first of them only: who uses others, too, waits for the last, `bulk` and `measure`.
 
 local M = {}
 
