@@ -179,6 +179,7 @@ cluster.describe('a call whose time is over', { 'tcp' }, function(over)
   end)
 end)
 
+-- In time of the processor, which a busy machine does not stretch.
 cluster.describe('many handlers that compute for a while', { 'tcp' }, function(over)
   it('let others have their turn between two of them', function()
     local b = over.net:node('b', {}, function()
@@ -194,22 +195,22 @@ cluster.describe('many handlers that compute for a while', { 'tcp' }, function(o
       local n = 10000
       local began
       repeat -- until one takes some milliseconds
-        n, began = n * 2, mesh.now()
+        n, began = n * 2, os.clock()
         mesh.call('work', n)
-      until mesh.now() - began > 0.004
-      local tasks, gap, last, stop = {}, 0, mesh.now(), false
+      until os.clock() - began > 0.004
+      local tasks, gap, last, stop = {}, 0, os.clock(), false
       local watch = mesh.spawn(function()
         while not stop do
           mesh.sleep(0)
-          gap, last = math.max(gap, mesh.now() - last), mesh.now()
+          gap, last = math.max(gap, os.clock() - last), os.clock()
         end
       end)
-      began = mesh.now()
+      began = os.clock()
       for i = 1, 100 do tasks[i] = mesh.spawn(mesh.call, 'work', n) end
       mesh.all(tasks)
       stop = true
       watch:await()
-      return mesh.now() - began, gap
+      return os.clock() - began, gap
     end)
     assert.is_true(gap < took / 5, ('%.0f of %.0f ms'):format(gap * 1e3, took * 1e3))
   end)

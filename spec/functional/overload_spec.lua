@@ -135,11 +135,18 @@ describe('a flood of calls', function()
       mesh.all(tasks)
       return settled
     ]]
-    for _ = 1, 3 do assert.equal(20000, client:eval(flood)) end
-    local memory = server:rss()
-    for _ = 1, 3 do assert.equal(20000, client:eval(flood)) end
-    local growth = server:rss() - memory
-    assert.is_true(growth < 8 * MIB or server:is_sanitized(), growth)
+    -- How many of them are in the server at a time is a matter of who had the processor when, so one flood or another
+    -- needs more memory than all before it. What calls leave behind adds up with each.
+    local growths, memory = {}, nil
+    for i = 0, 7 do
+      assert.equal(20000, client:eval(flood))
+      local now = server:rss()
+      if i > 0 then growths[i] = now - memory end
+      memory = now
+    end
+    table.sort(growths)
+    local usual = growths[4]
+    assert.is_true(usual < MIB // 2 or server:is_sanitized(), usual .. ' bytes by a flood')
     assert.equal(0, server:metrics().requests_now)
     assert.equal(0, client:metrics().calls_now)
   end)
