@@ -2,7 +2,6 @@
 
 #include <lauxlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "lua/error.h"
@@ -144,9 +143,7 @@ static void set_limits(lua_State *L, pl_offload_job *job, const pl_options *o) {
 }
 
 static unsigned thread_count(const pl_options *o) {
-  if (o->offload_threads > 0) return (unsigned)o->offload_threads;
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  return cores > 1 ? (unsigned)cores : 1;
+  return o->offload_threads > 0 ? (unsigned)o->offload_threads : uv_available_parallelism();
 }
 
 static int refuse(lua_State *L, uint32_t retry_ms) {

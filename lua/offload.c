@@ -218,6 +218,10 @@ bool pl_offload_vm_is_fit(pl_offload_vm *v) {
   return pl_vm_memory(v->vm) <= PL_OFFLOAD_KEPT;
 }
 
+size_t pl_offload_vm_memory(const pl_offload_vm *v) {
+  return pl_vm_memory(v->vm);
+}
+
 const pl_origins *pl_offload_vm_texts(const pl_offload_vm *v) {
   return &v->sources;
 }

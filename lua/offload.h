@@ -58,5 +58,6 @@ void pl_offload_vm_run(pl_offload_vm *v, pl_offload_job *job);
 // After a job: whether it may do another one. It may not when the last one was ended in the middle,
 // or has left too much behind.
 bool pl_offload_vm_is_fit(pl_offload_vm *v);
+size_t pl_offload_vm_memory(const pl_offload_vm *v);
 // The texts of modules that it has loaded, those it began with among them.
 const pl_origins *pl_offload_vm_texts(const pl_offload_vm *v);

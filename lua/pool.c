@@ -11,7 +11,7 @@
 #include "lua/pool_impl.h"
 
 enum {
-  SETTLE_SECONDS = 3,
+  SETTLE_SECONDS = 2,
   JOB_FIRST_US = 100 * 1000,  // what one takes, before any has ended
   JOB_PART = 8,               // how much the newest says of what the next will take
 };
@@ -198,5 +198,7 @@ void pl_pool_count(pl_metrics *m) {
   pthread_mutex_lock(&pool->lock);
   m->offload_running_now = pool->running;
   m->offload_queued_now = pool->queued;
+  m->offload_vms_now = pool->vms;
+  m->offload_bytes_now = pool->bytes;
   pthread_mutex_unlock(&pool->lock);
 }

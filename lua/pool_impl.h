@@ -44,8 +44,9 @@ typedef struct pl_pool {
   pl_list employers;       // of pl_employer.turn
   size_t queued, running;
   unsigned threads, idle;
-  size_t lingering;  // sum of `used` of those that are closed
-  uint64_t job_us;   // how long one takes, about
+  size_t vms, bytes;  // that threads keep, and what these held after their last job
+  size_t lingering;   // sum of `used` of those that are closed
+  uint64_t job_us;    // how long one takes, about
   pthread_once_t once;
 } pl_pool;
 

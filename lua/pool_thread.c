@@ -17,6 +17,7 @@ typedef struct held {
   pl_offload_vm *vm;
   pl_employer *employer;
   size_t texts;  // of the VM, that its employer has
+  size_t bytes;  // that it held after its last job
 } held;
 
 typedef struct worker {
@@ -29,6 +30,8 @@ typedef struct worker {
 static void close_vm(worker *w, held *h) {
   pl_list_remove(&h->node);
   w->count--;
+  pool->vms--;
+  pool->bytes -= h->bytes;
   pthread_mutex_unlock(&pool->lock);
   pl_offload_vm_free(h->vm);
   pthread_mutex_lock(&pool->lock);
@@ -80,6 +83,7 @@ static held *make_vm(worker *w, pl_employer *e) {
   h->employer = e;
   pl_list_push_front(&w->vms, &h->node);
   w->count++;
+  pool->vms++;
   return h;
 }
 
@@ -113,7 +117,10 @@ static void do_job(worker *w, pl_pooled *p) {
   if (h == NULL) return;
   pthread_mutex_unlock(&pool->lock);
   bool fit = pl_offload_vm_is_fit(h->vm);
+  size_t bytes = pl_offload_vm_memory(h->vm);
   pthread_mutex_lock(&pool->lock);
+  pool->bytes += bytes - h->bytes;
+  h->bytes = bytes;
   if (!fit) close_vm(w, h);
 }
 

@@ -97,6 +97,8 @@
   X(offload_refused, "of these, refused because too much waits")            \
   X(offload_running_now, "of these, in all scripts, on a thread")           \
   X(offload_queued_now, "of these, in all scripts, waiting for one")        \
+  X(offload_vms_now, "VMs that their threads keep")                         \
+  X(offload_bytes_now, "bytes of these, after their last job")              \
   X(file_work_refused, "file work refused because too much waits")          \
   X(changes_lost, "changes of files that a script did not take in time")    \
   X(log_lines_lost, "log lines that the sink refused")

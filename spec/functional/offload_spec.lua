@@ -1,9 +1,8 @@
 --- mesh.offload: what only computes is done elsewhere, and its caller waits.
 
 local cluster = require 'spec.support.cluster'
-local process = require 'spec.support.process'
 
--- luacheck: globals mesh report, ignore 111 112 113
+-- luacheck: globals mesh report kept, ignore 111 112 113
 
 local WORK = 'spec.support.offload_work'
 
@@ -161,7 +160,7 @@ cluster.describe('offloaded work', { 'mem', 'tcp' }, function(over)
 
   describe('without an end', function()
     it('is ended with CPU_LIMIT, whatever it catches', function()
-      local b = node { offload_cpu_limit = 0.1 }
+      local b = node { offload_cpu_limit = 0.05 }
       for _, code in ipairs {
         function() mesh.offload(function() while true do end end) end,
         function() mesh.offload(function() while true do pcall(function() while true do end end) end end) end,
@@ -311,6 +310,37 @@ describe('threads for offloaded work', function()
     wait_idle(b)
   end)
 
+  it('end what a background task has begun, when another version takes its place', function()
+    local b = node({}, function()
+      mesh.spawn(function() mesh.offload(function() while true do end end) end)
+      mesh.action('one', function() return 1 end)
+    end)
+    net:wait(function()
+      return b:eval(function() return mesh.metrics().offload_running_now end) == 1
+    end, 'the job')
+    b:reloaded(function() mesh.action('one', function() return 2 end) end)
+    wait_idle(b)
+    assert.equal(2, b:eval(function() return mesh.call 'one' end))
+  end)
+
+  it('keep no VM that holds much', function()
+    local b = node { offload_threads = 1 }
+    local function vms() return b:eval(function() return mesh.metrics().offload_vms_now end) end
+    assert.equal(20, b:eval(function()
+      return mesh.offload(function()
+        kept = {}
+        for i = 1, 20 do kept[i] = ('x'):rep(1024 * 1024) end
+        return #kept
+      end)
+    end))
+    net:wait(function() return vms() == 0 end, 'the end of the VM')
+    b:eval(function() mesh.offload(function() return ('x'):rep(20 * 1024 * 1024) == nil end) end)
+    net:wait(function()
+      local m = b:eval(function() return mesh.metrics() end)
+      return m.offload_vms_now == 1 and m.offload_bytes_now > 0 and m.offload_bytes_now < 1024 * 1024
+    end, 'a VM without its garbage')
+  end)
+
   it('serve scripts in turn', function()
     local b = net:node('b', { offload_threads = 1 })
     local c = net:node('c', { offload_threads = 1 })
@@ -369,108 +399,5 @@ describe('threads for offloaded work', function()
     end
     assert.is_true(best < 0.1 * cluster.factor, ('99 of 100 calls take up to %.1f ms'):format(best * 1000))
     assert.equal(0, net:metrics().stalls)
-  end)
-end)
-
-describe('offloaded work of a script in a file', function()
-  local function serve(files, ...)
-    local dir = process.temp_dir(files)
-    local p = process.start({ process.perilune, 'run', 'app.lua', ... }, { cwd = dir })
-    p:wait_line '^ready '
-    return dir, p
-  end
-
-  local function call(name)
-    local run = process.perilune_run('call', name)
-    return run.code == 0 and run.stdout:gsub('%s+$', '') or run.stderr
-  end
-
-  local function write(path, text)
-    local file = assert(io.open(path, 'w'))
-    file:write(text)
-    file:close()
-  end
-
-  it('takes a module as its generation has found it, and the new text after a reload', function()
-    local dir = serve({
-      ['app.lua'] = [[
-        local mesh = require 'perilune'
-        mesh.action('version', function() return mesh.offload('work', 'version') end)
-        mesh.action('break', function() return mesh.offload('work', 'endless') end)
-      ]],
-      ['work.lua'] = "return { version = function() return 'old' end, endless = function() while true do end end }",
-    }, '--offload-cpu-limit', '0.05', '--offload-threads', '1')
-    assert.equal('"old"', call 'version')
-    write(dir .. '/work.lua', "return { version = function() return 'new' end }")
-    assert.matches('CPU_LIMIT', call 'break') -- with that its VM is gone
-    assert.equal('"old"', call 'version')
-    assert.equal(0, process.perilune_run('reload').code)
-    assert.equal('"new"', call 'version')
-  end)
-
-  it('is loaded anew when its module changes and the script is watched', function()
-    local dir, p = serve({
-      ['app.lua'] = [[
-        local mesh = require 'perilune'
-        mesh.action('version', function() return mesh.offload('work', 'version') end)
-      ]],
-      ['work.lua'] = "return { version = function() return 'old' end }",
-    }, '--watch')
-    assert.equal('"old"', call 'version')
-    process.sleep(0.3)
-    write(dir .. '/work.lua', "return { version = function() return 'newer' end }")
-    p:wait_line 'reloaded'
-    assert.equal('"newer"', call 'version')
-  end)
-
-  it('has the sandbox of the script', function()
-    serve({
-      ['app.lua'] = [[
-        local mesh = require 'perilune'
-        mesh.action('has', function()
-          return mesh.offload(function()
-            return { io = io ~= nil, getenv = os.getenv ~= nil, loadlib = package.loadlib ~= nil,
-              execute = os.execute ~= nil, registry = debug.getregistry ~= nil, math = math ~= nil }
-          end)
-        end)
-      ]],
-    }, '--sandbox', '--allow', 'env')
-    local has = call 'has'
-    assert.matches('"math":true', has)
-    assert.matches('"getenv":true', has)
-    for _, name in ipairs { 'io', 'loadlib', 'execute', 'registry' } do
-      assert.matches(('"%s":false'):format(name), has)
-    end
-  end)
-end)
-
-describe('offloaded work in mesh.sim', function()
-  it('takes no time, and follows from the seed', function()
-    local script = [[
-      local mesh = require 'perilune'
-      local net <close> = mesh.sim { seed = 5, nodes = 2, script = function()
-        mesh.action('roll', function()
-          local before = mesh.now()
-          local rolled = mesh.offload(function(n)
-            local list = {}
-            for i = 1, n do list[i] = math.random(1000000) end
-            for key in pairs { x = 1, y = 2, z = 3, w = 4 } do list[#list + 1] = key end
-            return table.concat(list, ' ')
-          end, 5)
-          return rolled, mesh.now() - before
-        end)
-        mesh.action('stuck', function() return mesh.offload(function() while true do end end) end)
-      end, options = { offload_cpu_limit = 0.1 } }
-      print(net.n1:call 'roll')
-      print(net.n2:call 'roll')
-      print(pcall(net.n1.call, net.n1, 'stuck'))
-    ]]
-    local dir = process.temp_dir { ['app.lua'] = script }
-    local first = process.perilune_run('run', 'app.lua', { cwd = dir })
-    local second = process.perilune_run('run', 'app.lua', { cwd = dir })
-    assert.equal(0, first.code, first.stderr)
-    assert.equal(first.stdout, second.stdout)
-    assert.matches('^[%d ]+w x y z\t0.0\n', first.stdout)
-    assert.matches('CPU_LIMIT', first.stdout)
   end)
 end)
