@@ -142,6 +142,21 @@ describe('perilune test', function()
     assert.matches('1 success / 0 failures / 1 error ', run.stdout)
   end)
 
+  it('tells of a test that takes too much memory, or calls too deep, and goes on', function()
+    local run = test(project [[
+      it('takes memory', function()
+        local list = {}
+        while true do list[#list + 1] = ('x'):rep(1000000) .. #list end
+      end)
+      it('recurses', function() local function f() return 1 + f() end f() end)
+      it('goes on', function() assert.equal(5, mesh.call('add', 2, 3)) end)
+    ]])
+    assert.equal(1, run.code)
+    assert.matches('1 success / 0 failures / 2 errors', run.stdout)
+    assert.matches('\na takes memory\n[^\n]*not enough memory', run.stdout)
+    assert.matches('\na recurses\nspec/a_spec.lua:8: stack overflow', run.stdout)
+  end)
+
   it('takes the options of busted, files and folders', function()
     local dir = project("it('one', function() end) it('two', function() end)", {
       ['other/b_spec.lua'] = "it('three', function() end)",

@@ -61,6 +61,12 @@ local function publish_hard_end(busted, element, err)
   return busted.status 'error'
 end
 
+--- Not a tail call: of an error without a place busted looks for the caller of `safe`.
+local function call(safe, ...)
+  local results = table.pack(safe(...))
+  return table.unpack(results, 1, results.n)
+end
+
 --- Makes `busted.safe` run code of tests in tasks.
 local function run_in_tasks(busted, options, passed)
   local safe = busted.safe
@@ -70,7 +76,7 @@ local function run_in_tasks(busted, options, passed)
     if not IN_TASKS[descriptor] or (descriptor == 'it' and not is_body) then return safe(descriptor, run, element) end
     local body = descriptor == 'it' and checked_body(busted, run, element) or run
     local before = busted.context.get()
-    local t = task.spawn(safe, descriptor, body, element)
+    local t = task.spawn(call, safe, descriptor, body, element)
     local results
     do
       local timer <close> = limit(t, options.timeout) -- luacheck: ignore
