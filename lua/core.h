@@ -207,6 +207,8 @@ void pl_task_forget_threads(pl_vm *vm);  // finished coroutines that are kept
 void pl_push_traceback(lua_State *L, lua_State *co, int level);
 // The message handler of every task: keeps the traceback of the error. [-1, +1]
 int pl_task_on_error(lua_State *L);
+// The error at the top, which is raised next, says all: no traceback is made of it.
+void pl_task_untraced(lua_State *L);
 // The error that `failed` ended with goes on in the running task.
 void pl_task_follow_trace(pl_vm *vm, const pl_task *failed);
 // Logs the error value at the top of L, which nobody awaits. Does not raise.
@@ -237,6 +239,7 @@ int pl_task_requeue(lua_State *L);
   X(pl_base_xpcall)    \
   X(pl_base_dofile)    \
   X(pl_base_require)   \
+  X(pl_main_chunk)     \
   X(pl_co_resume)      \
   X(pl_co_wrapped)     \
   X(pl_co_run_wrapped) \

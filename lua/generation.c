@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 #include "lua/bind_action.h"
+#include "lua/compile.h"
+#include "lua/core.h"
 #include "lua/script.h"
 #include "lua/value.h"
 
@@ -127,17 +129,46 @@ static pl_task *start(pl_generation *g, const pl_task_type *type, const errand *
   return t;
 }
 
+static int end_main(lua_State *L, int status, lua_KContext ctx) {
+  (void)L;
+  (void)status;
+  (void)ctx;
+  return 0;
+}
+
+// path, function or nil, why not
+static int run_main(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  if (!lua_isnil(L, -2)) {
+    lua_pop(L, 1);
+    lua_callk(L, 0, 0, 0, end_main);
+    return 0;
+  }
+  // Not all messages of the parser say where.
+  const char *path = lua_tostring(L, -3), *why = lua_tostring(L, -1);
+  if (why != NULL && strstr(why, path) == NULL) lua_pushfstring(L, "%s: %s", path, why);
+  pl_task_untraced(L);
+  return lua_error(L);
+}
+
+int pl_main_chunk(lua_State *L) {
+  const pl_origin *s = lua_touserdata(L, 1);
+  lua_pushstring(L, s->path);
+  lua_pushcfunction(L, pl_compile);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)s);
+  lua_callk(L, 1, 2, 0, run_main);
+  return run_main(L, LUA_OK, 0);
+}
+
 static int main_begin(lua_State *L, void *user) {
   const errand *e = user;
   const pl_origin *s = pl_origins_find(&e->generation->sources, "");
-  const char *path = s->path;
   if (s->text->len > 0 && s->text->data[0] == LUA_SIGNATURE[0])
-    return luaL_error(L, "%s: bytecode is refused, a script is text", path);
-  if (pl_origin_load(L, s) == LUA_OK) return 0;
-  // Not all messages of the parser say where.
-  const char *why = lua_tostring(L, -1);
-  if (why != NULL && strstr(why, path) == NULL) lua_pushfstring(L, "%s: %s", path, why);
-  return lua_error(L);
+    return luaL_error(L, "%s: bytecode is refused, a script is text", s->path);
+  lua_pushcfunction(L, pl_main_chunk);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)s);
+  return 1;
 }
 
 static const pl_task_type main_type = {.name = "main", .begin = main_begin, .on_end = on_end};

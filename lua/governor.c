@@ -58,6 +58,11 @@ static bool is_over(const pl_vm *vm) {
   return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
 }
 
+// What loads does so beside what serves, and gives way at the first tick.
+static int slice_of(const pl_vm *vm) {
+  return vm->hold && !vm->simulated ? 1 : TICKS_PER_SLICE;
+}
+
 // Until the next tick.
 static void disarm(const pl_vm *vm, lua_State *L) {
   if (!vm->simulated) lua_sethook(L, NULL, 0, 0);
@@ -76,7 +81,7 @@ static void end_slice(pl_vm *vm, lua_State *L) {
 static void slice_hook(lua_State *L, lua_Debug *ar) {
   pl_vm *vm = pl_vm_of(L);
   if (vm->simulated) vm->slice_ticks++;
-  if (vm->slice_ticks < TICKS_PER_SLICE) {  // left over from an earlier slice
+  if (vm->slice_ticks < slice_of(vm)) {  // left over from an earlier slice
     disarm(vm, L);
     return;
   }
@@ -100,12 +105,12 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
 
 void pl_slice_spend(lua_State *L) {
   pl_vm *vm = pl_vm_of(L);
-  if (vm->slice_ticks >= TICKS_PER_SLICE && is_over(vm)) end_slice(vm, L);
+  if (vm->slice_ticks >= slice_of(vm) && is_over(vm)) end_slice(vm, L);
 }
 
 bool pl_slice_is_over(lua_State *L) {
   const pl_vm *vm = pl_vm_of(L);
-  if (vm->slice_ticks < TICKS_PER_SLICE) return false;
+  if (vm->slice_ticks < slice_of(vm)) return false;
   if (pl_can_suspend(vm, L)) return true;
   pl_slice_spend(L);
   return false;
@@ -143,7 +148,7 @@ __attribute__((no_sanitize("thread"))) static void on_tick(int signal, siginfo_t
     vm->slice_ticks += 1 + (missed > 0 ? missed : 0);
     lua_State *running = vm->running;
     // Arming walks all frames: of a deep recursion for longer than a tick. Once is enough.
-    bool due = vm->slice_ticks >= TICKS_PER_SLICE && running != NULL;
+    bool due = vm->slice_ticks >= slice_of(vm) && running != NULL;
     if (due && (lua_gethook(running) != slice_hook || lua_gethookmask(running) == 0)) {
       lua_sethook(running, slice_hook, LUA_MASKCOUNT, 1);
     } else if (due && vm->slice_ticks >= STALL_TICKS / 2 && !vm->stalled) {

@@ -144,17 +144,19 @@ void pl_origins_fini(pl_origins *list) {
 
 // Compiling.
 
-int pl_origin_load(lua_State *L, const pl_origin *s) {
-  const char *text = (const char *)s->text->data;
+pl_bytes pl_origin_text(const pl_origin *s) {
+  const uint8_t *text = s->text->data;
   size_t len = s->text->len;
-  if (len > 0 && text[0] == '#') {
-    const char *newline = memchr(text, '\n', len);
-    size_t skip = newline == NULL ? len : (size_t)(newline - text);
-    text += skip;
-    len -= skip;
-  }
+  if (len == 0 || text[0] != '#') return pl_bytes_of(text, len);
+  const uint8_t *newline = memchr(text, '\n', len);
+  size_t skip = newline == NULL ? len : (size_t)(newline - text);
+  return pl_bytes_of(text + skip, len - skip);
+}
+
+int pl_origin_load(lua_State *L, const pl_origin *s) {
+  const pl_bytes text = pl_origin_text(s);
   const char *chunk = lua_pushfstring(L, "@%s", s->path);
-  int status = luaL_loadbufferx(L, text, len, chunk, "t");
+  int status = luaL_loadbufferx(L, (const char *)text.data, text.len, chunk, "t");
   lua_remove(L, -2);
   return status;
 }

@@ -51,6 +51,8 @@ void pl_origins_miss(pl_origins *list, const char *path);
 void pl_origins_share(pl_origins *out, const pl_origins *in);
 void pl_origins_fini(pl_origins *list);
 
+// What is to be compiled: a first line that begins with # is none of Lua's. Borrowed.
+pl_bytes pl_origin_text(const pl_origin *s);
 // Compiles it, text only; pushes the function, or returns the error of lua_load and pushes the
-// message. A first line that begins with # is none of Lua's. [-0, +1]
+// message. [-0, +1]
 int pl_origin_load(lua_State *L, const pl_origin *s);

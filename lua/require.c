@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "lua/compile.h"
 #include "lua/core.h"
 #include "lua/modules.h"
 #include "lua/origins.h"
@@ -224,13 +225,25 @@ static int search_stdlib(lua_State *L) {
   return 2;
 }
 
-static int load_source(lua_State *L, const pl_origin *s) {
-  if (pl_origin_load(L, s) != LUA_OK) {
-    return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", s->name, s->path,
-                      lua_tostring(L, -1));
+// 1 name, …, path, function or nil, why not
+static int end_source(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  if (lua_isnil(L, -2)) {
+    return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", lua_tostring(L, 1),
+                      lua_tostring(L, -3), lua_tostring(L, -1));
   }
-  lua_pushstring(L, s->path);
+  lua_pop(L, 1);
+  lua_insert(L, -2);
   return 2;
+}
+
+static int load_source(lua_State *L, const pl_origin *s) {
+  lua_pushstring(L, s->path);
+  lua_pushcfunction(L, pl_compile);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)s);
+  lua_callk(L, 1, 2, 0, end_source);
+  return end_source(L, LUA_OK, 0);
 }
 
 static int free_source(lua_State *L) {

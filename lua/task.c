@@ -372,6 +372,13 @@ int pl_task_on_error(lua_State *L) {
   return 1;
 }
 
+void pl_task_untraced(lua_State *L) {
+  pl_task *t = pl_vm_of(L)->current;
+  t->trace_live = true;
+  t->trace_co = L;
+  t->trace_error = lua_topointer(L, -1);
+}
+
 void pl_task_follow_trace(pl_vm *vm, const pl_task *failed) {
   pl_task *t = vm->current;
   if (t == NULL || failed->trace == NULL) return;
