@@ -431,7 +431,8 @@ static int l_stopping(lua_State *L) {
 
 int pl_os_exit(lua_State *L) {
   pl_sandbox_need(L, PL_CAN_PROCESS, "os.exit");
-  int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
+  // What a process can end with; negative codes are the host's own.
+  int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)(luaL_optinteger(L, 1, 0) & 0xff);
   pl_failure why = pl_failure_of(PL_CANCELLED, PL_EXECUTED, "the script called os.exit");
   pl_host_exit_within(pl_host_of(L), code, PL_NEVER);
   return pl_task_quit(L, "os.exit", &why);
