@@ -79,6 +79,7 @@ static int l_reload(lua_State *L) {
   a->op.type = &reload_type;
   a->wait.done = on_done;
   pl_reload_ask(pl_script_reload(g->script), &a->wait);
+  pl_host_want_reload(pl_script_host(g->script));
   return pl_op_wait(L, &a->op);
 }
 

@@ -439,6 +439,10 @@ pl_err pl_host_reload(pl_host *h, const char *path) {
   return count > 0 ? PL_OK : PL_NOT_FOUND;
 }
 
+void pl_host_want_reload(pl_host *h) {
+  if (h->ops->on_reload_wanted != NULL) h->ops->on_reload_wanted(h, h->user);
+}
+
 static void watch(pl_script *s, void *user) {
   (void)user;
   pl_script_watch_files(s);

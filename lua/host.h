@@ -23,6 +23,9 @@ typedef struct pl_host_ops {
   // A script wants the process to end (mesh.stop, os.exit): only where the host is not to end by
   // itself. `drain_us`: PL_NEVER, as the options say. Optional.
   void (*on_exit)(pl_host *h, int code, uint64_t drain_us, void *user);
+  // A script of the host is loaded anew because it said so itself (mesh.reload): others that are
+  // the same script are to follow. Optional.
+  void (*on_reload_wanted)(pl_host *h, void *user);
   // Everything is over: the scripts ended, failed, or were stopped, and the node is down. `code` is
   // for exit(2).
   void (*on_over)(pl_host *h, int code, void *user);

@@ -79,6 +79,8 @@ size_t pl_host_each_file(pl_host *h, const char *path, void (*fn)(pl_script *s, 
                          void *user);
 // It lives on a worker thread.
 bool pl_host_is_housed(const pl_host *h);
+// The script has asked for its reload: so do its replicas elsewhere.
+void pl_host_want_reload(pl_host *h);
 // All replicas on worker threads have ended, and their threads.
 void pl_host_workers_over(pl_host *h);
 // A VM was made, and has done nothing yet.

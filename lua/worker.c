@@ -143,8 +143,17 @@ static void on_exit_wanted(pl_host *h, int code, uint64_t drain_us, void *user) 
   tell(n);
 }
 
-static const pl_host_ops resident_ops = {
-    .on_ready = on_ready, .on_reload = on_reload, .on_exit = on_exit_wanted, .on_over = on_over};
+static void on_reload_wanted(pl_host *h, void *user) {
+  (void)h;
+  const resident *r = user;
+  tell(news_of(r->worker, PL_NEWS_RELOADS, r->life));
+}
+
+static const pl_host_ops resident_ops = {.on_ready = on_ready,
+                                         .on_reload = on_reload,
+                                         .on_exit = on_exit_wanted,
+                                         .on_reload_wanted = on_reload_wanted,
+                                         .on_over = on_over};
 
 static void start(pl_worker *w, const order *o) {
   resident *r = pl_new(resident);

@@ -15,6 +15,7 @@ typedef enum pl_news_kind {
   PL_NEWS_READY,     // the replica is loaded and serves `offers` actions
   PL_NEWS_OVER,      // it has ended, and its memory is free: `code`, `text`
   PL_NEWS_EXIT,      // its script wants the process to end: `code`, `drain_us`
+  PL_NEWS_RELOADS,   // it reloads itself: so shall the other replicas of its script
   PL_NEWS_RELOADED,  // `token` of the order, `report`
   PL_NEWS_ENDED,     // the thread is about to end
 } pl_news_kind;

@@ -167,18 +167,30 @@ static void answer(asking *a, pl_bytes report) {
   pl_free(a);
 }
 
+static void ask(pl_workers *ws, pl_replica *r, pl_workers_reloaded *done, void *user) {
+  asking *a = pl_new(asking);
+  *a = (asking){.token = ++ws->tokens, .life = r->life, .done = done, .user = user};
+  pl_list_push(&ws->asked, &a->node);
+  pl_worker_reload(r->seat->worker, r->life, a->token);
+}
+
 size_t pl_workers_reload(pl_workers *ws, const char *path, pl_workers_reloaded *done, void *user) {
   size_t count = 0;
   for (pl_list *n = ws->replicas.next; n != &ws->replicas; n = n->next) {
     pl_replica *r = from(n);
     if (!pl_replica_lives(r) || (path != NULL && strcmp(r->path, path) != 0)) continue;
-    asking *a = pl_new(asking);
-    *a = (asking){.token = ++ws->tokens, .life = r->life, .done = done, .user = user};
-    pl_list_push(&ws->asked, &a->node);
-    pl_worker_reload(r->seat->worker, r->life, a->token);
+    ask(ws, r, done, user);
     count++;
   }
   return count;
+}
+
+static void reload_others(pl_workers *ws, const pl_replica *first) {
+  for (pl_list *n = ws->replicas.next; n != &ws->replicas; n = n->next) {
+    pl_replica *r = from(n);
+    bool same = r != first && strcmp(r->path, first->path) == 0;
+    if (same && pl_replica_lives(r)) ask(ws, r, NULL, NULL);
+  }
 }
 
 void pl_workers_forget(pl_workers *ws, const void *user) {
@@ -281,12 +293,15 @@ static void on_thread_ended(pl_workers *ws, pl_worker *w) {
 
 static void on_news(pl_news *n, void *owner) {
   pl_workers *ws = owner;
-  bool counts = find_seat(ws, n->worker) != NULL;
+  const pl_replica *r = find_life(ws, n->life);
   switch (n->kind) {
     case PL_NEWS_READY: on_loaded(ws, n); break;
     case PL_NEWS_OVER: on_life_over(ws, n); break;
     case PL_NEWS_EXIT:
-      if (counts) pl_host_exit_within(ws->host, n->code, n->drain_us);
+      if (r != NULL) pl_host_exit_within(ws->host, n->code, n->drain_us);
+      break;
+    case PL_NEWS_RELOADS:
+      if (r != NULL) reload_others(ws, r);
       break;
     case PL_NEWS_RELOADED:
       answer_all(ws, n->life, n->token,

@@ -207,6 +207,56 @@ describe('a script on worker threads', function()
     stop()
   end)
 
+  it('is reloaded in all replicas when it says so, when its file changes, and at SIGHUP', function()
+    local function version(n)
+      return ("local mesh = require 'perilune'\nmesh.action('v', function() return %d end)\n"):format(n)
+        .. "mesh.action('again', function() mesh.reload() return mesh.self().name end)\n"
+    end
+    local function write(n)
+      local file <close> = assert(io.open(dir .. '/app.new', 'w'))
+      file:write(version(n))
+      file:close()
+      assert(os.rename(dir .. '/app.new', dir .. '/app.lua'))
+    end
+    serve({ '--workers=2', '--replicas=2', 'app.lua' }, { ['app.lua'] = version(1) })
+    local c = client()
+    local all = "for i = 1, 2 do if mesh.with { node = 'shop/app-' .. i }.call 'v' ~= %d then return false end end return true"
+    assert.is_true(c:eval(all:format(1)))
+    write(2)
+    c:eval "return mesh.with { node = 'shop/app-2' }.call 'again'"
+    c:wait_for(all:format(2))
+    write(3)
+    p:kill 'HUP'
+    c:wait_for(all:format(3))
+    stop()
+
+    serve({ '--watch', '--workers=2', '--replicas=2', 'app.lua' }, { ['app.lua'] = version(1) })
+    write(2)
+    for _ = 1, 2 do p:wait_line '^reloaded app.lua generation 2 in %d+ ms: ~again ~v$' end
+    stop()
+  end)
+
+  it('leaves the node its time, while it computes for a second', function()
+    serve { '--workers=1', '--isolate=heavy.lua' }
+    local c = client()
+    local late = c:eval [[
+      local busy = mesh.spawn(mesh.call, 'spins', 1)
+      local late = {}
+      while busy.status ~= 'done' do
+        local from = mesh.now()
+        mesh.call 'beat'
+        late[#late + 1] = mesh.now() - from
+        mesh.sleep(0.005)
+      end
+      table.sort(late)
+      return { late[#late // 2 + 1], late[#late] }
+    ]]
+    local patience = process.patience
+    assert.is_true(late[1] < 0.005 * patience, ('half of the calls took %g s'):format(late[1]))
+    assert.is_true(late[2] < 0.5 * patience, ('one call took %g s'):format(late[2]))
+    stop()
+  end)
+
   it('is seen by ps and mem, and its tasks are ended by kill', function()
     serve { '--workers=1', '--isolate=heavy.lua' }
     local c = client()
