@@ -389,10 +389,22 @@ static const pl_link_type unix_type = {
     .stop = socket_stop,
 };
 
+static const pl_link_type door_type = {
+    .scheme = "door",
+    .start = socket_start,
+    .flush = socket_flush,
+    .finish = socket_finish,
+    .stop = socket_stop,
+};
+
+static const pl_link_type *type_of(const pl_url *url) {
+  if (strcmp(url->scheme, "tcp") == 0) return &tcp_type;
+  return strcmp(url->scheme, "door") == 0 ? &door_type : &unix_type;
+}
+
 static socket_link *new_link(pl_loop *loop, const pl_url *url, pl_link_state state) {
   socket_link *s = pl_new(socket_link);
-  bool is_tcp = strcmp(url->scheme, "tcp") == 0;
-  pl_link_init(&s->link, is_tcp ? &tcp_type : &unix_type, loop, state);
+  pl_link_init(&s->link, type_of(url), loop, state);
   return s;
 }
 
@@ -424,7 +436,7 @@ static int open_tcp(socket_link *s, const pl_url *url, int fd) {
 pl_link *pl_socket_accepted(pl_loop *loop, const pl_url *url, int fd, int *err) {
   socket_link *s = new_link(loop, url, PL_LINK_OPEN);
   s->link.local = pl_socket_is_local(fd);
-  if (s->link.type == &unix_type) {
+  if (s->link.type != &tcp_type) {
     s->link.peer_uid = pl_socket_peer_uid(fd);
     *err = open_pipe(s, fd);
   } else {

@@ -31,6 +31,7 @@ local kinds = {
   { name = 'mem://', world = 'virtual', url = function() return 'mem://' .. process.unique() end },
   { name = 'tcp://', url = function() return 'tcp://127.0.0.1:0' end },
   { name = 'unix://', url = function() return 'unix://' .. process.temp_dir() .. '/s' end },
+  { name = 'door://', url = function() return 'door://' .. process.unique() end },
   { name = 'unix://@', url = function() return 'unix://@perilune-spec-' .. process.unique() end },
 }
 
@@ -69,7 +70,7 @@ for _, kind in ipairs(kinds) do
       assert.equal(there.scheme, here.scheme)
       assert.equal(here.scheme, here.remote:match '^%l+')
       if listener then assert.equal(listener.url, here.remote) end
-      assert.equal(here.scheme == 'unix', here.peer_uid >= 0)
+      assert.equal(here.scheme == 'unix' or here.scheme == 'door', here.peer_uid >= 0)
       assert.equal(here.peer_uid, there.peer_uid)
     end)
 
