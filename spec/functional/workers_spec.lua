@@ -220,7 +220,12 @@ describe('a script on worker threads', function()
     end
     serve({ '--workers=2', '--replicas=2', 'app.lua' }, { ['app.lua'] = version(1) })
     local c = client()
-    local all = "for i = 1, 2 do if mesh.with { node = 'shop/app-' .. i }.call 'v' ~= %d then return false end end return true"
+    local all = [[
+      for i = 1, 2 do
+        if mesh.with { node = 'shop/app-' .. i }.call 'v' ~= %d then return false end
+      end
+      return true
+    ]]
     assert.is_true(c:eval(all:format(1)))
     write(2)
     c:eval "return mesh.with { node = 'shop/app-2' }.call 'again'"
