@@ -60,6 +60,14 @@ return {
   { name = 'peak_near', bulk = true, title = 'the same, of the near relay', unit = 'MiB', most = 4 },
   { name = 'peak_far', bulk = true, title = 'the same, of the far relay', unit = 'MiB', most = 4 },
   { name = 'peak_server', bulk = true, title = 'the same, of the server', unit = 'MiB', most = 4 },
+  -- Of a script that is loaded anew, bench/reload.lua; and of Lua that computes, against plain Lua, bench/pure.lua.
+  { name = 'reload_rate', reload = true, title = '10 reloads/s, calls left', unit = '%', least = 90 },
+  { name = 'reload_pause', reload = true, title = 'reload of 16 MiB, pause', unit = 'ms', most = 10 },
+  { name = 'reload_text', reload = true, title = 'of 1 MiB of text, pause', unit = 'ms', most = 10 },
+  { name = 'vm_start', reload = true, title = 'start of a VM', unit = 'ms', most = 5 },
+  { name = 'vm_memory', reload = true, title = 'memory of a VM', unit = 'KiB', most = 512 },
+  { name = 'generation', reload = true, title = 'a living generation', unit = 'KiB', most = 1024 },
+  { name = 'governor', pure = true, title = 'governor, over plain Lua', unit = 'x', most = 1.02 },
   { name = 'memory', title = 'idle memory (RSS)', unit = 'MiB', most = 6 },
   { name = 'start', title = 'start to ready', unit = 'ms', most = 20 },
 }
