@@ -91,10 +91,8 @@ static void encode_userdata(pl_encoder *e, int index) {
   commit(e, p + len);
 }
 
-static void encode_any(pl_encoder *e, int index) {
-  int type = lua_type(e->L, index);
+static void encode_other(pl_encoder *e, int index, int type) {
   switch (type) {
-    case LUA_TNUMBER: encode_number(e, index); break;
     case LUA_TSTRING: encode_string(e, index); break;
     case LUA_TTABLE: encode_table(e, index); break;
     case LUA_TNIL: commit(e, pl_mp_put_nil(pl_encode_room(e, PL_MP_TOKEN_MAX))); break;
@@ -107,6 +105,15 @@ static void encode_any(pl_encoder *e, int index) {
       commit(e, pl_mp_put_nil(pl_encode_room(e, PL_MP_TOKEN_MAX)));
       break;
     default: pl_encode_fail_type(e, type);
+  }
+}
+
+static inline void encode_any(pl_encoder *e, int index) {
+  int type = lua_type(e->L, index);
+  if (type == LUA_TNUMBER) {
+    encode_number(e, index);
+  } else {
+    encode_other(e, index, type);
   }
 }
 
@@ -207,12 +214,25 @@ typedef struct decoder {
 } decoder;
 
 static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested);
+static void decode_array(lua_State *L, pl_mp_reader *r, uint32_t n, unsigned depth);
 
-// Small numbers are most of what travels, and need none of the rest.
+// The head of an array of less than 16 elements; false for anything else, and nothing is read.
+static inline bool take_small_array(pl_mp_reader *r, uint32_t *n) {
+  if (r->at == r->end || (*r->at & 0xf0) != 0x90) return false;
+  *n = *r->at & 0x0fU;
+  if (*n >= (size_t)(r->end - r->at)) return false;
+  r->at++;
+  return true;
+}
+
+// Small numbers and short arrays are most of what travels, and need none of the rest.
 static inline __attribute__((always_inline)) void decode_any(lua_State *L, pl_mp_reader *r,
                                                              unsigned depth, bool nested) {
+  uint32_t n;
   if (r->at < r->end && *r->at < 0x80) {
     lua_pushinteger(L, *r->at++);
+  } else if (take_small_array(r, &n)) {
+    decode_array(L, r, n, depth + 1);
   } else {
     decode_token(L, r, depth, nested);
   }
@@ -282,15 +302,6 @@ static void decode_map(lua_State *L, pl_mp_reader *r, uint32_t n, unsigned depth
   }
 }
 
-// The head of an array of less than 16 elements; false for anything else, and nothing is read.
-static inline bool take_small_array(pl_mp_reader *r, uint32_t *n) {
-  if (r->at == r->end || (*r->at & 0xf0) != 0x90) return false;
-  *n = *r->at & 0x0fU;
-  if (*n >= (size_t)(r->end - r->at)) return false;
-  r->at++;
-  return true;
-}
-
 static void decode_ext(lua_State *L, pl_mp_reader *r, const pl_mp_token *t) {
   const decoder *d = pl_container(r, decoder, r);
   bool is_stream = d->passes && t->ext == PL_MP_EXT_STREAM;
@@ -299,11 +310,6 @@ static void decode_ext(lua_State *L, pl_mp_reader *r, const pl_mp_token *t) {
 }
 
 static void decode_token(lua_State *L, pl_mp_reader *r, unsigned depth, bool nested) {
-  uint32_t n;
-  if (take_small_array(r, &n)) {
-    decode_array(L, r, n, depth + 1);
-    return;
-  }
   pl_mp_token t;
   read_token(L, r, &t);
   switch (t.kind) {
