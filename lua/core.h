@@ -47,20 +47,27 @@ typedef struct pl_scope {
   uint64_t deadline_us;  // PL_NEVER without one
 } pl_scope;
 
+// What a wait and a slice touch lies together: of many tasks each has to be fetched anew.
 struct pl_task {
-  // Zeroed for each task.
-  lua_State *co;     // NULL before the first slice and after the end
-  pl_op *op;         // waited for, or over and not finished yet
-  pl_scope *scopes;  // innermost first
-  char *trace;
-  int prepared;        // values on `co` before the first slice: owner, function, arguments; 0:
-                       // type->begin
+  // Set for each task; `node` is left at its end as it began.
+  pl_list node;  // of vm->ready, vm->held or vm->stillborn
+  pl_vm *vm;
+  const pl_task_type *type;
+  void *user;
+  pl_task *parent;
+  uint64_t deadline_us;
+  pl_task_state state;
+  unsigned refs;  // one is the scheduler's until the end
+
+  // Zeroed for each task, from `op` on.
+  pl_op *op;           // waited for, or over and not finished yet
+  lua_State *co;       // NULL before the first slice and after the end
+  pl_scope *scopes;    // innermost first
+  uint64_t waits_us;   // when its wait began
+  uint64_t topic;      // pl_task_set_topic
+  uint64_t id;         // of the node, never again
   unsigned cpu_ticks;  // since the last wait
   unsigned cpu_total;  // ticks of all slices
-  uint64_t id;         // of the node, never again
-  uint64_t made_us;
-  uint64_t waits_us;  // when its wait began
-  uint64_t topic;     // pl_task_set_topic
   bool started, held, escaped, kill, failed;
   bool keep_results;  // on `co` until the last reference is dropped: several
   bool interrupted;   // the cancellation or a scope is set
@@ -70,28 +77,24 @@ struct pl_task {
   bool trace_live;  // the error that `trace` tells of is still travelling
   bool overran;     // its slice, so that it was ended with an error
   uint8_t priority;
+  int prepared;  // values on `co` before the first slice: owner, function, arguments; 0:
+                 // type->begin
+  char *trace;
+  uint64_t made_us;
   pl_interrupt cancel;
 
   // Set for each task, or left at its end as they began: lists empty, `cancel.grace` stopped.
-  pl_list node;      // of vm->ready, vm->held or vm->stillborn
-  pl_list living;    // of vm->tasks
-  pl_list children;  // of pl_task.sibling
+  _Alignas(max_align_t) char space[PL_TASK_SPACE];  // for the op of a wait
+  _Alignas(max_align_t) char own[PL_TASK_OWN];      // for who started it
+  pl_list living;                                   // of vm->tasks
+  pl_list children;                                 // of pl_task.sibling
   pl_list sibling;
   pl_list watchers;
-  pl_vm *vm;
-  pl_task *parent;
-  const pl_task_type *type;
-  void *user;
-  unsigned refs;              // one is the scheduler's until the end
   int co_ref;                 // of `co` in the table of threads
   const lua_State *trace_co;  // when `trace_live`: the coroutine whose levels it tells last,
   const void *trace_error;    // and the identity of the error then
-  pl_task_state state;
-  uint64_t deadline_us;
   uint64_t cpu_limit_us;
-  pl_trace call_trace;                              // when `traced`: of the request it works for
-  _Alignas(max_align_t) char own[PL_TASK_OWN];      // for who started it
-  _Alignas(max_align_t) char space[PL_TASK_SPACE];  // for the op of a wait
+  pl_trace call_trace;  // when `traced`: of the request it works for
 };
 
 typedef struct pl_thread {

@@ -11,18 +11,20 @@
 static const char threads_key;   // table: reference -> coroutine, what keeps them alive
 static const char contexts_key;  // table: task -> its context
 
+enum { ZEROED = offsetof(pl_task, op) };
+
 // A task without content: one that has ended, or a new one.
 static pl_task *take_task(pl_vm *vm) {
   pl_task *t = vm->spare;
   if (t != NULL) {
     vm->spare = t->parent;
     vm->spare_count--;
-    memset(t, 0, offsetof(pl_task, cancel.grace));
+    memset((char *)t + ZEROED, 0, offsetof(pl_task, cancel.grace) - ZEROED);
     return t;
   }
   t = pl_try_alloc(sizeof *t);
   if (t == NULL) return NULL;
-  memset(t, 0, offsetof(pl_task, space));
+  memset(t, 0, sizeof *t);
   pl_list_init(&t->node);
   pl_list_init(&t->children);
   pl_list_init(&t->sibling);
