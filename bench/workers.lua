@@ -21,18 +21,19 @@ end
 local seconds = tonumber(arg[1])
 
 local function rate(action, in_flight)
-  local stop, count, tasks = false, 0, {}
-  for i = 1, in_flight do
-    tasks[i] = mesh.spawn(function()
+  local stop, count = false, 0
+  local from = mesh.now()
+  local tasks = { mesh.spawn(function() -- with the others: while a script loads, tasks begin when they are awaited
+    mesh.sleep(seconds)
+    stop = true
+  end) }
+  for _ = 1, in_flight do
+    tasks[#tasks + 1] = mesh.spawn(function()
       while not stop do
-        mesh.call(action)
-        count = count + 1
+        if pcall(mesh.call, action) then count = count + 1 end -- it may be `BUSY`
       end
     end)
   end
-  local from = mesh.now()
-  mesh.sleep(seconds)
-  stop = true
   mesh.all(tasks)
   return count / (mesh.now() - from)
 end
