@@ -43,20 +43,17 @@ struct pl_call {
   bool informed;    // or it has
   bool credit_due;  // the owner waits for on_credit
   bool repeatable;  // `order` is there
-  bool has_intake;
+  bool has_intake;  // `intake` is there, and what works for it
 
-  // Set when it is opened, or left as they began.
+  // Set when it is opened, or left as they began. First what every call touches, so that one that
+  // is short stays within few cache lines.
   pl_list node;  // in the channel's calls, or the free list
   pl_service *service;
   pl_channel *channel;  // NULL once nothing more can come
   const pl_call_ops *ops;
   void *user;
   uint64_t call_id;
-  uint64_t idle_us;
-  uint64_t moved_us;   // when something of the stream passed last
-  uint64_t turned_us;  // when a stream began to wait for whom it waits for now
-  pl_bytes action;     // of a stream; borrowed
-  pl_errand errand;    // the attempt under way
+  pl_errand errand;  // the attempt under way
   pl_id callee;
   int codec;
   bool stream;
@@ -67,17 +64,23 @@ struct pl_call {
   bool idempotent;
   bool traced;  // within another: `trace_id` is that one's
   pl_bytes result;
-  pl_bytes info;  // if `informed`
-  pl_flow flow;
-  pl_unsent unsent;  // between two attempts
-  pl_intake intake;  // of a stream, or of a result that came in pieces
-  pl_id trace_id;
-  pl_timer timer;    // the deadline, then the gaps of a stream
-  pl_work tidy;      // copies unread items out of the read slab at the end of the turn
-  pl_work granting;  // of credit, see pl_intake_may_grant
-  pl_order order;    // if `repeatable`
-  uint8_t room[PL_ORDER_ROOM];
   pl_list carried;  // of pl_passed: streams that travel with it
+  pl_timer timer;   // the deadline, then the gaps of a stream
+  uint64_t idle_us;
+  pl_flow flow;
+
+  // Of some.
+  pl_order order;  // if `repeatable`
+  uint8_t room[PL_ORDER_ROOM];
+  pl_id trace_id;      // if `traced`
+  pl_bytes info;       // if `informed`
+  pl_bytes action;     // of a stream; borrowed
+  uint64_t moved_us;   // when something of the stream passed last
+  uint64_t turned_us;  // when a stream began to wait for whom it waits for now
+  pl_unsent unsent;    // if `input`: between two attempts
+  pl_intake intake;    // if `has_intake`: of a stream, or of a result that came in pieces,
+  pl_work tidy;        // which copies unread items out of the read slab at the end of the turn,
+  pl_work granting;    // and gives credit, see pl_intake_may_grant
 };
 
 // Somebody else owns it from now on, who has to look what there is.
@@ -100,6 +103,8 @@ void pl_call_on_deadline(pl_timer *t);
 void pl_call_progress(pl_call *c);
 // Takes it out of its channel: nothing arrives for it any more.
 void pl_call_detach(pl_call *c);
+// Forgets what has come of a stream, with the attempt.
+void pl_call_drop_intake(pl_call *c);
 // Ends it, or the attempt.
 void pl_call_fail(pl_call *c, const pl_failure *f);
 // Ends it for good.

@@ -220,7 +220,6 @@ static pl_call *new_call(pl_service *sv, const pl_call_ops *ops, void *user) {
   c->service = sv;
   c->ops = ops;
   c->user = user;
-  pl_unsent_init(&c->unsent);
   return c;
 }
 
@@ -239,6 +238,7 @@ static pl_call *make(pl_service *sv, const pl_call_options *o, const pl_call_ops
   c->codec = o->codec;
   c->stream = o->stream;
   c->input = o->input;
+  if (c->input) pl_unsent_init(&c->unsent);
   c->whole = o->whole;
   c->traced = o->outer != NULL;
   if (c->traced) c->trace_id = o->outer->id;

@@ -170,10 +170,9 @@ static void leave(pl_call *c, const pl_failure *f) {
   if (!c->left_open || !note_chosen(c, f)) turn_down(&t->down, &c->callee, f);
   uint64_t now_us = pl_now_us(c->service->loop);
   pl_errand_end(&c->errand, now_us, pl_verdict_of(f->code, f->outcome), false, f->retry_after_ms);
-  if (c->channel != NULL) pl_unsent_take(&c->unsent, &c->flow);
+  if (c->input && c->channel != NULL) pl_unsent_take(&c->unsent, &c->flow);
   pl_call_detach(c);
-  if (c->has_intake) pl_intake_fini(&c->intake);
-  c->has_intake = false;
+  pl_call_drop_intake(c);
   pl_call_drop_info(c);
 }
 

@@ -67,6 +67,14 @@ void pl_call_detach(pl_call *c) {
   pl_channel_ended(ch);
 }
 
+void pl_call_drop_intake(pl_call *c) {
+  if (!c->has_intake) return;
+  c->has_intake = false;
+  pl_work_cancel(&c->tidy);
+  pl_work_cancel(&c->granting);
+  pl_intake_fini(&c->intake);
+}
+
 static bool is_unread(const pl_call *c) {
   return c->has_intake && c->intake.items > 0;
 }
@@ -85,7 +93,7 @@ static void settle(pl_call *c) {
   pl_timer_stop(&c->timer);
   if (c->has_intake) pl_window_fini(&c->intake.window);  // nothing more can come
   pl_call_no_more_tries(c);
-  pl_unsent_fini(&c->unsent);
+  if (c->input) pl_unsent_fini(&c->unsent);
   pl_verdict verdict = f != NULL ? pl_verdict_of(f->code, f->outcome) : PL_VERDICT_GOOD;
   pl_errand_end(&c->errand, pl_now_us(loop), verdict, !pl_call_flows(c),
                 f != NULL ? f->retry_after_ms : 0);
@@ -413,15 +421,13 @@ void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
     pl_list_remove(&c->node);
   }
   pl_timer_stop(&c->timer);
-  pl_work_cancel(&c->tidy);
-  pl_work_cancel(&c->granting);
-  if (c->has_intake) pl_intake_fini(&c->intake);
+  pl_call_drop_intake(c);
   pl_bytes_drop(&c->result);
   pl_call_drop_info(c);
   if (c->failure != NULL) pl_failure_drop(c->failure);
   pl_free(c->failure);
   pl_call_forget_tries(c);
-  pl_unsent_fini(&c->unsent);
+  if (c->input) pl_unsent_fini(&c->unsent);
   if (c->repeatable) {
     pl_parts_drop(&c->order.args);
     pl_bytes_drop(&c->order.ancestors);

@@ -73,6 +73,12 @@ static void detach(pl_request *r) {
   pl_channel_ended(ch);
 }
 
+static void drop_intake(pl_request *r) {
+  pl_work_cancel(&r->tidy);
+  pl_work_cancel(&r->granting);
+  pl_intake_fini(&r->intake);
+}
+
 static void request_free(pl_request *r) {
   pl_service *sv = r->service;
   detach(r);
@@ -80,9 +86,7 @@ static void request_free(pl_request *r) {
   pl_carried_settle(&r->carried, false);
   pl_request_unwatch(r);
   pl_timer_stop(&r->stall);
-  pl_work_cancel(&r->tidy);
-  pl_work_cancel(&r->granting);
-  if (r->has_intake) pl_intake_fini(&r->intake);
+  if (r->has_intake) drop_intake(r);
   pl_request_drop_args(r);
   pl_bytes_drop(&r->meta);
   pl_bytes_drop(&r->identity);

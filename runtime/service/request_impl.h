@@ -72,8 +72,6 @@ struct pl_request {
   pl_list carried;     // of pl_passed: streams that travel with its answer
   pl_timer timer;
   pl_timer stall;
-  pl_work tidy;        // copies unread items out of the read slab at the end of the turn
-  pl_work granting;    // of credit
   uint64_t turned_us;  // when it began to wait for whom it waits for now
   uint64_t stall_us;   // how long its consumer may take nothing; 0: for ever
   uint64_t call_id;
@@ -87,7 +85,9 @@ struct pl_request {
   uint64_t last_us;  // if shared: the latest deadline it may get
   uint64_t mark;     // see ancestry.h
   pl_trace trace;
-  pl_intake intake;  // if has_intake
+  pl_intake intake;  // if has_intake,
+  pl_work tidy;      // which copies unread items out of the read slab at the end of the turn,
+  pl_work granting;  // and gives credit, see pl_intake_may_grant
 };
 
 // It carries a stream, in one direction at least: its deadline bounds the start only.
