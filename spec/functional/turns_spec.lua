@@ -2,19 +2,18 @@ local cluster = require 'spec.support.cluster'
 
 -- luacheck: globals mesh report watched busy, ignore 111 112 113 431 432
 
--- When the tasks of a script have their turn. Time is that of the processor: a busy machine changes nothing.
+-- When the tasks of a script have their turn. Time is that of the processor, which a busy machine hardly changes.
 
 local CHUNKS = 1000 -- that are there before one is taken, so that none is waited for
 local PASS = 256 -- chunks that a task takes or emits before others have their turn
 
-local function server()
-  --- Runs `fn`. What happened at most between two turns of another task that is always ready: how often `fn` called
-  --- what it is given, and CPU time; and how much of that there was.
+local function tools()
+  --- Runs `fn`. How often it called what it is given at most between two turns of another task, which is always ready,
+  --- and how many turns that had.
   function watched(fn)
-    local counted, most, longest, last = 0, 0, 0, os.clock()
+    local counted, most, turns = 0, 0, 0
     local function look()
-      most, longest = math.max(most, counted), math.max(longest, os.clock() - last)
-      counted, last = 0, os.clock()
+      most, counted, turns = math.max(most, counted), 0, turns + 1
     end
     local watch = mesh.spawn(function()
       while true do
@@ -23,18 +22,20 @@ local function server()
       end
     end)
     mesh.sleep(0)
-    local began = os.clock()
+    turns = 0
     fn(function() counted = counted + 1 end)
     look()
     watch:cancel()
-    return most, longest, os.clock() - began
+    return most, turns - 1
   end
 
   function busy(seconds)
     local over = os.clock() + seconds
     while os.clock() < over do end
   end
+end
 
+local function actions()
   mesh.action('take', function(seconds)
     mesh.sleep(1)
     return watched(function(count)
@@ -114,8 +115,9 @@ local WAYS = {
 cluster.describe('a task that', { 'mem' }, function(over)
   local s, c
   before_each(function()
-    s = over.net:node('s', {}, server)
-    c = over.net:node('c', { peers = { s } }, server)
+    s = over.net:node('s', {}, tools)
+    s:eval(actions)
+    c = over.net:node('c', { peers = { s } }, tools)
     c:eval(function() mesh.wait 'swallow' end)
   end)
 
@@ -126,19 +128,17 @@ cluster.describe('a task that', { 'mem' }, function(over)
     end)
 
     it(what .. ' lets others have their turn when it has computed for a while', function()
-      local _, longest, took = way(s, c, 100, 0.002)
-      assert.is_true(took >= 0.2, took)
-      -- A slice, the last chunk, and what the processor does for the other nodes meanwhile.
-      assert.is_true(longest < took / 3, ('%.0f of %.0f ms'):format(longest * 1e3, took * 1e3))
+      local _, turns = way(s, c, 100, 0.003)
+      -- Each 5 to 10 ms where the system looks at the clock as often as it is asked to, which a busy one does not.
+      assert.is_true(turns >= 1, turns)
     end)
   end
 
   it('computes without a wait is left alone by the others of its script, however long', function()
-    local most, longest = c:eval(function()
+    local _, turns = c:eval(function()
       return watched(function() busy(0.1) end)
     end)
-    assert.equal(0, most)
-    assert.is_true(longest >= 0.1, longest)
+    assert.equal(0, turns)
   end)
 
   it('finds a chunk where it cannot wait gets it, and computes on', function()
