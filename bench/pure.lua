@@ -11,9 +11,8 @@ local function work()
   local list = {}
   for i = 1, 100000 do list[i] = i % 7 * i end
   for i = 1, #list do sum = sum + list[i] end
-  local text = ''
-  for i = 1, 1000 do text = text .. i end
-  return sum + #text
+  for i = 1, 10000 do sum = sum + #(i .. ':' .. i) end
+  return sum
 end
 
 local least = math.huge

@@ -81,6 +81,7 @@ describe('the governor', function()
       local t
       for _ = 1, 20 do t = deeper(t) end
       while true do pcall(table.concat, t, '', 1, 1000) end]],
+    ['hooks of its own'] = "while true do debug.sethook(function() end, 'l', 1) SPIN end",
     ['a reader of load'] = 'while true do pcall(load, function() SPIN return " " end) end',
     ['a body that is closed'] = [[
       local co = coroutine.create(function()
