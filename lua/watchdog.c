@@ -172,11 +172,11 @@ __attribute__((no_sanitize("thread"))) void pl_watchdog_place(lua_State *L) {
 
 static void wait_ms(long ms) {
   struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
+  clock_gettime(CLOCK_MONOTONIC, &until);  // the wall clock may leap
   until.tv_nsec += ms * 1000000;
   until.tv_sec += until.tv_nsec / 1000000000;
   until.tv_nsec %= 1000000000;
-  while (sem_timedwait(&the.wake, &until) != 0 && errno == EINTR)
+  while (sem_clockwait(&the.wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
     ;
 }
 
