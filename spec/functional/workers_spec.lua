@@ -281,7 +281,9 @@ describe('a script on worker threads', function()
     local killed = process.perilune_run('kill', '--peer=' .. url, tostring(id), 'shop/heavy-1')
     assert.equal(0, killed.code, killed.stderr)
     assert.equal('CANCELLED', call:failure().code)
-    assert.matches('shop/heavy%-1 +heavy.lua', process.perilune_run('mem', '--peer=' .. url).stdout)
+    local mem = process.perilune_run('mem', '--peer=' .. url).stdout
+    assert.matches('shop/heavy%-1 +heavy.lua', mem)
+    assert.equal(1, select(2, mem:gsub('process, resident', '')))
     stop()
   end)
 

@@ -16,10 +16,12 @@ end
 
 local function limit(bytes) return bytes > 0 and size(bytes) or '-' end
 
-local function add_rows(rows, name, m)
-  local function add(what, bytes, most, of) rows[#rows + 1] = { name, what, size(bytes), most, of or '' } end
-  add('process, resident', m.process.resident, '-')
-  add('process, allocated', m.process.allocated, '-', m.process.blocks .. ' blocks of the host')
+local function add_rows(rows, node, m)
+  local function add(what, bytes, most, of) rows[#rows + 1] = { node.name, what, size(bytes), most, of or '' } end
+  if not node.worker_of then -- whose process is that of another row
+    add('process, resident', m.process.resident, '-')
+    add('process, allocated', m.process.allocated, '-', m.process.blocks .. ' blocks of the host')
+  end
   for _, script in ipairs(m.scripts) do
     add(script.script, script.bytes, limit(script.limit),
       ('generation %d, %d tasks'):format(script.generation, script.tasks))
@@ -41,7 +43,7 @@ client.run(function()
     client.write(client.json(mesh.array(all)) .. '\n')
   else
     local rows = {}
-    for _, one in ipairs(lists) do add_rows(rows, one.node.name, one.answer) end
+    for _, one in ipairs(lists) do add_rows(rows, one.node, one.answer) end
     client.write(columns.format({ 'NODE', 'WHAT', 'BYTES', 'LIMIT', '' }, rows))
   end
   if not whole then client.fail 'not all nodes have answered' end
