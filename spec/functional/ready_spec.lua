@@ -142,10 +142,10 @@ describe('perilune run', function()
   for text, pattern in pairs {
     ['x = = 1'] = '^app%.lua:1: unexpected symbol near',
     ['\n\nreturn nil .. 5'] = 'app%.lua:3: attempt to concatenate a nil value',
-    ["error 'boom'"] = 'app%.lua:1: boom\nstack traceback:',
+    ["error 'boom'"] = "app%.lua:1: boom\n    1 | error 'boom'\nstack traceback:",
     ['error()'] = 'nil',
     ['error{}'] = 'table: 0x',
-    ["error { code = 'MINE', message = 'no' }"] = '^MINE: no\nstack traceback:',
+    ["error { code = 'MINE', message = 'no' }"] = '^MINE: no\n    1 | error {.-\nstack traceback:',
     ["error { message = 'just text' }"] = '^just text\n',
     ["error(setmetatable({}, { __tostring = function() return 'mine' end }))"] = 'mine',
     ["error(setmetatable({}, { __tostring = function() error 'again' end }))"] = 'error',

@@ -17,13 +17,13 @@ describe('a VM', function()
     ['a format bomb'] = "local s = ('x'):rep(1000) for _ = 1, 40 do s = ('%s%s'):format(s, s) end",
   } do
     it('bounds ' .. name .. ' by its memory limit', function()
-      local vm = script.vm { memory_limit = 8 * MIB }
+      local vm = script.vm { memory_limit = 4 * MIB }
       local r = script.start(vm, source)
       vm:advance(0)
       local state, result = r:state()
       assert.equal('failed', state)
       assert.truthy(result:find('not enough memory', 1, true) or result:find('too many tasks', 1, true), result)
-      assert.is_true(select(4, vm:counts()) < 9 * MIB)
+      assert.is_true(select(4, vm:counts()) < 5 * MIB)
       vm:advance(10000000)
       local again = script.start(vm, "collectgarbage() return ('x'):rep(3)")
       vm:advance(0)
