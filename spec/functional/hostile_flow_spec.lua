@@ -112,7 +112,8 @@ cluster.describe('a neighbour that', { 'mem', 'tcp' }, function(over)
 
   it('grants the most that may be granted gets no more than the link takes', function()
     local s = stranger.greet(net, b)
-    s:call(1, 'flood', { stream = true, window_items = 1 << 30, window_bytes = 1 << 30 },
+    local bytes = over.kind == 'mem' and 1 << 24 or 1 << 30 -- without a socket between them all of it arrives
+    s:call(1, 'flood', { stream = true, window_items = 1 << 30, window_bytes = bytes },
       put('array', 1) .. put('int', 60000))
     for _ = 1, 20 do s:receive(S.DATA, 1) end
     assert.is_true(net:metrics().held_bytes_now < 8 * MIB)
