@@ -3,11 +3,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum {
   IDLE_SECONDS = 5,  // an idle thread ends: a node that touches no files has no threads
@@ -98,29 +98,13 @@ static void *work(void *unused) {
   return NULL;
 }
 
-// Signals are for the threads that run loops and scripts.
-static bool start_thread(void) {
-  pthread_attr_t attr;
-  pthread_attr_init(&attr);
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attr, STACK_BYTES);
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t id;
-  int rc = pthread_create(&id, &attr, work, NULL);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attr);
-  return rc == 0;
-}
-
 static pl_err enqueue(pl_fileport *port, pl_filejob *job) {
   pthread_once(&pool.once, pool_init);
   pthread_mutex_lock(&pool.lock);
   pl_err err = pool.queued >= PL_FILE_QUEUE ? PL_BUSY : PL_OK;
   // A woken thread still counts as idle, hence the comparison and not a test for any.
   if (err == PL_OK && pool.queued >= pool.idle && pool.threads < PL_FILE_THREADS) {
-    if (start_thread()) {
+    if (pl_thread_start(STACK_BYTES, work, NULL)) {
       pool.threads++;
     } else if (pool.threads == 0) {
       err = PL_BUSY;

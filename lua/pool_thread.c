@@ -1,11 +1,11 @@
 // A thread of the pool: its VMs, and the jobs that it does in them.
 
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "lua/pool_impl.h"
 
 enum { STACK_BYTES = 8 * 1024 * 1024 };  // as much as a main thread has: Lua recurses in C
@@ -155,18 +155,7 @@ static void *work(void *unused) {
   return NULL;
 }
 
-// Signals are for the threads of loops; the governor lets its own through.
+// The governor lets its own signal through.
 bool pl_pool_start_thread(void) {
-  pthread_attr_t attr;
-  pthread_attr_init(&attr);
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attr, STACK_BYTES);
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t id;
-  int rc = pthread_create(&id, &attr, work, NULL);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attr);
-  return rc == 0;
+  return pl_thread_start(STACK_BYTES, work, NULL);
 }
