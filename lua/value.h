@@ -1,6 +1,6 @@
 // Lua values on the wire: MessagePack or JSON straight from and to the stack, exactly as the
-// scripting guide says: integers stay integers, floats floats, valid UTF-8 travels as text and
-// other strings as binary, mesh.bytes forces binary, mesh.null and mesh.array are kept.
+// guide (docs/actions.md) says: integers stay integers, floats floats, valid UTF-8 travels as text
+// and other strings as binary, mesh.bytes forces binary, mesh.null and mesh.array are kept.
 #pragma once
 
 #include <lua.h>
