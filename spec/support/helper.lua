@@ -4,6 +4,7 @@ local busted = require 'busted'
 local native = require('perilune.testing').process
 local process = require 'spec.support.process'
 local socket = require 'spec.support.socket'
+local terminal = require 'spec.support.terminal'
 require 'spec.support.share'
 
 local TEST_SECONDS = 120
@@ -30,3 +31,4 @@ end)
 
 busted.after_each(socket.clean_up)
 busted.after_each(process.clean_up)
+busted.after_each(terminal.clean_up)

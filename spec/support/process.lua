@@ -11,6 +11,7 @@
 
 local lfs = require 'lfs'
 local native = require('perilune.testing').process
+local terminals = require('perilune.testing').terminal
 
 local M = {}
 
@@ -66,11 +67,12 @@ M.now = native.now
 --- Does nothing for so many seconds: for what has no other sign of being over.
 function M.sleep(seconds) native.poll({}, {}, seconds) end
 
---- The environment of a child: ours without PERILUNE_*, an own folder for local meshes, and `changes`.
+--- The environment of a child: ours without PERILUNE_*, own folders for local meshes and what is kept, and `changes`.
 local function environment(changes)
   runtime_dir = runtime_dir or M.temp_dir()
   local env = {
     XDG_RUNTIME_DIR = runtime_dir,
+    XDG_STATE_HOME = runtime_dir .. '/state',
     ASAN_OPTIONS = 'exitcode=99:detect_stack_use_after_return=1',
     LSAN_OPTIONS = 'exitcode=99:suppressions=' .. M.root .. '/spec/support/lsan.supp',
     TSAN_OPTIONS = 'exitcode=99:suppressions=' .. M.root .. '/spec/support/tsan.supp',
@@ -94,6 +96,7 @@ end
 ---@field env table<string, string|false>? Added to the environment; false removes.
 ---@field stdin string|true|nil A text, then the end of file; true keeps the pipe for write(); nil is an empty input.
 ---@field terminal integer? Its standard error is a terminal of so many columns; `collected.terminal` has its text.
+---@field at { fd: integer, path: string }? A terminal that it lives at, see spec/support/terminal.lua.
 
 --- Starts a program. One without a slash is looked for on PATH.
 ---@param argv string[]
@@ -103,17 +106,18 @@ function M.start(argv, options)
   options = options or {}
   local terminal, path
   if options.terminal then
-    terminal, path = native.terminal(options.terminal)
+    terminal, path = terminals.open(options.terminal)
     argv = { 'sh', '-c', 'exec "$@" 2>"$0"', path, table.unpack(argv) }
   end
   local pid, pidfd, stdin, stdout, stderr =
-    native.spawn(argv, environment(options.env), options.cwd)
+    native.spawn(argv, environment(options.env), options.cwd, options.at and options.at.path)
   local self = setmetatable({
     pid = pid,
     command = table.concat(argv, ' '),
     pidfd = pidfd,
     stdin = stdin,
-    fds = { stdout = stdout, stderr = stderr, terminal = terminal }, -- nil once at their end
+    -- nil once at their end
+    fds = { stdout = stdout, stderr = stderr, terminal = options.at and options.at.fd or terminal },
     collected = { stdout = '', stderr = '', terminal = '' },
     read_up_to = { stdout = 1, stderr = 1 }, -- by wait_line
     unwritten = '',
@@ -151,8 +155,8 @@ end
 
 --- What the process was, said and did, for the message of a failure.
 function Process:describe()
-  return ('%s (pid %d)\n-- stdout --\n%s\n-- stderr --\n%s'):format(
-    self.command, self.pid, self.collected.stdout, self.collected.stderr)
+  return ('%s (pid %d)\n-- stdout --\n%s\n-- stderr --\n%s%s'):format(
+    self.command, self.pid, self.collected.stdout, self.collected.stderr, self.collected.terminal)
 end
 
 function Process:fail(why, level)
@@ -344,7 +348,7 @@ local function stop(self)
   for name in pairs(self.fds) do self:close_output(name) end
   close_input(self)
 
-  local err = self.collected.stderr
+  local err = self.collected.stderr .. self.collected.terminal
   if err:find 'Sanitizer' or err:find 'runtime error:' or err:find 'Assertion .* failed' then
     wrong = 'broke a rule of C'
   end

@@ -19,6 +19,7 @@
   X(route) \
   X(stdlib) \
   X(store) \
+  X(terminal) \
   X(wire)
 // clang-format on
 

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -75,12 +74,25 @@ static char **push_vector(lua_State *L, int arg) {  // [-0, +1]
 typedef struct child_setup {
   char **argv;
   char **env;
-  const char *cwd;  // or NULL
-  int in[2];        // pipes: the child reads `in` and writes `out`, `err`
+  const char *cwd;       // or NULL
+  const char *terminal;  // that the child lives at, in place of the pipes; or NULL
+  int in[2];             // pipes: the child reads `in` and writes `out`, `err`
   int out[2];
   int err[2];
   int failed[2];  // carries the errno of a failed exec; closed by a good one
 } child_setup;
+
+// The first terminal that the leader of a session opens is its own.
+static bool take_terminal(const char *path) {
+  setsid();
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  return fd >= 0 && dup2(fd, 0) >= 0 && dup2(fd, 1) >= 0 && dup2(fd, 2) >= 0;
+}
+
+static bool take_pipes(const child_setup *s) {
+  setpgid(0, 0);
+  return dup2(s->in[0], 0) >= 0 && dup2(s->out[1], 1) >= 0 && dup2(s->err[1], 2) >= 0;
+}
 
 // In the child of a fork: only calls that are safe there, and no return.
 static void become(const child_setup *s) {
@@ -88,11 +100,10 @@ static void become(const child_setup *s) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_DFL);
-  if (dup2(s->in[0], 0) >= 0 && dup2(s->out[1], 1) >= 0 && dup2(s->err[1], 2) >= 0 &&
-      (s->cwd == NULL || chdir(s->cwd) == 0)) {
+  bool placed = s->terminal != NULL ? take_terminal(s->terminal) : take_pipes(s);
+  if (placed && (s->cwd == NULL || chdir(s->cwd) == 0)) {
     execvpe(s->argv[0], s->argv, s->env);
   }
   int why = errno;
@@ -130,14 +141,16 @@ static int exec_error(child_setup *s) {
   return n == (ssize_t)sizeof why ? why : 0;
 }
 
-// spawn(argv, env, cwd) -> pid, pidfd, stdin, stdout, stderr. The child leads a new
-// process group and dies with the spec runner.
+// spawn(argv, env, cwd [, terminal]) -> pid, pidfd, stdin, stdout, stderr. The child leads a new
+// process group and dies with the spec runner. One at a terminal has a session, and the pipes end
+// at once.
 static int spawn(lua_State *L) {
   child_setup s = {.in = {-1, -1}, .out = {-1, -1}, .err = {-1, -1}, .failed = {-1, -1}};
-  lua_settop(L, 3);
+  lua_settop(L, 4);
   s.argv = push_vector(L, 1);
   s.env = push_vector(L, 2);
   s.cwd = luaL_optstring(L, 3, NULL);
+  s.terminal = luaL_optstring(L, 4, NULL);
   luaL_argcheck(L, s.argv[0] != NULL, 1, "empty");
 
   pid_t pid = -1;
@@ -258,22 +271,6 @@ static int write_some(lua_State *L) {
   return 1;
 }
 
-// terminal(columns) -> fd of who sits at it, path to open by who writes to it
-static int terminal(lua_State *L) {
-  char path[64];
-  struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)luaL_checkinteger(L, 1)};
-  int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0) return fail(L, "posix_openpt");
-  if (grantpt(fd) != 0 || unlockpt(fd) != 0 || ptsname_r(fd, path, sizeof path) != 0 ||
-      ioctl(fd, TIOCSWINSZ, &size) != 0) {
-    close(fd);
-    return fail(L, "terminal");
-  }
-  lua_pushinteger(L, fd);
-  lua_pushstring(L, path);
-  return 2;
-}
-
 static int close_fd(lua_State *L) {
   close((int)luaL_checkinteger(L, 1));
   return 0;
@@ -366,7 +363,6 @@ void testing_open_process(lua_State *L) {
       {"read", read_some},
       {"write", write_some},
       {"close", close_fd},
-      {"terminal", terminal},
       {"now", now},
       {"environment", environment},
       {"make_temp_dir", make_temp_dir},
