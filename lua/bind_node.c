@@ -422,6 +422,12 @@ static int l_stop(lua_State *L) {
   return 0;
 }
 
+// option_list() -> list of {name, type, text}
+static int l_option_list(lua_State *L) {
+  pl_options_push_list(L);
+  return 1;
+}
+
 // stopping(): whether the node has begun to stop.
 static int l_stopping(lua_State *L) {
   const pl_node *n = pl_host_node(pl_host_of(L));
@@ -440,23 +446,15 @@ int pl_os_exit(lua_State *L) {
 
 int pl_open_node(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"configure", l_configure},
-      {"start", l_start},
-      {"self", l_self},
-      {"nodes", l_nodes},
-      {"routes", l_routes},
-      {"keep", l_keep},
-      {"offers", l_offers},
-      {"changed", l_changed},
-      {"knows", l_knows},
-      {"ping", l_ping},
-      {"connect", l_connect},
-      {"disconnect", l_disconnect},
-      {"stop", l_stop},
-      {"stopping", l_stopping},
-      {"options", l_options},
-      {"contacts", l_contacts},
-      {NULL, NULL},
+      {"configure", l_configure}, {"start", l_start},
+      {"self", l_self},           {"nodes", l_nodes},
+      {"routes", l_routes},       {"keep", l_keep},
+      {"offers", l_offers},       {"changed", l_changed},
+      {"knows", l_knows},         {"ping", l_ping},
+      {"connect", l_connect},     {"disconnect", l_disconnect},
+      {"stop", l_stop},           {"stopping", l_stopping},
+      {"options", l_options},     {"option_list", l_option_list},
+      {"contacts", l_contacts},   {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

@@ -182,3 +182,46 @@ void pl_options_push(lua_State *L, const pl_options *o) {
     lua_setfield(L, -2, opt->name);
   }
 }
+
+static const char *lua_type_of(const pl_option *opt) {
+  switch (opt->kind) {
+    case PL_OPTION_TEXT:
+    case PL_OPTION_FILE: return "string";
+    case PL_OPTION_TEXTS: return "string|string[]";
+    case PL_OPTION_BOOLEAN: return "boolean";
+    case PL_OPTION_INTEGER: return "integer";
+    case PL_OPTION_SECONDS: break;
+  }
+  return "number";
+}
+
+// What the option is for, and what it is unless given. [-0, +1]
+static void push_text(lua_State *L, const pl_option *opt) {
+  lua_pushstring(L, opt->help);
+  if (opt->standard_text != NULL) {
+    lua_pushfstring(L, " [%s]", opt->standard_text);
+  } else if (opt->kind == PL_OPTION_INTEGER) {
+    lua_pushfstring(L, " [%I]", (LUAI_UACINT)opt->standard);
+  } else if (opt->kind == PL_OPTION_SECONDS) {
+    lua_pushfstring(L, " [%f]", (LUAI_UACNUMBER)opt->standard);
+  } else {
+    return;
+  }
+  lua_concat(L, 2);
+}
+
+void pl_options_push_list(lua_State *L) {
+  lua_createtable(L, PL_OPTION_COUNT, 0);
+  lua_Integer n = 0;
+  for (const pl_option *opt = pl_option_list; opt < pl_option_list + PL_OPTION_COUNT; opt++) {
+    if (opt->later) continue;
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, opt->name);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, lua_type_of(opt));
+    lua_setfield(L, -2, "type");
+    push_text(L, opt);
+    lua_setfield(L, -2, "text");
+    lua_rawseti(L, -2, ++n);
+  }
+}

@@ -12,5 +12,9 @@ void pl_options_read(lua_State *L, int index, pl_options *o);
 // Raises as that does, and sets nothing.
 void pl_options_check(lua_State *L, int index, const pl_options *o);
 
+// Pushes a list of {name, type, text} of all options this version has; the type is as LuaCATS
+// writes it. [-0, +1]
+void pl_options_push_list(lua_State *L);
+
 // Pushes name = {value, source} of every option this version has. [-0, +1]
 void pl_options_push(lua_State *L, const pl_options *o);

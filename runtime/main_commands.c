@@ -202,6 +202,20 @@ static const char test_text[] =
     "\n"
     "Ends with 1 when a test failed.\n";
 
+static const pl_flag types_flags[] = {
+    {"output", "PATH", "write there: a folder, or one file whose name ends in .lua or .md"},
+    {"format", "WORD", "luacats, for editors, or markdown, to read [luacats]"},
+    {0},
+};
+
+static const char types_text[] =
+    "Prints what scripts can use, as annotations that editors with LuaLS read. In a folder there\n"
+    "is a file for each module, as such an editor wants it: name the folder in its\n"
+    "workspace.library.\n"
+    "\n"
+    "  perilune types --output types\n"
+    "  perilune types --format markdown --output reference\n";
+
 static const char sim_text[] =
     "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
     "go wrong; then everything is healed, and what happened is checked: every call has ended once\n"
@@ -330,13 +344,20 @@ const pl_command pl_command_list[] = {
      .alone = true,
      .use = PL_USE_NONE,
      .flags = test_flags},
+    {.name = "types",
+     .arguments = "",
+     .summary = "write annotations for editors of all that scripts can use",
+     .text = types_text,
+     .alone = true,
+     .use = PL_USE_NONE,
+     .flags = types_flags},
     {.name = "version", .arguments = "", .summary = "print the version", .use = PL_USE_NONE},
     {.name = "help", .arguments = "[COMMAND]", .summary = "print help", .use = PL_USE_NONE},
     {0},
 };
 
 static const char *const later[] = {
-    "emit", "top", "log", "trace", "describe", "types", "check", "repl", "bench",
+    "emit", "top", "log", "trace", "describe", "check", "repl", "bench",
 };
 
 const pl_command *pl_command_find(const char *name) {

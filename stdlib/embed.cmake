@@ -5,7 +5,6 @@
 # stdlib/perilune/init.lua becomes `perilune`, stdlib/perilune/fs.lua `perilune.fs`.
 
 file(GLOB_RECURSE paths RELATIVE ${FOLDER} ${FOLDER}/*.lua)
-list(FILTER paths EXCLUDE REGEX "_meta\\.lua$") # annotations for editors, never loaded
 list(SORT paths)
 
 set(arrays "")

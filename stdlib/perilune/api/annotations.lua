@@ -1,0 +1,106 @@
+--- Annotations for editors (LuaCATS, as LuaLS reads them) of the modules that perilune.api declares, and of the actions
+--- of a mesh.
+
+local api = require 'perilune.api'
+
+local M = {}
+
+--- Lines of text as comments; nothing that follows can end them.
+local function add_text(out, text)
+  for line in ((text or '') .. '\n'):gmatch '([^\n]*)\n' do
+    if line ~= '' then out[#out + 1] = '--- ' .. line end
+  end
+end
+
+local function add_row(out, tag, first, second, text)
+  local line = ('---@%s %s %s'):format(tag, first, second):gsub('%s+$', '')
+  if text and text ~= '' then line = line .. ' ' .. text end
+  out[#out + 1] = line
+end
+
+local function add_function(out, fn, prefix, overloads)
+  add_text(out, fn.text)
+  for _, text in ipairs(fn.errors or {}) do out[#out + 1] = '--- Raises ' .. text:gsub('\n', ' ') end
+  if #out > 0 and out[#out] ~= '' and (fn.params or fn.returns) then out[#out + 1] = '---' end
+  local names = {}
+  for i, param in ipairs(fn.params or {}) do
+    names[i] = param[1]
+    add_row(out, 'param', param[1], param[2], param[3])
+  end
+  for _, result in ipairs(fn.returns or {}) do
+    local text = result[3] and result[3] ~= '' and '# ' .. result[3] or nil
+    add_row(out, 'return', result[1], result[2] or '', text)
+  end
+  for _, overload in ipairs(overloads or {}) do out[#out + 1] = '---@overload ' .. overload end
+  out[#out + 1] = ('function %s%s(%s) end'):format(prefix, fn.name, table.concat(names, ', '))
+  out[#out + 1] = ''
+end
+
+--- The name of a class without what it is in: a local variable.
+local function variable_of(class)
+  return class:match '[%w_]+$'
+end
+
+local function add_class(out, class)
+  add_text(out, class.text)
+  out[#out + 1] = '---@class ' .. class.name
+  for _, field in ipairs(class.fields or {}) do add_row(out, 'field', field[1], field[2], field[3]) end
+  if class.methods then
+    local variable = variable_of(class.name)
+    out[#out + 1] = ('local %s = {}'):format(variable)
+    out[#out + 1] = ''
+    for _, method in ipairs(class.methods) do add_function(out, method, variable .. ':') end
+  else
+    out[#out + 1] = ''
+  end
+end
+
+--- Tables between the module and its functions: `hex` of `hex.encode`.
+local function add_folders(out, module)
+  local seen = {}
+  for _, fn in ipairs(module.functions) do
+    local folder = fn.name:match '^([%w_]+)%.'
+    if folder and not seen[folder] then
+      seen[folder] = true
+      out[#out + 1] = ('M.%s = {}'):format(folder)
+      out[#out + 1] = ''
+    end
+  end
+end
+
+--- The annotations of a module, as the file that stands for it.
+---
+---@param module table
+---@return string
+function M.module(module)
+  local out = { '---@meta ' .. module.name, '-- Written by perilune types.', '-- luacheck: ignore', '' }
+  for _, alias in ipairs(module.aliases) do
+    add_row(out, 'alias', alias[1], alias[2])
+    out[#out + 1] = ''
+  end
+  if not module.is_function then
+    add_text(out, module.text)
+    out[#out + 1] = '---@class ' .. module.name
+    for _, value in ipairs(module.values) do add_row(out, 'field', value[1], value[2], value[3]) end
+    out[#out + 1] = 'local M = {}'
+    out[#out + 1] = ''
+    add_folders(out, module)
+    for _, fn in ipairs(module.functions) do add_function(out, fn, 'M.') end
+  end
+  for _, class in ipairs(module.classes) do add_class(out, class) end
+  if not module.is_function then out[#out + 1] = 'return M' end
+  return table.concat(out, '\n') .. '\n'
+end
+
+--- The files of all modules, by path below a folder of a library of LuaLS.
+---
+---@return { path: string, text: string }[]
+function M.files()
+  local files = {}
+  for i, module in ipairs(api.modules()) do
+    files[i] = { path = module.name:gsub('%.', '/') .. '.lua', text = M.module(module) }
+  end
+  return files
+end
+
+return M
