@@ -25,6 +25,14 @@ describe('an installed perilune', function()
     end
   end)
 
+  it('comes with types for editors', function()
+    local prefix = install()
+    for _, name in ipairs { 'perilune.lua', 'perilune/fs.lua' } do
+      local file <close> = assert(io.open(('%s/share/perilune/types/%s'):format(prefix, name)))
+      assert.matches('^%-%-%-@meta perilune', file:read 'l')
+    end
+  end)
+
   it('loads C modules of the distribution', function()
     local dir = process.temp_dir { ['app.lua'] = "print(require('lfs').currentdir())" }
     local result = process.run({ process.perilune, 'run', 'app.lua' }, { cwd = dir })
