@@ -27,22 +27,28 @@ end
 mesh.action('words', function(path)
   local counts, words, different, bytes = {}, 0, 0, 0
   local size, next_report, rest = fs.stat(path).size, REPORT_EVERY, ''
+
+  local function count(text)
+    for word in text:gmatch '%a+' do
+      word = word:lower()
+      local before = counts[word]
+      if not before then different = different + 1 end
+      counts[word] = (before or 0) + 1
+      words = words + 1
+    end
+  end
+
   for block in fs.chunks(path, 256 * 1024) do
     bytes = bytes + #block
     local text = rest .. block
     rest = text:match '%a*$' -- a word may go on in the next block
-    for word in text:sub(1, #text - #rest):gmatch '%a+' do
-      word = word:lower()
-      local count = counts[word]
-      if not count then different = different + 1 end
-      counts[word] = (count or 0) + 1
-      words = words + 1
-    end
+    count(text:sub(1, #text - #rest))
     if bytes >= next_report then
       next_report = next_report + REPORT_EVERY
       coroutine.yield { bytes = bytes, total = size, top = top(counts, 10) }
     end
   end
+  count(rest)
   coroutine.yield { bytes = bytes, total = size, top = top(counts, 10) }
   return words, different
 end, { description = 'counts the words of a file, streaming the ten most frequent so far' })

@@ -88,6 +88,56 @@ describe('examples/primes.lua', function()
   end)
 end)
 
+describe('examples/log_tail.lua', function()
+  local function append(path, text)
+    local file <close> = assert(io.open(path, 'a'))
+    file:write(text)
+  end
+
+  it('shows what all nodes log, also after their logs were rotated', function()
+    local dir = process.temp_dir { ['one.log'] = 'old\n', ['two.log'] = 'old\n' }
+    local one, two = dir .. '/one.log', dir .. '/two.log'
+    serve(example 'log_tail.lua', '--name', 'one', '--', one)
+    local all = process.start { process.perilune, 'run', example 'log_tail.lua' }
+    local tail = process.start { process.perilune, 'stream', 'log.tail', '1', '--idle', '0' }
+    tail:wait_line '^"old"$' -- it is followed from here
+
+    --- Lines from before it follows are not seen: so they come again until one is.
+    local function wait_until_followed(path, text)
+      local deadline = process.now() + 10 * process.patience
+      local line = ('^%s: %s$'):format(path:match '(%a+)%.log$', text)
+      repeat
+        append(path, text .. '\n')
+        local seen = pcall(all.wait_line, all, line, 0.2)
+      until seen or process.now() > deadline
+    end
+    wait_until_followed(one, 'hello')
+    tail:wait_line '^"hello"$'
+    append(one, 'in two ')
+    append(one, 'parts\n')
+    all:wait_line '^one: in two parts$'
+
+    assert(os.rename(one, one .. '.1'))
+    append(one, 'first of the new one\n')
+    all:wait_line '^one: first of the new one$'
+    tail:wait_line '^"first of the new one"$'
+    assert(io.open(one, 'w')):close() -- cut
+    append(one, 'after the cut\n')
+    all:wait_line '^one: after the cut$'
+
+    local second = serve(example 'log_tail.lua', '--name', 'two', '--', two)
+    wait_until_followed(two, 'here too')
+    second:kill 'KILL'
+    all:wait_line '^two: PEER_LOST: '
+    append(one, 'goes on\n')
+    all:wait_line '^one: goes on$'
+    for _, reader in ipairs { all, tail } do -- else the node drains for them
+      reader:kill 'INT'
+      reader:wait()
+    end
+  end)
+end)
+
 describe('examples/pipeline.lua', function()
   local FILES = 40
 
