@@ -51,7 +51,10 @@ end
 
 local function run_console(sample, folder)
   for _, command in ipairs(markdown.commands(sample.text)) do
-    if command.background then
+    local into = command.command:match '^cd (%S+)$'
+    if into then
+      folder = folder .. '/' .. into
+    elseif command.background then
       run_background(command, folder)
     else
       local p = process.run({ 'sh', '-c', 'exec 2>&1; ' .. command.command }, options(folder))

@@ -71,6 +71,37 @@ describe('perilune new', function()
     assert.same({ 0, 'hello, Ada\nhello, Bob\n1\n2\n3\n4\n5\n' }, { client.code, client.stdout }, client.stderr)
   end)
 
+  it('takes who has never seen it to a stream that reaches a second node, and through an edit', function()
+    local base = process.temp_dir()
+    assert.equal(0, new(base, 'greeter').code)
+    local service = process.start({ process.perilune, 'run', 'service.lua', '--config', 'node.json', '--watch' },
+      { cwd = base .. '/greeter' })
+    service:wait_line '^ready name=greeter '
+    assert.equal(0, new(base, 'asker', '--template', 'client').code)
+    local asker = process.start({ process.perilune, 'run', 'client.lua', '--config', 'node.json', '--', 'Ada' },
+      { cwd = base .. '/asker' })
+    asker:wait_line '^hello, Ada$'
+    asker:wait_line '^1$'
+    asker:wait_line '^2$'
+
+    local path = base .. '/greeter/service.lua'
+    local text = read(path)
+    local function save(changed)
+      local file <close> = assert(io.open(path, 'wb'))
+      file:write(changed)
+    end
+    save((text:gsub('hello, ', 'welcome, '):gsub('yield%(i%)', 'yield(i * i)')))
+    service:wait_line '^reloaded service.lua generation 2 in .*~count ~greet'
+    assert.equal(0, asker:wait(), asker:stderr()) -- its stream goes on in the version where it began
+    assert.equal('hello, Ada\n1\n2\n3\n4\n5\n', asker:stdout())
+
+    local again = run_in(base .. '/asker', 'run', 'client.lua', '--config', 'node.json', '--', 'Ada')
+    assert.same({ 0, 'welcome, Ada\n1\n4\n9\n16\n25\n' }, { again.code, again.stdout }, again.stderr)
+    save 'oops'
+    service:wait_line '^cannot reload service.lua, generation 2 goes on: service.lua:1: '
+    assert.equal('"welcome, Bob"\n', process.perilune_run('call', 'greet', '"Bob"').stdout)
+  end)
+
   it('takes a name, or makes one of that of the folder', function()
     local base = process.temp_dir()
     assert.equal(0, new(base, 'a/b c/d', '--name', 'my-service.2').code)

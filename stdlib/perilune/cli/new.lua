@@ -71,10 +71,8 @@ local function describe(dir, name, template, files)
     add ''
     for _, command in ipairs(template.elsewhere) do add('  ' .. command) end
   end
-  if template.before then
-    add ''
-    add(template.before)
-  end
+  add ''
+  add(template.last)
   return table.concat(lines, '\n') .. '\n'
 end
 

@@ -5,7 +5,7 @@ return {
     'perilune test',
     'perilune run client.lua --config node.json -- Ada Bob',
   },
-  before = "its service, in another terminal:   perilune new greeter   and then what that says",
+  last = "its service, in another terminal:   perilune new greeter   and then what that says",
 
   files = {
     ['client.lua'] = [[

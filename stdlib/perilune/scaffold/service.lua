@@ -9,6 +9,7 @@ return {
     [[perilune call greet '"Ada"']],
     'perilune stream count 5',
   },
+  last = 'What you save in service.lua serves at once. A node that calls it:   perilune new asker --template client',
 
   files = {
     ['service.lua'] = [[
@@ -101,6 +102,10 @@ From another terminal of the same user:
     perilune call greet '"Ada"'
     perilune stream count 5
     perilune actions
+
+A script that calls it, in a node of its own:
+
+    perilune new asker --template client
 
 Without `--listen` and `--peer` all nodes of one user on one machine find each other. Between machines, one listens and
 the others dial it; both have the same key in a file:
