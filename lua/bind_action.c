@@ -29,6 +29,8 @@ typedef struct handling {
   int codec;
   bool waiting;
   bool returned;
+  bool refused;   // the arguments are not what the action takes
+  bool mismatch;  // they, or the results, are not what it says
 } handling;
 _Static_assert(sizeof(handling) <= PL_TASK_OWN, "a handling lives in its task");
 
@@ -60,10 +62,19 @@ static void on_items(pl_request *r) {
 
 // The handler's task.
 
+// What the action says of these values must hold. Raises where it does not.
+static void check(lua_State *L, handling *h, pl_schema_part part, int n) {
+  if (h->action->schema == NULL || pl_schema_check(L, h->action->schema, part, n)) return;
+  h->refused = part == PL_SCHEMA_PARAMS;
+  h->mismatch = part != PL_SCHEMA_CHUNKS;  // that is an error of the handler, which may catch it
+  lua_error(L);
+}
+
 static int begin(lua_State *L, void *user) {
   handling *h = user;
   lua_rawgeti(L, LUA_REGISTRYINDEX, h->action->handler);
   int n = pl_values_take(L, (pl_codec)h->codec, pl_request_args(h->request));
+  check(L, h, PL_SCHEMA_PARAMS, n);
   pl_request_begun(h->request);
   return n;
 }
@@ -90,6 +101,7 @@ static void refuse_chunk(lua_State *L, handling *h, pl_err err) {
 
 static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
   handling *h = user;
+  check(L, h, PL_SCHEMA_CHUNKS, n);
   pl_parts item;
   encode(L, h, n, "chunk", &item);
   pl_err err = pl_request_chunk(h->request, &item);
@@ -107,6 +119,7 @@ static pl_step on_yield(lua_State *L, int n, pl_op **wait, void *user) {
 // next.
 static void on_return(lua_State *L, int n, void *user) {
   handling *h = user;
+  check(L, h, PL_SCHEMA_RETURNS, n);
   encode(L, h, n, "result", &h->result);
   commit(L, h);
   h->returned = true;
@@ -192,7 +205,7 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
                    void *user) {
   (void)n;
   handling *h = user;
-  if (pl_task_has_begun(t)) count(h, state);
+  if (pl_task_has_begun(t) && !h->refused) count(h, state);
   pl_request_set_user(h->request, NULL);
   if (h->input != NULL) pl_input_leave(h->input);
   if (state == PL_TASK_DONE && h->returned) {
@@ -204,8 +217,10 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
     memcpy(name, info.action.data, info.action.len);
     name[info.action.len] = '\0';
     pl_failure f = pl_error_take(L, name, traceback);
-    if (state == PL_TASK_FAILED) log_failure(h, &f, name);
+    if (state == PL_TASK_FAILED && !h->refused) log_failure(h, &f, name);
     pl_failure shown = f;
+    if (h->refused) shown.outcome = PL_NOT_EXECUTED;
+    if (h->mismatch) shown.cause = (pl_bytes){0};  // that would be itself
     if (state == PL_TASK_CANCELLED && is_broken_off(f.code))
       shown.outcome = pl_task_has_begun(t) ? PL_UNKNOWN : PL_NOT_EXECUTED;
     shown.node = *pl_node_id(pl_host_node(pl_script_host(h->action->generation->script)));

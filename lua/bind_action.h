@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "lua/generation.h"
+#include "lua/schema.h"
 #include "perilune.h"
 
 // One registration. Freed when the node lets go of it, or before it was published.
@@ -11,6 +12,9 @@ typedef struct pl_registration {
   pl_list node;               // in generation->actions
   pl_generation *generation;  // NULL once its VM is closed
   int handler;                // reference in the registry
+  int schema_ref;             // likewise
+  const pl_schema *schema;    // NULL: nothing is checked
+  pl_bytes description;       // what _perilune.describe tells: one reference
   uint64_t topic;             // of its tasks
   uint64_t cpu_limit_us;
   size_t value_max;           // bytes of a chunk or result

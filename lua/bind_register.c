@@ -26,9 +26,13 @@ static pl_registration *at(pl_list *node) {
 }
 
 static void registration_free(pl_registration *r) {
-  if (r->generation != NULL)
-    luaL_unref(pl_vm_state(r->generation->vm), LUA_REGISTRYINDEX, r->handler);
+  if (r->generation != NULL) {
+    lua_State *L = pl_vm_state(r->generation->vm);
+    luaL_unref(L, LUA_REGISTRYINDEX, r->handler);
+    luaL_unref(L, LUA_REGISTRYINDEX, r->schema_ref);
+  }
   pl_list_remove(&r->node);
+  pl_bytes_drop(&r->description);
   pl_bytes_drop(&r->options.attributes);
   pl_free(r);
 }
@@ -111,12 +115,41 @@ static pl_err hold_back(pl_registration *r) {
   return PL_OK;
 }
 
+// The schema of the rows at 5, which the registry keeps.
+static void read_schema(lua_State *L, pl_registration *r) {
+  r->schema_ref = LUA_NOREF;
+  if (lua_isnoneornil(L, 5)) return;
+  r->schema = pl_schema_new(L, 5);
+  r->schema_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static bool keep_description(pl_registration *r, pl_bytes text) {
+  return pl_bytes_keep(&r->description, pl_bytes_of(text.data, text.len));
+}
+
+static pl_registration *make(pl_generation *g, pl_bytes name, const pl_registration *settings) {
+  pl_registration *r = registration_new(g, name);
+  r->handler = settings->handler;
+  r->schema = settings->schema;
+  r->schema_ref = settings->schema_ref;
+  r->cpu_limit_us = settings->cpu_limit_us;
+  r->options = settings->options;
+  return r;
+}
+
 // action(name, handler, {concurrency=, queue=, timeout=, cpu_limit=, json=, idempotent=, share=},
-// attributes): checked by the Lua side.
+// attributes, rows of the schema or nil, description): checked by the Lua side.
 int pl_register_action(lua_State *L) {
   size_t len;
   const char *name = luaL_checklstring(L, 1, &len);
   luaL_checktype(L, 2, LUA_TFUNCTION);
+  pl_bytes description;
+  description.data = (const uint8_t *)luaL_checklstring(L, 6, &description.len);
+  if (description.len > PL_DESCRIPTION_MAX)
+    return pl_raise_code(
+        L, PL_TOO_LARGE, PL_NOT_SENT,
+        "mesh.action: what is said of '%s' takes %zu bytes encoded, %d are possible", name,
+        description.len, PL_DESCRIPTION_MAX);
   pl_node *n = pl_host_start(L);
   pl_generation *g = pl_generation_of(L);
   if (g->state >= PL_GENERATION_DRAINING)
@@ -127,15 +160,14 @@ int pl_register_action(lua_State *L) {
   pl_registration settings = {0};
   read_options(L, &settings);
   settings.options.attributes = pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
+  read_schema(L, &settings);
   lua_pushvalue(L, 2);
   settings.handler = luaL_ref(L, LUA_REGISTRYINDEX);
 
-  pl_registration *r = registration_new(g, pl_bytes_of(name, len));
-  r->handler = settings.handler;
-  r->cpu_limit_us = settings.cpu_limit_us;
-  r->options = settings.options;
+  pl_registration *r = make(g, pl_bytes_of(name, len), &settings);
   r->value_max = (size_t)pl_node_options(n)->max_message;
-  pl_err err = holds_back(g) ? hold_back(r) : publish(n, r);
+  pl_err err = keep_description(r, description) ? PL_OK : PL_NO_MEMORY;
+  if (err == PL_OK) err = holds_back(g) ? hold_back(r) : publish(n, r);
   pl_list_push(&g->actions, &r->node);
   if (err != PL_OK) {
     r->options.attributes = (pl_bytes){0};

@@ -391,4 +391,5 @@ void pl_inspect_open(pl_host *h) {
   pl_node_add_system_action(n, PL_SYSTEM_PREFIX "stack", &trace, h);
   pl_node_add_system_action(n, PL_SYSTEM_PREFIX "kill", &kill, h);
   pl_inspect_open_memory(h);
+  pl_inspect_open_describe(h);
 }

@@ -233,9 +233,7 @@ void pl_encode_at_number(pl_encoder *e, int key) {
   }
 }
 
-// What the metatable of the table at *index says of it. True: mesh.array marked it, and *n is its
-// length. Of a view *index becomes its target, which stays on the stack. [-0, +?]
-static bool is_marked(lua_State *L, int *index, lua_Integer *n) {
+bool pl_value_is_marked(lua_State *L, int *index, lua_Integer *n) {
   for (int hops = 0; hops < 2 && lua_getmetatable(L, *index); hops++) {
     int type = lua_rawgetp(L, -1, &array_key);
     if (type == LUA_TNUMBER) {
@@ -273,7 +271,7 @@ void pl_encode_table(pl_encoder *e, int index, const pl_table_writer *w) {
   enter(e, &f, index);
   int given = index, top = lua_gettop(e->L);
   lua_Integer n;
-  if (is_marked(e->L, &index, &n)) {
+  if (pl_value_is_marked(e->L, &index, &n)) {
     w->array(e, index, n);
   } else if ((n = (lua_Integer)lua_rawlen(e->L, index)) == 0 || n > UINT32_MAX) {
     w->map(e, index);

@@ -82,6 +82,9 @@ typedef struct pl_blob {
 
 // NULL when the value at `index` is none. Else its bytes, alive as long as it is.
 const pl_blob *pl_value_blob(lua_State *L, int index, const char **bytes, size_t *len);
+// What the metatable of the table at *index says of it. True: mesh.array marked it, and *n is its
+// length. Of a view *index becomes its target, which stays on the stack. [-0, +?]
+bool pl_value_is_marked(lua_State *L, int *index, lua_Integer *n);
 void pl_push_ext(lua_State *L, int8_t ext, const void *bytes, size_t len);  // [-0, +1]
 // An empty table that is an array. [-0, +1]
 void pl_push_empty_array(lua_State *L);

@@ -128,6 +128,8 @@ enum {
   PL_GENERATIONS_MAX = 8,             // of one script that are alive: the next waits
   PL_PROBATION_CALLS = 20,            // before it can be said how a generation does
   PL_PROBATION_LOOK_US = 100 * 1000,  // between two looks at that
+  PL_SCHEMA_STEPS = 1000 * 1000,      // of patterns, in the check of a list of values: some 4 ms
+  PL_DESCRIPTION_MAX = 64 * 1024,     // bytes of what is told of an action on demand
   PL_THREADS_KEPT = 1024,             // finished coroutines kept for reuse
   PL_TURN_US = 10000,                 // work between two looks at the network
   PL_SLICE_US = 10000,                // CPU time of one task before it is made to yield

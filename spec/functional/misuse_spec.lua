@@ -15,7 +15,7 @@ local CASES = {
   { "mesh.action('x', print, { queue = -1 })", 'queue' },
   { "mesh.action('x', print, { timeout = 0/0 })", 'timeout' },
   { "mesh.action('x', print, { serializer = 'xml' })", 'serializer' },
-  { "mesh.action('x', print, { params = {} })", 'params.*not available' },
+  { "mesh.action('x', print, { params = { 'integer' } })", "params%[1%]: 'integer' is no type; did you mean 'int'%?" },
   { "mesh.action('x', print, { allow = {} })", 'allow.*not available' },
   { "mesh.remove()", 'string expected' },
   { "mesh.call()", 'string' },

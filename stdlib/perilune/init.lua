@@ -7,6 +7,7 @@ local callers = require 'perilune.callers'
 local check = require 'perilune.check'
 local core = require 'perilune.core.node'
 local core_streams = require 'perilune.core.streams'
+local describe = require 'perilune.describe'
 local generation = require 'perilune.generation'
 local offload = require 'perilune.core.offload'
 local requests = require 'perilune.core.action'
@@ -35,6 +36,7 @@ local M = {
   with = callers.with,
   action = actions.action,
   remove = actions.remove,
+  describe = describe.describe,
 
   reload = generation.reload,
   on_unload = generation.on_unload,
@@ -96,8 +98,8 @@ function M.actions()
         providers = {},
         description = attributes.description,
         serializer = attributes.serializer,
-        params = attributes.params,
-        returns = attributes.returns,
+        tags = attributes.tags,
+        timeout = attributes.timeout,
       }
       by_name[offer.name] = entry
       list[#list + 1] = entry
