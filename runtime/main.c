@@ -32,6 +32,8 @@ static int show_help(const char *topic) {
   const pl_command *c = topic == NULL ? NULL : pl_command_find(topic);
   if (topic == NULL) {
     pl_help_print(stdout);
+  } else if (strcmp(topic, "--man") == 0) {
+    pl_man_print(stdout);
   } else if (c != NULL) {
     pl_help_print_command(stdout, c);
   } else if (pl_command_is_later(topic)) {

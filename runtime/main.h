@@ -88,14 +88,32 @@ int pl_usage_fail(const pl_command *command, pl_err code, const char *format, ..
 
 void pl_help_print(FILE *out);
 void pl_help_print_command(FILE *out, const pl_command *command);
+// All of it as a man page, in the macros of man(7).
+void pl_man_print(FILE *out);
+
+// What both are made of: texts of several lines, in which those that begin with two spaces are
+// examples, and pieces of one line.
+extern const char pl_help_about[], pl_help_config[], pl_help_sources[];
+enum { PL_TERM_MAX = 64 };
+void pl_help_option_term(char out[PL_TERM_MAX], const pl_option *o);  // "--drain S"
+void pl_help_flag_term(char out[PL_TERM_MAX], const pl_flag *f);
+// With its default; NULL for `c`: that of a node.
+void pl_help_put_explanation(FILE *out, const pl_command *c, const pl_option *o);
+void pl_help_put_usage(FILE *out, const pl_command *c);
+void pl_help_put_summary(FILE *out, const pl_command *c);
 
 // Runs the files as scripts of one node, until it ends.
 int pl_run_files(pl_invocation *inv);
 // Runs the command's own script as a client of the mesh.
 int pl_run_client(pl_invocation *inv);
+// Sets an option in place of what a node has by default.
+void pl_default_set(pl_invocation *inv, const char *name, const char *text);
 // Prints the options that a node would have, and where each comes from.
 int pl_options_print(pl_invocation *inv);
 // Runs a mesh under disasters, in virtual time.
 int pl_sim_command(pl_invocation *inv);
+// Prints what makes a shell complete a command line; or, for such a shell, the words that may
+// stand where it is asked.
+int pl_completion_command(pl_invocation *inv);
 // Writes the line that says that the node is ready.
 void pl_ready_print(const pl_node *node);

@@ -225,6 +225,21 @@ static const char sim_text[] =
     "  perilune sim --seeds 1..1000\n"
     "  perilune sim --seed 42 --nodes 50 --minutes 5 --topology ring\n";
 
+static const char completion_text[] =
+    "With it the tab key knows commands, their options and files, and asks the mesh, for 0.3\n"
+    "seconds, for the names of actions and nodes. Packages bring it along; else:\n"
+    "\n"
+    "  perilune completion bash > ~/.local/share/bash-completion/completions/perilune\n"
+    "  perilune completion zsh > ~/.zfunc/_perilune\n"
+    "  perilune completion fish > ~/.config/fish/completions/perilune.fish\n"
+    "\n"
+    "What it prints asks 'perilune completion words -- WORD...' with the words up to the cursor.\n";
+
+static const char help_text[] =
+    "All of it as a man page:\n"
+    "\n"
+    "  perilune help --man | man -l -\n";
+
 const pl_command pl_command_list[] = {
     {.name = "run",
      .arguments = "FILE... [-- ARG...]",
@@ -351,8 +366,20 @@ const pl_command pl_command_list[] = {
      .alone = true,
      .use = PL_USE_NONE,
      .flags = types_flags},
+    {.name = "completion",
+     .arguments = "bash | zsh | fish",
+     .summary = "print what lets a shell complete commands, actions and nodes",
+     .text = completion_text,
+     .first = "SHELL",
+     .passes_rest = true,
+     .use = PL_USE_NONE,
+     .act = pl_completion_command},
     {.name = "version", .arguments = "", .summary = "print the version", .use = PL_USE_NONE},
-    {.name = "help", .arguments = "[COMMAND]", .summary = "print help", .use = PL_USE_NONE},
+    {.name = "help",
+     .arguments = "[COMMAND | --man]",
+     .summary = "print help",
+     .text = help_text,
+     .use = PL_USE_NONE},
     {0},
 };
 

@@ -217,16 +217,15 @@ static const char **client_arguments(const pl_invocation *inv, size_t *count) {
   return args;
 }
 
-// In place of what a node has by default.
-static void set_default(pl_invocation *inv, const char *name, const char *text) {
+void pl_default_set(pl_invocation *inv, const char *name, const char *text) {
   const pl_option_value v = {.given = PL_GIVEN_TEXT, .text = text};
   char detail[PL_URL_MAX];
   pl_option_set(&inv->options, PL_SOURCE_DEFAULT, pl_option_find(name), &v, detail);
 }
 
 int pl_run_client(pl_invocation *inv) {
-  set_default(inv, "log_level", PL_CLIENT_LOG_LEVEL);
-  if (inv->command->alone) set_default(inv, "mesh", "");
+  pl_default_set(inv, "log_level", PL_CLIENT_LOG_LEVEL);
+  if (inv->command->alone) pl_default_set(inv, "mesh", "");
   char detail[PL_URL_MAX] = "";
 
   char name[64];

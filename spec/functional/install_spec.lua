@@ -8,6 +8,11 @@ local function install()
   return prefix
 end
 
+local function read(path)
+  local file <close> = assert(io.open(path, 'rb'))
+  return file:read 'a'
+end
+
 describe('an installed perilune', function()
   it('runs from any folder, its standard library inside it', function()
     local prefix = install()
@@ -31,6 +36,22 @@ describe('an installed perilune', function()
       local file <close> = assert(io.open(('%s/share/perilune/types/%s'):format(prefix, name)))
       assert.matches('^%-%-%-@meta perilune', file:read 'l')
     end
+  end)
+
+  it('brings manual and completions, also when it is installed again, below another root', function()
+    local root = process.temp_dir()
+    local build = process.perilune:match '^(.*)/'
+    if not io.open(build .. '/package/perilune.1') then return end -- not made under sanitizers
+    for _ = 1, 2 do
+      local result = process.run({ 'cmake', '--install', build, '--prefix', '/usr' }, { env = { DESTDIR = root } })
+      assert.equal(0, result.code, result.stderr)
+    end
+    local share = root .. '/usr/share/'
+    assert.equal(process.perilune_run('help', '--man').stdout, read(share .. 'man/man1/perilune.1'))
+    assert.equal(process.perilune_run('completion', 'bash').stdout,
+      read(share .. 'bash-completion/completions/perilune'))
+    assert.matches('^#compdef perilune\n', read(share .. 'zsh/vendor-completions/_perilune'))
+    assert.matches('complete %-c perilune', read(share .. 'fish/vendor_completions.d/perilune.fish'))
   end)
 
   it('loads C modules of the distribution', function()
