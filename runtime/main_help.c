@@ -20,7 +20,7 @@ static const char after_commands[] =
 void pl_help_print(FILE *out) {
   fprintf(out, "%s%s\n", usage_text, pl_help_about);
   for (const pl_command *c = pl_command_list; c->name != NULL; c++)
-    fprintf(out, "  %-10s%s\n", c->name, c->summary);
+    fprintf(out, "  %-12s%s\n", c->name, c->summary);
   fputs(after_commands, out);
 }
 
