@@ -123,8 +123,11 @@ static int sys_box(lua_State *L) {
 static int sys_metrics(lua_State *L) {
   pl_metrics *metrics = &loop_of(L)->metrics;
   metrics->log_lines_lost = pl_log_lost(loop_of(L)->log);  // counted where any thread may log
-  pl_host_count(L, metrics);
-  pl_pool_count(metrics);
+  if (pl_script_of(L) != NULL) {
+    pl_host_count(metrics, pl_host_of(L));
+  } else {
+    pl_pool_count(metrics);
+  }
   lua_newtable(L);
   for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++) {
     lua_pushinteger(L, (lua_Integer)pl_metric_get(metrics, m));

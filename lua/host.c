@@ -89,7 +89,7 @@ static void on_joined(void *user) {
   pl_host_stop(h, 1);
 }
 
-static const pl_node_ops node_ops = {.on_change = on_change};
+static const pl_node_ops node_ops = {.on_change = on_change, .on_count = pl_host_count};
 
 // Node.
 
@@ -192,8 +192,10 @@ pl_store *pl_host_store(lua_State *L, bool shared) {
   return store;
 }
 
-void pl_host_count(lua_State *L, pl_metrics *m) {
-  if (pl_script_of(L) != NULL && !pl_host_of(L)->housed) pl_states_count(pl_host_of(L)->states, m);
+void pl_host_count(pl_metrics *m, void *user) {
+  const pl_host *h = user;
+  if (!h->housed) pl_states_count(h->states, m);
+  pl_pool_count(m);
 }
 
 pl_node *pl_host_node(pl_host *h) {

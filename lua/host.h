@@ -99,8 +99,8 @@ bool pl_host_joined(const pl_host *h);
 // be, because its options say how large they may be; raises when that fails. It is the host's and
 // outlives the VM. Loop thread only; the store itself may be used from any.
 pl_store *pl_host_store(lua_State *L, bool shared);
-// Sets what is not counted as it happens.
-void pl_host_count(lua_State *L, pl_metrics *m);
+// Sets what is not counted as it happens. `user` is the host.
+void pl_host_count(pl_metrics *m, void *user);
 
 // Something that wants to know of changes: once, from the loop.
 typedef struct pl_watch {

@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/trace.h"
 #include "perilune_choice.h"
+#include "perilune_figures.h"
 #include "perilune_pass.h"
 
 #define PL_VERSION "0.1.0"
@@ -160,6 +161,8 @@ typedef struct pl_node pl_node;
 typedef struct pl_node_ops {
   // The directory or the set of neighbours changed.
   void (*on_change)(pl_node *n, void *user);
+  // The counters are about to be told: those that somebody else counts are brought up to date.
+  void (*on_count)(pl_metrics *m, void *user);
 } pl_node_ops;
 
 // A node that does nothing yet. `options` is copied. Actions may be added before it starts. It

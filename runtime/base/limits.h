@@ -83,6 +83,8 @@ enum {
   PL_PLEDGE_LEAST_NS = 50 * 1000,    // a call that computes for less begins at once,
   PL_PLEDGE_NS = 2 * 1000 * 1000,    // others while those that have yet to begin take no longer
 
+  PL_METERS_MAX = 512,  // actions with figures of their own, at each end; others share theirs
+
   PL_SYSTEM_CALLS = 64,  // of one action of the node itself at once; more are BUSY
 
   PL_PASSED_MAX = 1024,             // streams that wait for whom they were passed to

@@ -87,6 +87,9 @@ static inline uint64_t pl_now_us(const pl_loop *l) {
   return l->clock.now_us;
 }
 uint64_t pl_now_precise_us(const pl_loop *l);
+// Something came in while libuv waited: `now` is the time of that, and no longer of the turn
+// before.
+void pl_loop_came(pl_loop *l);
 // By how much the next timer is late, when that is so much that this process must have stood still;
 // else 0.
 uint64_t pl_loop_late_us(const pl_loop *l);

@@ -57,6 +57,13 @@ static void arm(pl_loop *l) {
   d->armed_us = next_us;
 }
 
+// Who stood still looks first, see above. No timer fires here: that is for the next turn.
+void pl_loop_came(pl_loop *l) {
+  if (l->driver->behind || pl_loop_late_us(l) > 0) return;
+  uint64_t now_us = uv_hrtime() / 1000;
+  if (now_us > l->clock.now_us) l->clock.now_us = now_us;
+}
+
 // Tells libuv how long it may sleep.
 static void settle(pl_loop *l) {
   if (has_work(l)) {

@@ -44,6 +44,7 @@
   X(calls_ok, "of these, ended with a result")                              \
   X(calls_failed, "of these, ended with an error")                          \
   X(calls_now, "of these, not ended yet")                                   \
+  X(calls_refused, "calls that did not leave: no provider, path or room")   \
   X(calls_repeated, "attempts of calls after their first")                  \
   X(repeats_refused, "repeats that the budget did not allow")               \
   X(replies_late, "results that came after the caller had given up")        \

@@ -82,6 +82,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   (void)buf;
   socket_link *s = stream->data;
+  pl_loop_came(s->link.loop);
   if (n > 0)
     pl_link_received(&s->link, (size_t)n);
   else if (n == UV_EOF)

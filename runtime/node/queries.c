@@ -314,6 +314,10 @@ void pl_node_each_stream(pl_node *n, pl_stream_fn *fn, void *user) {
   pl_service_each_stream(n->service, fn, user);
 }
 
+void pl_node_each_figures(pl_node *n, pl_figures_fn *fn, void *user) {
+  pl_service_each_figures(n->service, fn, user);
+}
+
 static void count_stream(const pl_stream_info *info, void *user) {
   (void)info;
   ++*(size_t *)user;

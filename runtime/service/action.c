@@ -34,6 +34,7 @@ void pl_handler_drop(pl_handler *h) {
 static void run_gone(pl_work *w) {
   pl_action *a = pl_container(w, pl_action, gone);
   pl_handler_drop(a->handler);
+  pl_meters_drop(&a->service->meters, a->meter);
   pl_free(a);
 }
 
@@ -48,12 +49,13 @@ void pl_action_free(pl_action *a) {
   pl_free(a);
 }
 
-pl_action *pl_action_new(pl_service *sv, pl_bytes name, const pl_action_options *o,
+pl_action *pl_action_new(pl_service *sv, pl_bytes name, bool system, const pl_action_options *o,
                          const pl_action_ops *ops, void *user) {
   pl_action *a = pl_alloc(sizeof *a + name.len);
-  *a = (pl_action){.service = sv, .options = *o, .refs = 1, .name_len = name.len};
+  *a = (pl_action){.service = sv, .options = *o, .refs = 1, .system = system, .name_len = name.len};
   a->options.attributes = (pl_bytes){0};
   a->handler = handler_new(sv->loop, ops, user);
+  a->meter = system ? &sv->meters.unlisted : pl_meters_hold(&sv->meters, name);
   memcpy(a->name, name.data, name.len);
   pl_gate_init(&a->gate, sv, o);
   return a;
@@ -139,7 +141,7 @@ static void put(pl_service *sv, const pl_action_change *c) {
     pl_admission_change(a, c->options);
     return;
   }
-  a = pl_action_new(sv, c->name, c->options, c->ops, c->user);
+  a = pl_action_new(sv, c->name, false, c->options, c->ops, c->user);
   pl_map_put_bytes(&sv->actions, c->name.data, c->name.len, a);
 }
 

@@ -17,6 +17,7 @@ typedef struct pl_action {
   pl_action_options options;  // without attributes: those are in the directory
   pl_handler *handler;        // of requests that begin now
   pl_gate gate;               // whoever the handler is
+  pl_meter *meter;            // held
   size_t refs;                // requests, and one while it is published
   pl_work gone;
   bool system;  // of the node itself, see system.h
@@ -32,7 +33,7 @@ static inline pl_handler *pl_handler_hold(pl_handler *h) {
 void pl_handler_drop(pl_handler *h);
 
 // `name` and `o`, whose attributes are not looked at, are copied. The caller holds it.
-pl_action *pl_action_new(pl_service *sv, pl_bytes name, const pl_action_options *o,
+pl_action *pl_action_new(pl_service *sv, pl_bytes name, bool system, const pl_action_options *o,
                          const pl_action_ops *ops, void *user);
 static inline pl_action *pl_action_hold(pl_action *a) {
   a->refs++;

@@ -54,6 +54,8 @@ struct pl_call {
   void *user;
   uint64_t call_id;
   pl_errand errand;  // the attempt under way
+  pl_meter *meter;   // where it counts
+  uint64_t opened_us;
   pl_id callee;
   int codec;
   bool stream;

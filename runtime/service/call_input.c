@@ -75,6 +75,7 @@ static pl_err take(pl_call *c, const pl_parts *item, bool *waits) {
   if (!pl_call_takes_items(c)) return PL_CLOSED;
   if (is_too_large(c, pl_parts_len(item))) return PL_TOO_LARGE;
   c->service->loop->metrics.chunks_sent++;
+  c->meter->items_sent++;
   if (c->channel == NULL) {
     if (!pl_unsent_add(&c->unsent, item)) return PL_NO_MEMORY;
   } else if (pl_flow_item(&c->flow, item)) {

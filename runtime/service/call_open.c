@@ -227,6 +227,9 @@ static void opened(pl_call *c, uint64_t deadline_us) {
   pl_loop *loop = c->service->loop;
   if (deadline_us != PL_NEVER)
     pl_timer_start(&loop->clock, &c->timer, deadline_us - pl_now_us(loop), pl_call_on_deadline);
+  c->opened_us = pl_now_us(loop);
+  c->meter->begun++;
+  if (pl_call_flows(c)) c->meter->streams++;
   loop->metrics.calls_opened++;
   loop->metrics.calls_now++;
 }
@@ -268,6 +271,7 @@ static pl_err open_at(pl_call **out, pl_service *sv, const pl_call_options *o, p
   if (err != PL_OK) return err;
   if (o->deadline_us <= pl_now_us(sv->loop)) return refuse_late(why, o->action);
   pl_call *c = make(sv, o, ops, user);
+  c->meter = &sv->directory.meters.unlisted;
   c->idempotent = c->left_open = false;
   c->callee = *o->node;
   c->routed = routed;
@@ -285,8 +289,8 @@ pl_err pl_call_open_at(pl_call **out, pl_service *sv, const pl_call_options *o,
   return open_at(out, sv, o, &order, via, ops, user, why);
 }
 
-pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
-                       const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
+static pl_err open_call(pl_call **out, pl_service *sv, const pl_call_options *o,
+                        const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
   pl_order order;
   fill_order(&order, o, args);
   pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order.ancestors) : PL_OK;
@@ -301,12 +305,30 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
   if (o->deadline_us <= pl_now_us(sv->loop)) return refuse_late(why, o->action);
 
   pl_call *c = make(sv, o, ops, user);
+  c->meter = pl_entry_meter(&sv->directory, to.offer->entry);
   prepare_repeat(c, to.offer, &order);
   pl_call_dispatch(c, to, &order);
   opened(c, o->deadline_us);
   pl_budget_earn(&sv->budget);
   *out = c;
   return PL_OK;
+}
+
+// What is not known by name has no figures: nobody provides it.
+static void count_refused(pl_service *sv, pl_bytes action, pl_err code) {
+  sv->loop->metrics.calls_refused++;
+  pl_entry *e = pl_directory_find(&sv->directory, action);
+  if (e == NULL) return;
+  pl_meter *m = pl_entry_meter(&sv->directory, e);
+  m->begun++;
+  pl_meter_fail(m, code, false);
+}
+
+pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
+                       const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
+  pl_err err = open_call(out, sv, o, args, ops, user, why);
+  if (err != PL_OK) count_refused(sv, o->action, err);
+  return err;
 }
 
 void pl_service_explain(pl_service *sv, const pl_call_options *o, const pl_parts *args,

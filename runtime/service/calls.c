@@ -79,6 +79,20 @@ static bool is_unread(const pl_call *c) {
   return c->has_intake && c->intake.items > 0;
 }
 
+// One to this node may have begun in this turn; a result from elsewhere came when the clock says.
+static void count_ok(pl_call *c) {
+  pl_meter *m = c->meter;
+  m->ok++;
+  if (pl_call_flows(c)) return;
+  pl_service *sv = c->service;
+  uint64_t now_us = pl_now_us(sv->loop);
+  if (c->opened_us == now_us) {
+    pl_laps_add(&sv->laps, &m->took, c->opened_us);
+  } else {
+    pl_histogram_add(&m->took, now_us - c->opened_us);
+  }
+}
+
 static void settle(pl_call *c) {
   assert(!c->settled);
   c->settled = true;
@@ -86,8 +100,10 @@ static void settle(pl_call *c) {
   const pl_failure *f = c->failure;
   if (f != NULL) {
     loop->metrics.calls_failed++;
+    pl_meter_fail(c->meter, f->code, f->name.len > 0);
   } else {
     loop->metrics.calls_ok++;
+    count_ok(c);
   }
   loop->metrics.calls_now--;
   pl_timer_stop(&c->timer);
@@ -257,6 +273,7 @@ static void settle_slab(pl_work *w) {
 static void on_items(pl_call *c, unsigned items) {
   pl_loop *loop = c->service->loop;
   loop->metrics.chunks_received += items;
+  c->meter->items_received += items;
   c->itemized = true;
   pl_call_progress(c);
   if (c->intake.borrows) pl_loop_flush_later(loop, &c->tidy, settle_slab);
@@ -414,6 +431,7 @@ void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
     if (c->channel != NULL && !pl_flow_withdraw(&c->flow)) send_cancel(c, why, reason);
     sv->loop->metrics.calls_failed++;
     sv->loop->metrics.calls_now--;
+    pl_meter_fail(c->meter, why, false);
     pl_errand_end(&c->errand, pl_now_us(sv->loop), PL_VERDICT_NONE, false, 0);
     pl_call_detach(c);
     pl_carried_settle(&c->carried, false);

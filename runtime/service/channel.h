@@ -44,10 +44,12 @@ typedef struct pl_channel {
 struct pl_service {
   pl_service_config config;
   pl_loop *loop;
+  pl_laps laps;  // ends of this turn
   pl_directory directory;
-  pl_map actions;  // name -> pl_action, of this node
-  pl_map system;   // the same, see system.h
-  pl_map passed;   // token -> pl_passed, see passed.h
+  pl_meters meters;  // of what is served here
+  pl_map actions;    // name -> pl_action, of this node
+  pl_map system;     // the same, see system.h
+  pl_map passed;     // token -> pl_passed, see passed.h
   pl_list passed_list;
   pl_gates gates;      // who runs, and who waits
   pl_work go_on;       // lets those begin who wait, from the loop

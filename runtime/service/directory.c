@@ -34,7 +34,13 @@ void pl_provider_place(pl_provider *p, const char *region, size_t len) {
   set_text(&p->region, region, len < PL_REGION_MAX ? len : PL_REGION_MAX);
 }
 
+void pl_directory_init(pl_directory *d, pl_laps *laps) {
+  *d = (pl_directory){0};
+  pl_meters_init(&d->meters, laps);
+}
+
 void pl_directory_fini(pl_directory *d) {
+  pl_meters_fini(&d->meters);
   pl_map_fini(&d->entries);
 }
 
@@ -121,6 +127,7 @@ static void offer_free(pl_directory *d, pl_offer *o) {
   if (o->tally != NULL) pl_tally_drop(o->tally);
   pl_free(o);
   if (e->count > 0) return;
+  if (e->meter != NULL) pl_meters_drop(&d->meters, e->meter);
   pl_map_remove_bytes(&d->entries, e->name, e->name_len);
   pl_free(e);
 }

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "perilune.h"
+#include "service/meters.h"
 #include "service/tally.h"
 #include "wire/msgpack.h"
 
@@ -51,17 +52,21 @@ typedef struct pl_offer {
 
 typedef struct pl_entry {
   pl_list offers;
-  size_t count;   // of them
-  uint64_t pass;  // of PL_STRATEGY_WEIGHTED: where the line has come to
+  size_t count;     // of them
+  uint64_t pass;    // of PL_STRATEGY_WEIGHTED: where the line has come to
+  pl_meter *meter;  // of calls from here, held; NULL: there was none yet
   size_t name_len;
   char name[];
 } pl_entry;
 
 typedef struct pl_directory {
-  pl_map entries;  // name -> pl_entry
-  bool has_json;   // some offer had a codec of its own
+  pl_map entries;    // name -> pl_entry
+  pl_meters meters;  // of calls from here
+  bool has_json;     // some offer had a codec of its own
 } pl_directory;
 
+// `laps` outlives it.
+void pl_directory_init(pl_directory *d, pl_laps *laps);
 void pl_directory_fini(pl_directory *d);
 void pl_provider_init(pl_provider *p, const pl_id *id, const char *name);
 // Its offers must have been withdrawn.
@@ -87,5 +92,10 @@ pl_entry *pl_directory_find(pl_directory *d, pl_bytes name);
 pl_offer *pl_entry_first(pl_entry *e);
 // NULL after the last.
 pl_offer *pl_entry_next(pl_entry *e, pl_offer *o);
+// What is counted of calls from here; made with the first question.
+static inline pl_meter *pl_entry_meter(pl_directory *d, pl_entry *e) {
+  if (e->meter == NULL) e->meter = pl_meters_hold(&d->meters, pl_bytes_of(e->name, e->name_len));
+  return e->meter;
+}
 // What calls to it have shown; made with the first question.
 pl_tally *pl_offer_tally(pl_offer *o);

@@ -136,21 +136,34 @@ static bool is_too_large(const pl_request *r, size_t len) {
   return max > 0 && len > max;
 }
 
+// A run that answers several requests is none itself.
+static void count_end(pl_request *r, const pl_failure *failure) {
+  if (r->action == NULL || r->shared) return;
+  pl_meter *m = r->action->meter;
+  if (failure != NULL) {
+    pl_meter_fail(m, failure->code, failure->name.len > 0);
+    return;
+  }
+  m->ok++;
+  if (!pl_request_flows(r)) pl_laps_add(&r->service->laps, &m->took, r->turned_us);
+}
+
 // Sends the last frame of the circuit; the request lives until it is written.
 void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *failure) {
   if (r->entry != NULL) pl_repeat_settle(r, result, failure);
-  r->state = PL_REQUEST_SENDING;
-  pl_request_unwatch(r);
-  if (r->channel == NULL) {
-    request_free(r);
-    return;
-  }
   pl_failure too_large;
   if (failure == NULL && is_too_large(r, pl_parts_len(result))) {
     too_large =
         pl_failure_of(PL_TOO_LARGE, PL_EXECUTED, "the result is larger than the caller takes");
     too_large.node = r->service->config.identity->id;
     failure = &too_large;
+  }
+  if (r->state != PL_REQUEST_SENDING) count_end(r, failure);
+  r->state = PL_REQUEST_SENDING;
+  pl_request_unwatch(r);
+  if (r->channel == NULL) {
+    request_free(r);
+    return;
   }
   pl_carried_settle(&r->carried, failure == NULL);
   bool needs_credit =
@@ -247,23 +260,15 @@ void pl_request_lost(pl_request *r, pl_err why, const char *detail) {
 
 // Arriving.
 
-// Names that begin with `_` are not for others, but for those of the node itself.
-static pl_action *find_action(const pl_request *r, pl_bytes name) {
-  pl_service *sv = r->service;
-  bool hidden = r->channel != sv->serving && name.len > 0 && name.data[0] == '_';
-  pl_action *a = hidden ? NULL : pl_action_find(sv, name);
-  return a != NULL ? a : pl_system_find(sv, name);
-}
-
 // The arguments are whole: start, wait, or be refused.
 static void admit(pl_request *r, const pl_bytes *name) {
   pl_service *sv = r->service;
-  pl_action *a = find_action(r, *name);
+  pl_action *a = pl_request_find_action(r, *name);
   if (a == NULL) {
     pl_request_refuse(r, PL_NOT_FOUND, "the node does not provide the action", 0);
     return;
   }
-  r->action = pl_action_hold(a);
+  pl_request_count(r, a);
   uint64_t longest = a->options.timeout_us;
   uint64_t now = pl_now_us(sv->loop);
   bool flows = pl_request_flows(r);
@@ -327,35 +332,6 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   return r;
 }
 
-// What can be refused before the arguments are here. `system`: the node serves it itself.
-static bool refused_early(pl_channel *ch, pl_request *r, const pl_msg_call *m, bool system) {
-  pl_service *sv = ch->service;
-  if (pl_system_is_guarded(m->action) && !pl_system_lets_in(ch)) {
-    pl_request_refuse(r, PL_FORBIDDEN, PL_SYSTEM_FORBIDDEN_TEXT, 0);
-  } else if (m->codec > 1) {
-    pl_request_refuse(r, PL_INVALID, "the codec of the call is not known here; use msgpack or json",
-                      0);
-  } else if (m->compression != 0) {
-    pl_request_refuse(r, PL_INVALID, "the compression of the call was not agreed on", 0);
-  } else if (pl_msg_ancestors_count(m->ancestors) > PL_ANCESTORS_MAX) {
-    pl_request_refuse(r, PL_TOO_LARGE, "the call is nested in too many others", 0);
-  } else if (sv->draining && !system) {
-    pl_request_refuse(r, PL_DRAINING, NULL, 0);
-  } else if (!system && pl_memory_refuses(&sv->memory)) {
-    sv->loop->metrics.memory_refused++;
-    pl_request_refuse(r, PL_BUSY, PL_MEMORY_TEXT, PL_MEMORY_RETRY_MS);
-  } else if (ch->requests.count > PL_CALLS_PER_LINK) {
-    pl_request_refuse(r, PL_BUSY, "too many calls in flight on the link",
-                      pl_admission_retry_after_ms(sv, NULL));
-  } else if (pl_request_flows(r) && ch->streams_in > PL_STREAMS_PER_PEER) {
-    pl_request_refuse(r, PL_BUSY, "too many streams open from the node",
-                      pl_admission_retry_after_ms(sv, NULL));
-  } else {
-    return false;
-  }
-  return true;
-}
-
 static pl_err refuse_large(pl_request *r, const char *message) {
   pl_request_refuse(r, PL_TOO_LARGE, message, 0);
   return PL_OK;
@@ -408,7 +384,7 @@ pl_err pl_request_arrive(pl_channel *ch, const pl_frame *f) {
   pl_request *r = open_request(ch, f, &m);
   bool whole = (f->flags & PL_FLAG_MORE) == 0;  // then the name is needed only until we return
   bool system = pl_system_find(ch->service, m.action) != NULL;
-  if (refused_early(ch, r, &m, system)) return PL_OK;
+  if (pl_request_refused(ch, r, &m, system)) return PL_OK;
   if (system && !whole) return refuse_large(r, "the arguments do not fit one frame");
   pl_bytes args = {f->body.data + head, f->body.len - (size_t)head, f->body.owner};
   if (!whole && !pl_bytes_keep(&r->name, m.action)) return PL_NO_MEMORY;
@@ -470,6 +446,7 @@ pl_err pl_request_chunk(pl_request *r, const pl_parts *item) {
   pl_request_unwatch(r);  // the deadline of a stream bounds its start
   r->itemized = true;
   r->service->loop->metrics.chunks_sent++;
+  r->action->meter->items_sent++;
   if (pl_flow_item(&r->flow, item)) return PL_OK;
   r->credit_due = true;
   pl_request_stall_watch(r);

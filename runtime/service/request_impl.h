@@ -152,5 +152,13 @@ bool pl_repeat_is_orphan(const pl_request *r);
 // alone.
 pl_request *pl_share_admit(pl_request *r);
 
+// request_refuse.c: who serves that name for the caller; NULL: nobody.
+pl_action *pl_request_find_action(const pl_request *r, pl_bytes name);
+// It is one of the action, which it holds from now on.
+void pl_request_count(pl_request *r, pl_action *a);
+// True when it is refused although its arguments are not here yet. `system`: the node serves it
+// itself.
+bool pl_request_refused(pl_channel *ch, pl_request *r, const pl_msg_call *m, bool system);
+
 // request_view.c: notes who the caller is. False: no memory.
 bool pl_request_stamp(pl_request *r, const pl_msg_call *m);

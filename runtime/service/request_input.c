@@ -86,6 +86,7 @@ static pl_err take_data(pl_request *r, const pl_frame *f) {
   }
   pl_loop *loop = r->service->loop;
   loop->metrics.chunks_received += f->aux;
+  if (r->action != NULL) r->action->meter->items_received += f->aux;
   if (r->intake.borrows) pl_loop_flush_later(loop, &r->tidy, settle_slab);
   tell_handler(r);
   return PL_OK;

@@ -99,7 +99,9 @@ static void open_local(pl_service *sv) {
 pl_service *pl_service_new(const pl_service_config *config) {
   pl_service *sv = pl_new(pl_service);
   sv->config = *config;
-  sv->loop = config->loop;
+  sv->loop = sv->laps.loop = config->loop;
+  pl_directory_init(&sv->directory, &sv->laps);
+  pl_meters_init(&sv->meters, &sv->laps);
   sv->next_call_id = pl_random_u64(&sv->loop->random)
                      << 32;  // ids of two lives of a node must not meet
   pl_provider_init(&sv->local, &config->identity->id, config->identity->name);
@@ -163,7 +165,9 @@ void pl_service_free(pl_service *sv) {
   pl_router_free(sv->router);
   pl_directory_withdraw_all(&sv->directory, &sv->local);
   pl_provider_fini(&sv->local);
+  pl_work_cancel(&sv->laps.work);
   pl_directory_fini(&sv->directory);
+  pl_meters_fini(&sv->meters);
   pl_timer_stop(&sv->expiry);
   pl_timer_stop(&sv->load_timer);
   pl_dedup_fini(&sv->dedup);

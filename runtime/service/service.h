@@ -101,6 +101,8 @@ pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
                        const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why);
 // As pl_node_each_stream.
 void pl_service_each_stream(pl_service *sv, pl_stream_fn *fn, void *user);
+// As pl_node_each_figures.
+void pl_service_each_figures(pl_service *sv, pl_figures_fn *fn, void *user);
 // As pl_node_explain.
 void pl_service_explain(pl_service *sv, const pl_call_options *o, const pl_parts *args,
                         pl_explanation *out, pl_standing_fn *fn, void *user);

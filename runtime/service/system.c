@@ -42,8 +42,7 @@ pl_action *pl_system_find(pl_service *sv, pl_bytes name) {
 void pl_service_add_system_action(pl_service *sv, const char *name, const pl_action_ops *ops,
                                   void *user) {
   const pl_action_options o = {.concurrency = PL_SYSTEM_CALLS, .queue = -1};
-  pl_action *a = pl_action_new(sv, pl_bytes_of(name, strlen(name)), &o, ops, user);
-  a->system = true;
+  pl_action *a = pl_action_new(sv, pl_bytes_of(name, strlen(name)), true, &o, ops, user);
   pl_action *old = pl_map_put_bytes(&sv->system, name, strlen(name), a);
   if (old != NULL) pl_action_drop(old);
 }

@@ -7,7 +7,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 // What a node says of an action is read with any bytes, and leaves values within their bounds.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const pl_id id = {{1}};
-  pl_directory d = {0};
+  pl_laps laps = {0};
+  pl_directory d;
+  pl_directory_init(&d, &laps);
   pl_provider p;
   pl_bytes name = pl_bytes_of("action", 6);
   pl_provider_init(&p, &id, "node");

@@ -14,6 +14,7 @@
   X(filework) \
   X(link) \
   X(lua) \
+  X(meters) \
   X(peer) \
   X(process) \
   X(route) \
