@@ -169,6 +169,9 @@ void pl_sweep_ended(pl_vm *vm);
 void pl_sched_init(pl_vm *vm);
 // Whether the task has used up its CPU time between two waits.
 bool pl_task_over_cpu(const pl_task *t);
+// The task that has computed for PL_BUSY_US without a wait and would go on, before all others;
+// NULL: there is none.
+pl_task *pl_vm_busy(pl_vm *vm);
 // Pushes what runs the `t->prepared` values that are put on its coroutine next: a value that stays
 // at index 2 for type->on_return, the function and its arguments.
 void pl_task_prepare(pl_task *t);

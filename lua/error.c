@@ -320,10 +320,18 @@ static int error_is(lua_State *L) {
   return 1;
 }
 
+// text(value) -> the error as a person reads it
+static int error_text(lua_State *L) {
+  luaL_checkany(L, 1);
+  pl_error_push_shown(L, 1);
+  return 1;
+}
+
 int pl_open_error(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"new", error_new},
       {"is", error_is},
+      {"text", error_text},
       {NULL, NULL},
   };
   luaL_newlib(L, functions);

@@ -25,7 +25,8 @@
   X(reload, pl_open_reload)   \
   X(inspect, pl_open_inspect) \
   X(offload, pl_open_offload) \
-  X(sim, pl_open_sim)
+  X(sim, pl_open_sim)         \
+  X(terminal, pl_open_terminal)
 
 #define X(name, opener) int opener(lua_State *L);
 PL_LUA_MODULES(X)

@@ -208,6 +208,12 @@ bool pl_task_over_cpu(const pl_task *t) {
   return limit > 0 && t->cpu_ticks + (unsigned)t->vm->slice_ticks >= limit;
 }
 
+pl_task *pl_vm_busy(pl_vm *vm) {
+  if (pl_list_empty(&vm->ready)) return NULL;
+  pl_task *first = pl_container(vm->ready.next, pl_task, node);
+  return first->cpu_ticks >= BUSY_TICKS ? first : NULL;
+}
+
 // Its slice is over and it wants to go on. True when it goes on before all others.
 static bool preempt(pl_task *t) {
   pl_vm *vm = t->vm;

@@ -171,6 +171,19 @@ static const char mem_text[] =
     "\n"
     "  perilune mem worker-1 --json\n";
 
+static const char repl_text[] =
+    "Reads lines of Lua, runs each and shows its values. `mesh` is there: calls, streams and "
+    "sleeps\n"
+    "wait. Ctrl-C ends the line that runs, Ctrl-D leaves; Tab completes names and actions. :help "
+    "has\n"
+    "more. Where standard input is no terminal, lines are read from it without prompts; it ends "
+    "with\n"
+    "1 when one of them failed.\n"
+    "\n"
+    "  perilune repl\n"
+    "  perilune repl --peer tcp://192.168.1.10:4100\n"
+    "  echo 'mesh.call(\"sum\", {1, 2})' | perilune repl\n";
+
 static const pl_flag new_flags[] = {
     {"template", "WORD", "service or client [service]"},
     {"name", "TEXT", "of the project and its node [that of the folder]"},
@@ -328,6 +341,11 @@ const pl_command pl_command_list[] = {
      .further = 1,
      .use = PL_USE_CLIENT,
      .flags = list_flags},
+    {.name = "repl",
+     .arguments = "",
+     .summary = "type Lua in a node of the mesh, line by line",
+     .text = repl_text,
+     .use = PL_USE_CLIENT},
     {.name = "options",
      .arguments = "",
      .summary = "show the options of a node and where each comes from",
@@ -384,7 +402,7 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit", "top", "log", "trace", "describe", "check", "repl", "bench",
+    "emit", "top", "log", "trace", "describe", "check", "bench",
 };
 
 const pl_command *pl_command_find(const char *name) {

@@ -14,6 +14,7 @@
 #include "lua/host.h"
 #include "lua/reload.h"
 #include "lua/stdlib.h"
+#include "lua/terminal.h"
 #include "lua/watchdog.h"
 #include "main.h"
 #include "wire/json.h"
@@ -121,8 +122,12 @@ static const pl_host_ops host_ops = {
 static void on_stop(uv_signal_t *handle, int number) {
   session *s = handle->data;
   int as_shells_tell = 128 + number;
+  if (number == SIGINT && pl_terminal_interrupt()) return;
   s->stops++;
-  if (s->stops > 2 || (s->client && s->stops > 1)) _exit(as_shells_tell);
+  if (s->stops > 2 || (s->client && s->stops > 1)) {
+    pl_terminal_restore();
+    _exit(as_shells_tell);
+  }
   if (s->client) {
     s->interrupted = as_shells_tell;
     pl_host_stop_within(s->host, as_shells_tell, 0);

@@ -3,6 +3,8 @@
 --- A read that is broken off (cancelled, timed out) loses nothing: what had arrived is there for the next one. Tasks
 --- may read from one reader in turn; after each wait one looks again at what there is.
 
+local errors = require 'perilune.core.error'
+
 local M = {}
 
 ---@class perilune.Source
@@ -197,6 +199,24 @@ function Reader:lines(...)
   end
   local all = table.pack(...)
   return function() return self:read(table.unpack(all, 1, all.n)) end
+end
+
+--- The next line, nil at the end. Raises `TOO_LARGE` when there are more than `max` bytes without an end, and then
+--- they are gone.
+---
+---@param max integer
+---@return string?
+function Reader:line(max)
+  while true do
+    merge(self)
+    local newline = find(self.buffer, '\n', self.at, true)
+    local size = newline and newline - self.at or self.size
+    if size > max then
+      take(self, newline and size + 1 or size)
+      error(errors.new { code = 'TOO_LARGE', message = ('a line has more than %d bytes'):format(max) }, 0)
+    end
+    if newline or not fill(self) then return read_line(self, false) end
+  end
 end
 
 --- The next bytes, whatever their number; nil at the end.

@@ -24,6 +24,15 @@ function M.read(...)
   return stdin():read(...)
 end
 
+--- Reads a line of at most `max` bytes from standard input; a longer one raises `TOO_LARGE`.
+---
+---@param max integer
+---@return string? # nil at the end
+function M.line(max)
+  check.arg(max, 'integer', 1, 'stdio.line')
+  return stdin():line(max)
+end
+
 --- Iterates over standard input.
 ---
 ---@param ... string|integer As for `read`.

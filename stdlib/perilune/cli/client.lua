@@ -3,6 +3,7 @@
 --- A command is a script that the executable runs in a leaf node. Its arguments are `--name` and
 --- `--name=value` of its own options, `--`, and what the user wants.
 
+local core_error = require 'perilune.core.error'
 local json = require 'perilune.json'
 local mesh = require 'perilune'
 local node = require 'perilune.core.node'
@@ -149,12 +150,19 @@ local function has_left(err)
 end
 
 --- Text of others without what would steer the terminal of who reads it.
-local function printable(text)
+---
+---@param text string
+---@return string
+function M.printable(text)
   return (text:gsub('[%z\1-\8\11-\31\127]', function(c) return ('\\x%02x'):format(c:byte()) end))
 end
 
-local function describe(err)
-  local lines = { tostring(err) }
+--- What is said of an error, line by line.
+---
+---@param err any
+---@return string[]
+function M.describe(err)
+  local lines = { core_error.text(err) }
   if type(err) ~= 'table' then return lines end
   for _, field in ipairs { 'action', 'outcome', 'node', 'trace_id', 'retry_after' } do
     if err[field] then lines[#lines + 1] = ('  %s: %s'):format(field, err[field]) end
@@ -179,7 +187,7 @@ local function report(err)
   end
   if has_left(err) then return 0 end -- whoever read the output had enough
   if node.stopping() then return FAILED end -- interrupted, which is no news to who did it
-  io.stderr:write(printable(table.concat(describe(err), '\n')), '\n')
+  io.stderr:write(M.printable(table.concat(M.describe(err), '\n')), '\n')
   return FAILED
 end
 
