@@ -14,6 +14,15 @@ return {
       returns = { { 'string|number|nil', '...', 'Nil at the end.' } },
     },
     {
+      name = 'line',
+      text = 'Reads a line of at most `max` bytes from standard input, without its end. A longer one raises '
+        .. '`TOO_LARGE` and is lost as far as it was read.',
+      params = {
+        { 'max', 'integer' },
+      },
+      returns = { { 'string?', nil, 'Nil at the end.' } },
+    },
+    {
       name = 'lines',
       text = 'Iterates over standard input.',
       params = {
