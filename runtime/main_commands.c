@@ -229,6 +229,16 @@ static const char types_text[] =
     "  perilune types --output types\n"
     "  perilune types --format markdown --output reference\n";
 
+static const char check_text[] =
+    "Reads scripts without running them, and prints what is wrong as FILE:LINE:COLUMN: TEXT: what\n"
+    "is no Lua, functions and options that perilune has not, arguments of the wrong type, and\n"
+    "calls of actions that neither the scripts nor the nodes of the mesh provide. Without --peer\n"
+    "and --mesh the local mesh is asked, when a node runs there. Ends with 1 when it has found\n"
+    "something.\n"
+    "\n"
+    "  perilune check app.lua\n"
+    "  perilune check *.lua --peer tcp://192.168.1.10:4100\n";
+
 static const char sim_text[] =
     "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
     "go wrong; then everything is healed, and what happened is checked: every call has ended once\n"
@@ -392,6 +402,14 @@ const pl_command pl_command_list[] = {
      .passes_rest = true,
      .use = PL_USE_NONE,
      .act = pl_completion_command},
+    {.name = "check",
+     .arguments = "FILE...",
+     .summary = "look for mistakes in scripts, without running them",
+     .text = check_text,
+     .first = "FILE",
+     .more = true,
+     .use = PL_USE_CLIENT,
+     .flags = list_flags},
     {.name = "version", .arguments = "", .summary = "print the version", .use = PL_USE_NONE},
     {.name = "help",
      .arguments = "[COMMAND | --man]",
@@ -402,7 +420,7 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit", "top", "log", "trace", "describe", "check", "bench",
+    "emit", "top", "log", "trace", "describe", "bench",
 };
 
 const pl_command *pl_command_find(const char *name) {

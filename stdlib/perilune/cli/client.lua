@@ -121,10 +121,11 @@ local function refuse_alone()
   })
 end
 
---- Joins the mesh and returns the other nodes of it.
+--- The other nodes of the mesh, and whether any of them is there to be asked.
 ---
----@return table[]
-function M.join()
+---@return table[] others
+---@return boolean reached
+function M.others()
   local others, reached = {}, false
   for _, other in ipairs(mesh.nodes()) do
     if other.hops > 0 then
@@ -132,6 +133,22 @@ function M.join()
       reached = reached or other.state == 'up'
     end
   end
+  return others, reached
+end
+
+--- Whether somebody has said which mesh to ask.
+---
+---@return boolean
+function M.names_mesh()
+  local options = node.options()
+  return options.peers.source ~= 'default' or options.mesh.source ~= 'default'
+end
+
+--- Joins the mesh and returns the other nodes of it.
+---
+---@return table[]
+function M.join()
+  local others, reached = M.others()
   if not reached then refuse_alone() end
   return others
 end

@@ -1,0 +1,151 @@
+--- `perilune check`: mistakes in scripts, found without running them.
+
+local json = require 'dkjson'
+local nodes = require 'spec.support.nodes'
+local process = require 'spec.support.process'
+
+local ALONE = 'no node runs in the local mesh: the names of actions were not checked\n'
+
+--- Checks a text as app.lua, and returns the lines that it prints.
+local function check(text, ...)
+  local dir = process.temp_dir { ['app.lua'] = text }
+  local arguments = { ... }
+  arguments[#arguments + 1] = { cwd = dir }
+  return process.perilune_run('check', 'app.lua', table.unpack(arguments))
+end
+
+--- The script has exactly these findings, without their file.
+local function finds(text, ...)
+  local wanted = {}
+  for i, line in ipairs { ... } do wanted[i] = 'app.lua:' .. line .. '\n' end
+  local result = check("local mesh = require 'perilune' " .. text)
+  assert.same({ table.concat(wanted), ALONE, #wanted > 0 and 1 or 0 }, { result.stdout, result.stderr, result.code })
+end
+
+describe('perilune check', function()
+  it('says what is no Lua, with line and column', function()
+    local result = check 'local x = 1\nlocal y = = 2\n'
+    assert.same({ "app.lua:2:11: unexpected symbol near '='\n", 1 }, { result.stdout, result.code })
+    assert.equal("app.lua:3:1: 'end' expected (to close 'if' at line 1) near <eof>\n", check('if x then\nf()\n').stdout)
+    assert.equal("app.lua:1:1: attempt to assign to const variable 'x'\n", check('local x <const> = 1 x = 2').stdout)
+    assert.equal('app.lua:2:5: unfinished string near \'"abc\'\n', check('x = 1\ny = "abc\n').stdout)
+  end)
+
+  it('runs nothing, and accepts what is right', function()
+    finds [[
+      io.stderr:write 'it runs' os.exit(9)
+      mesh.node { name = 'x', listen = { 'tcp://127.0.0.1:0' }, request_timeout = 2 }
+      mesh.action('sum', function(a) return a end, { timeout = 1, queue = 10, serializer = 'json' })
+      local wait <const> = 5
+      local caller = mesh.with { timeout = wait, node = name, [key()] = 1, strategy = 'hash', key = 7 }
+      for a in caller.stream('sum', ...) do print(a) end
+      mesh.state.hits = mesh.state.hits + 1
+      mesh.timeout(...)
+      mesh.sleep(seconds())
+      mesh.own = function() end
+      local function mine(mesh) mesh.whatever() end
+      require('perilune.process').run({ 'ls', '-l' }, { cwd = '/' })
+      require('other').anything(mine)
+    ]]
+  end)
+
+  it('knows the functions and handles that there are', function()
+    finds("mesh.cal('x')", "1:38: perilune has no 'cal'; did you mean 'call'?")
+    finds("mesh:call('x')", "1:38: 'call' is no method: write mesh.call(…)")
+    finds("require('perilune.fs').opn 'x'", "1:56: perilune.fs has no 'opn'; did you mean 'open'?")
+    finds("local hex = require 'perilune.crypto'.hex hex.encod 'x'",
+      "1:79: perilune.crypto.hex has no 'encod'; did you mean 'encode'?")
+    finds("local s = mesh.stream 'x' s:sent(1)", "1:61: perilune.Stream has no 'sent'; did you mean 'send'?")
+    finds("local s <close> = (mesh.stream 'x') local t = s t:resul()",
+      "1:83: perilune.Stream has no 'resul'; did you mean 'result'?")
+    finds("mesh.state:icnr 'x'", "1:44: perilune.State has no 'icnr'; did you mean 'incr'?")
+    finds "local s = mesh.stream 'x' s = other() s:sent(1) local m = mesh m = nil m.cal()"
+  end)
+
+  it('knows their arguments and options', function()
+    finds("mesh.sleep 'x'", "1:44: argument 1 of mesh.sleep ('seconds'): number expected, got string 'x'")
+    finds('mesh.sleep()', "1:38: mesh.sleep: argument 1 ('seconds') is missing")
+    finds("mesh.action('x', 5)",
+      "1:50: argument 2 of mesh.action ('handler'): fun(...: any): ...: any expected, got number 5")
+    finds("mesh.with { timout = 1 }", "1:45: unknown option 'timout' of mesh.with; did you mean 'timeout'?")
+    finds("mesh.with { retries = 1.5, priority = 'urgent' }",
+      "1:55: option 'retries' of mesh.with: integer expected, got number 1.5",
+      "1:71: option 'priority' of mesh.with: 'high'|'normal'|'low'|nil expected, got string 'urgent'")
+    finds("mesh.action('x', print, { ['queu'] = 1 })",
+      "1:59: unknown option 'queu' of mesh.action; did you mean 'queue'?")
+    finds("mesh.node { request_timout = 1, peers = true }",
+      "1:45: unknown option 'request_timout' of mesh.node; did you mean 'request_timeout'?",
+      "1:73: option 'peers' of mesh.node: string|string[] expected, got boolean")
+    finds("require 'perilune.fs'.read('x', { maxx = 1 })",
+      "1:67: unknown option 'maxx' of fs.read; did you mean 'max'?")
+  end)
+
+  it('knows the actions of the mesh, and those of the scripts', function()
+    local node = nodes.start('one', { listen = 'tcp' }, [[
+      mesh.action('sum', function() end)
+      mesh.action('count', function() end)
+    ]])
+    local text = [[
+local mesh = require 'perilune'
+mesh.action('mine', print)
+mesh.call 'mine' mesh.call 'sum'
+mesh.call('som', 1)
+for x in mesh.with { timeout = 1 }.stream 'cuont' do print(x) end
+mesh.call(name) mesh.call('_perilune.ps')
+]]
+    local result = check(text, '--peer', node.url)
+    assert.same({ "app.lua:4:11: no node provides 'som'; did you mean 'sum'?\n"
+      .. "app.lua:5:43: no node provides 'cuont'; did you mean 'count'?\n", '', 1 },
+      { result.stdout, result.stderr, result.code })
+    result = check(text:gsub("'mine', print", 'any_name, print'), '--peer', node.url)
+    assert.same({ '', '', 0 }, { result.stdout, result.stderr, result.code })
+
+    local dir = process.temp_dir { ['a.lua'] = "require 'perilune'.call 'theirs'",
+      ['b.lua'] = "require 'perilune'.action('theirs', print) require 'perilune.files'.serve('files', '.')",
+      ['c.lua'] = "require 'perilune'.call('files.stat', 'x')" }
+    result = process.perilune_run('check', 'a.lua', 'c.lua', '--peer', node.url, { cwd = dir })
+    assert.equal("a.lua:1:25: no node provides 'theirs'\nc.lua:1:25: no node provides 'files.stat'\n", result.stdout)
+    assert.equal(0, process.perilune_run('check', 'a.lua', 'b.lua', 'c.lua', '--peer', node.url, { cwd = dir }).code)
+  end)
+
+  it('tells programs as JSON', function()
+    local result = check("require 'perilune'.cal()", '--json')
+    assert.same({ { path = 'app.lua', line = 1, column = 20, text = "perilune has no 'cal'; did you mean 'call'?" } },
+      json.decode(result.stdout))
+    assert.same({ '[]\n', 0 }, { check('', '--json').stdout, check('', '--json').code })
+  end)
+
+  it('finds nothing in the examples', function()
+    local list <close> = assert(io.popen("find examples -name '*.lua' | sort"))
+    local paths = {}
+    for path in list:lines() do paths[#paths + 1] = path end
+    assert.is_true(#paths > 5)
+    assert.equal('', process.perilune_run('check', table.unpack(paths)).stdout)
+  end)
+
+  it('comes to an end with any bytes, and steers no terminal', function()
+    math.randomseed(4)
+    local files, arguments = {}, {}
+    for i = 1, 40 do
+      local bytes = {}
+      for k = 1, math.random(200) do bytes[k] = string.char(math.random(0, 255)) end
+      files[i .. '.lua'] = table.concat(bytes)
+      arguments[i] = i .. '.lua'
+    end
+    files['long.lua'] = "local m = require 'perilune' " .. ('local m = m '):rep(150) .. 'm.cal' .. ('()'):rep(20000)
+    files['esc.lua'] = "require 'perilune'['\27[2J']()"
+    arguments[#arguments + 1] = { cwd = process.temp_dir(files) }
+    assert.equal(1, process.perilune_run('check', table.unpack(arguments)).code)
+    arguments = { 'long.lua', 'esc.lua', arguments[#arguments] }
+    assert.matches("^long.lua:1:%d+: perilune has no 'cal'; .-\nesc.lua:1:19: perilune has no '\\x1b%[2J'\n$",
+      process.perilune_run('check', table.unpack(arguments)).stdout)
+  end)
+
+  it('refuses what makes no sense', function()
+    assert.equal(2, process.perilune_run('check').code)
+    assert.equal(2, process.perilune_run('check', 'x.lua', '--jsno').code)
+    local missing = process.perilune_run('check', '/no/file.lua')
+    assert.same({ 1, 'IO_ERROR: read /no/file.lua: no such file or directory\n' }, { missing.code, missing.stderr })
+    assert.equal(3, check('', '--peer', 'tcp://127.0.0.1:1').code)
+  end)
+end)
