@@ -118,6 +118,7 @@ record('perilune.Self', mesh.self())
 record('perilune.Context', mesh.call 'context')
 record('perilune.Node', mesh.nodes()[1])
 record('perilune.Action', mesh.actions()[1])
+record('perilune.Description', mesh.describe 'context')
 record('perilune.Caller', mesh.with { timeout = 1 })
 local explained = mesh.explain 'context'
 record('perilune.Explanation', explained)

@@ -1,7 +1,26 @@
 --- The classes of perilune: what its functions give; see perilune.api.
 
 return {
+  aliases = {
+    { 'perilune.Schema', 'string|table' },
+  },
   classes = {
+    {
+      name = 'perilune.Description',
+      fields = {
+        { 'action', 'string' },
+        { 'node', 'string', 'The id of the node that was asked.' },
+        { 'node_name', 'string' },
+        { 'where', 'string?', 'File and line of its registration.' },
+        { 'names', 'string[]?', 'Of the parameters of the handler, as far as they have names.' },
+        { 'description', 'string?' },
+        { 'tags', 'string[]?' },
+        { 'options', 'table', 'Those of `mesh.action` that were given, but for what is told beside them.' },
+        { 'params', 'table[]?', 'Schemas in their one form: words are tables with `type`.' },
+        { 'returns', 'table[]?' },
+        { 'chunks', 'table[]?' },
+      },
+    },
     {
       name = 'perilune.Node',
       fields = {
@@ -278,8 +297,8 @@ return {
         { 'providers', '{ id: string, name: string, hops: integer }[]' },
         { 'description', 'string?' },
         { 'serializer', 'string?' },
-        { 'params', 'any' },
-        { 'returns', 'any' },
+        { 'tags', 'string[]?' },
+        { 'timeout', 'number?', 'Seconds that a call may run there.' },
       },
     },
     {

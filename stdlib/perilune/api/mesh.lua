@@ -164,6 +164,27 @@ print(mesh.call('sum', { 1, 2, 3 }))
       returns = { { 'boolean' } },
     },
     {
+      name = 'describe',
+      text = 'What an action is, as the script said that registered it: asked of the nearest node that provides it.',
+      params = {
+        { 'name', 'string' },
+        { 'options', '{ node: string?, timeout: number? }?', 'Another node to ask, by id or name.' },
+      },
+      returns = { { 'perilune.Description' } },
+      errors = {
+        'NOT_FOUND: nobody provides it',
+      },
+      example = [[
+mesh.action('sum', function(numbers) return #numbers end, {
+  params = { { list = 'number' } }, returns = { 'number' }, description = 'adds numbers',
+})
+
+local told = mesh.describe 'sum'
+print(told.description, told.names[1], told.params[1].list.type, told.returns[1].type)
+]],
+      prints = 'adds numbers\tnumbers\tnumber\tnumber',
+    },
+    {
       name = 'context',
       text = 'The call that the running handler serves, also in the tasks that it spawned; nil outside of '
         .. 'one.',

@@ -31,6 +31,10 @@ return {
         { 'description', 'string?' },
         { 'strategy', 'string?', 'Who of its providers takes a call that does not say so itself.' },
         { 'weight', 'integer?', '1 to 10000: its share of the calls with the strategy `weighted`.' },
+        { 'tags', 'string[]?', 'Words to find it by; all nodes are told.' },
+        { 'params', 'perilune.Schema[]?', 'One for each argument; a call with others is refused with `INVALID`.' },
+        { 'returns', 'perilune.Schema[]?', 'One for each result.' },
+        { 'chunks', 'perilune.Schema[]?', 'One for each value of a chunk.' },
       },
     },
     {
