@@ -144,7 +144,7 @@ static void push_context(lua_State *L, void *user) {
   pl_request_info info;
   pl_request_info_get(h->request, &info);
   static const char *const priorities[] = {"", "high", "normal", "low"};
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 9);
   lua_pushlstring(L, (const char *)info.action.data, info.action.len);
   lua_setfield(L, -2, "action");
   lua_createtable(L, 0, 3);
@@ -169,7 +169,11 @@ static void push_context(lua_State *L, void *user) {
   lua_pushboolean(L, pl_request_is_stream(h->request));
   lua_setfield(L, -2, "stream");
   set_text(L, "priority", priorities[pl_request_priority(h->request)]);
-  set_id(L, "trace_id", &pl_request_trace(h->request)->id);
+  const pl_trace *trace = pl_request_trace(h->request);
+  char call[PL_SPAN_HEX];
+  set_id(L, "trace_id", &trace->id);
+  pl_span_format(trace->span, call);
+  set_text(L, "call", call);
 }
 
 // The end.
@@ -208,6 +212,7 @@ static void on_end(pl_task *t, pl_task_state state, lua_State *L, int n, const c
   if (pl_task_has_begun(t) && !h->refused) count(h, state);
   pl_request_set_user(h->request, NULL);
   if (h->input != NULL) pl_input_leave(h->input);
+  if (pl_request_is_metered(h->request)) pl_request_spent(h->request, pl_task_cpu_us(t));
   if (state == PL_TASK_DONE && h->returned) {
     pl_request_end(h->request, &h->result, NULL);
   } else {
@@ -299,6 +304,7 @@ static void on_start(pl_request *r, void *user) {
   if (!pl_request_is_stream(r) && !pl_request_has_input(r))
     pl_task_set_deadline(t, pl_request_deadline(r));
   if (a->cpu_limit_us > 0) pl_task_set_cpu_limit(t, a->cpu_limit_us);
+  if (pl_request_is_metered(r)) pl_task_meter(t);
 }
 
 static void on_cancel(pl_request *r, const pl_failure *why) {

@@ -49,6 +49,9 @@ void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id
     o->meta.data = (const uint8_t *)lua_tolstring(L, -1, &o->meta.len);
     lua_pop(L, 1);  // the user value keeps the string alive
   }
+  // What a monitor does stays hidden from monitors.
+  bool hidden = o->outer != NULL && (o->outer->flags & PL_TRACE_QUIET) != 0;
+  if (d->has_outer && !hidden) o->outer = &d->outer;
   o->policy = d->policy;
   if (!d->chooses) {
     lua_pushnil(L);
@@ -177,11 +180,11 @@ static int call_now(lua_State *L) {
   pl_id id;
   int top = lua_gettop(L);
   pl_op_check(L, &call_type);
+  o.outer = pl_call_outer(L);
   if (d->special) pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
   o.deadline_us = pl_call_deadline(L, n, d);
   o.priority = pl_call_priority(L, d);
   o.codec = pl_node_codec(n, o.action);
-  o.outer = pl_call_outer(L);
   o.within = pl_handler_request(L);
   pl_parts args;
   pl_call_encode_args(L, n, o.codec, top, &args);
@@ -264,6 +267,11 @@ static int l_caller(lua_State *L) {
     lua_pushlstring(L, (const char *)pl_buf_data(scratch), pl_buf_len(scratch));
     lua_setiuservalue(L, 8, PL_DEFAULTS_META);
     d->has_meta = true;
+    size_t len;
+    lua_pushliteral(L, "traceparent");
+    const char *parent = lua_rawget(L, 3) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+    d->has_outer = parent != NULL && pl_trace_parse(&d->outer, parent, len);
+    lua_pop(L, 1);
   }
   read_policy(L, d);
   d->special = d->has_node || d->has_meta || d->policy != NULL || d->chooses;

@@ -14,8 +14,10 @@ typedef struct pl_call_defaults {
   bool special;          // anything but times and priority is set
   bool has_node;
   bool has_meta;
+  bool has_outer;           // the metadata has a `traceparent`
   bool chooses;             // a function of the script says who takes a call
   const pl_policy *policy;  // NULL: nothing in particular
+  pl_trace outer;           // if has_outer
   size_t node_len;
   char node[PL_NAME_MAX + 1];  // id or name
 } pl_call_defaults;
@@ -26,9 +28,9 @@ const pl_trace *pl_call_outer(lua_State *L);
 uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d);
 // How urgent a call with these defaults is.
 pl_priority pl_call_priority(lua_State *L, const pl_call_defaults *d);
-// Sets node, metadata and policy in `o`, which has its action, from the defaults at `index`. Raises
-// when the node is not known, and what a function that chooses raises. What it pushes must stay
-// alive with the call. [-0, +1]
+// Sets node, metadata, trace and policy in `o`, which has its action and outer, from the defaults
+// at `index`. Raises when the node is not known, and what a function that chooses raises. What it
+// pushes must stay alive with the call. [-0, +1]
 void pl_call_fill(lua_State *L, pl_node *n, int index, pl_call_options *o, pl_id *id);
 // The arguments of a call on the stack of its function, from 2 to `top`, as pl_values_pack does.
 void pl_call_encode_args(lua_State *L, const pl_node *n, int codec, int top, pl_parts *out);

@@ -76,10 +76,12 @@ struct pl_task {
   bool traced;
   bool trace_live;  // the error that `trace` tells of is still travelling
   bool overran;     // its slice, so that it was ended with an error
+  bool metered;     // its CPU time is wanted exactly
   uint8_t priority;
   int prepared;  // values on `co` before the first slice: owner, function, arguments; 0:
                  // type->begin
   char *trace;
+  uint64_t cpu_ns;  // if `metered`
   uint64_t made_us;
   pl_interrupt cancel;
 

@@ -486,5 +486,6 @@ void pl_host_reloaded(pl_host *h, const pl_reload_report *r) {
     h->loop->metrics.reloads++;
   }
   log_reload(h, r);
+  if (h->node != NULL) pl_reload_report_tell(r, h->node);
   if (h->ops->on_reload != NULL) h->ops->on_reload(h, r, h->user);
 }

@@ -141,12 +141,6 @@ static void add_task(listing *l, pl_task *t) {
   if (pl_buf_append(&l->members, &m, sizeof m)) l->member_count++;
 }
 
-static void pack_id(pl_pack *k, const pl_id *id) {
-  char hex[PL_ID_HEX];
-  pl_id_format(id, hex);
-  pl_pack_text(k, hex);
-}
-
 static const char *state_name(const pl_task *t) {
   if (t->state == PL_TASK_WAITING) return "waiting";
   return t->cpu_ticks > 0 ? "computing" : "ready";
@@ -211,7 +205,7 @@ static void pack_member(pl_pack *k, const member *m, uint64_t now_us) {
   pl_pack_seconds(k, (uint64_t)t->cpu_total * PL_TICK_US);
   if (!called) return;
   pl_pack_text(k, "caller");
-  pack_id(k, &about.caller);
+  pl_pack_id(k, &about.caller);
   pl_pack_text(k, "caller_name");
   pl_pack_text(k, about.caller_name != NULL ? about.caller_name : "");
 }
@@ -392,4 +386,5 @@ void pl_inspect_open(pl_host *h) {
   pl_node_add_system_action(n, PL_SYSTEM_PREFIX "kill", &kill, h);
   pl_inspect_open_memory(h);
   pl_inspect_open_describe(h);
+  pl_inspect_open_trace(h);
 }

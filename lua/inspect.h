@@ -1,6 +1,7 @@
 // What a node tells of its scripts to who may look into it, as system actions (docs/protocol.md,
 // 5.14): `_perilune.ps`, `_perilune.stack`, `_perilune.kill`, `_perilune.mem`,
-// `_perilune.describe`. They run on the loop between the slices of scripts, and run no Lua.
+// `_perilune.describe`, `_perilune.trace`. They run on the loop between the slices of scripts, and
+// run no Lua.
 #pragma once
 
 #include "lua/host.h"
@@ -14,5 +15,6 @@ void pl_inspect_open(pl_host *h);
 bool pl_inspect_is_of(const pl_vm *vm, pl_host *h);
 void pl_inspect_open_memory(pl_host *h);    // inspect_memory.c
 void pl_inspect_open_describe(pl_host *h);  // inspect_describe.c
+void pl_inspect_open_trace(pl_host *h);     // inspect_trace.c
 // A list of what is known of each script that has a file, and of its newest reload.
 void pl_inspect_pack_scripts(struct pl_pack *k, pl_host *h);  // inspect_scripts.c

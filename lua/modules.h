@@ -19,6 +19,7 @@
   X(crypto, pl_open_crypto)   \
   X(node, pl_open_node)       \
   X(streams, pl_open_streams) \
+  X(monitor, pl_open_monitor) \
   X(call, pl_open_call)       \
   X(action, pl_open_action)   \
   X(state, pl_open_state)     \

@@ -48,6 +48,11 @@ static inline void pl_pack_bytes(pl_pack *k, const void *data, size_t len) {
 static inline void pl_pack_text(pl_pack *k, const char *text) {
   pl_pack_bytes(k, text, strlen(text));
 }
+static inline void pl_pack_id(pl_pack *k, const pl_id *id) {
+  char hex[PL_ID_HEX];
+  pl_id_format(id, hex);
+  pl_pack_text(k, hex);
+}
 
 // Ends the request with what was written, and frees that.
 static inline void pl_pack_end(pl_pack *k, pl_request *r) {

@@ -30,6 +30,8 @@ static inline pl_reload_report *pl_reload_report_hold(pl_reload_report *r) {
   return r;
 }
 void pl_reload_report_drop(pl_reload_report *r);
+// Tells the monitors of the node.
+void pl_reload_report_tell(const pl_reload_report *r, pl_node *n);
 // "+added -removed ~replaced", in that order. [appends]
 void pl_reload_report_put(const pl_reload_report *r, pl_buf *out);
 // One map, as _perilune.reload answers. [appends]

@@ -106,3 +106,13 @@ void pl_reload_report_encode(const pl_reload_report *r, pl_buf *out) {
   pack_names(out, "removed", &r->difference.removed);
   pack_names(out, "replaced", &r->difference.replaced);
 }
+
+void pl_reload_report_tell(const pl_reload_report *r, pl_node *n) {
+  pl_notice e = {
+      .kind = PL_NOTICE_GENERATION,
+      .script = r->script,
+      .generation = r->generation,
+      .code = r->failed ? pl_err_name(r->failure.code) : NULL,
+  };
+  pl_node_tell(n, &e);
+}

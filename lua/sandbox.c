@@ -147,9 +147,9 @@ static int sandboxed_getmetatable(lua_State *L) {
 
 // Core modules. What stands nowhere here, as one that is new, needs the most.
 
-static const char *const harmless[] = {"value",  "task",   "group",  "error",   "sys",
-                                       "codec",  "crypto", "node",   "call",    "streams",
-                                       "action", "state",  "reload", "offload", NULL};
+static const char *const harmless[] = {
+    "value", "task",    "group",   "error",  "sys",   "codec",  "crypto",  "node",
+    "call",  "streams", "monitor", "action", "state", "reload", "offload", NULL};
 
 static const struct {
   const char *module, *shown;

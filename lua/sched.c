@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <lauxlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "lua/core.h"
@@ -254,6 +255,14 @@ static void tell_cpu(pl_task *t) {
   if (t->type->on_cpu != NULL) t->type->on_cpu(us, t->user);
 }
 
+// Of this thread. Where time is virtual nothing takes any.
+static uint64_t cpu_ns(const pl_vm *vm) {
+  struct timespec now;
+  if (vm->options.loop->uv == NULL && !vm->options.loop->driven) return 0;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
 static bool run_slice(pl_task *t) {
   pl_vm *vm = t->vm;
   int nargs = 0;
@@ -268,7 +277,10 @@ static bool run_slice(pl_task *t) {
   pl_entry e;
   int n;
   pl_vm_enter(vm, &e, t->co, t);
+  bool metered = t->metered;
+  uint64_t before_ns = metered ? cpu_ns(vm) : 0;
   int status = lua_resume(t->co, vm->L, nargs, &n);
+  if (metered) t->cpu_ns += cpu_ns(vm) - before_ns;
   pl_vm_leave(vm, &e);
   if (vm->slice_ticks > 0) tell_cpu(t);
   if (status == LUA_YIELD) return suspend(t);

@@ -232,6 +232,14 @@ void pl_task_set_trace(pl_task *t, const pl_trace *trace) {
   t->traced = true;
 }
 
+void pl_task_meter(pl_task *t) {
+  t->metered = true;
+}
+
+uint64_t pl_task_cpu_us(const pl_task *t) {
+  return t->cpu_ns / 1000;
+}
+
 const pl_trace *pl_task_trace(pl_task *t) {
   if (t->traced) return &t->call_trace;
   return t->type->trace != NULL ? t->type->trace(t->user) : NULL;

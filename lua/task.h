@@ -182,6 +182,9 @@ void pl_task_push_context(lua_State *L, pl_task *t);  // nil without one
 
 // The trace of the request that it works for, which the calls it makes carry on. Copied.
 void pl_task_set_trace(pl_task *t, const pl_trace *trace);
+// From now on the CPU time of its slices is measured; so far, in microseconds.
+void pl_task_meter(pl_task *t);
+uint64_t pl_task_cpu_us(const pl_task *t);
 const pl_trace *pl_task_trace(pl_task *t);  // NULL without one
 
 // Number of tasks not ended.

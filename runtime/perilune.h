@@ -15,6 +15,7 @@
 #include "base/trace.h"
 #include "perilune_choice.h"
 #include "perilune_figures.h"
+#include "perilune_monitor.h"
 #include "perilune_pass.h"
 
 #define PL_VERSION "0.1.0"
@@ -43,7 +44,7 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 46 };
+enum { PL_OPTION_COUNT = 47 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
@@ -65,7 +66,7 @@ typedef struct pl_options {
       reconnect_max, resume_window, drain, cpu_limit, load_limit, reload_drain, probation,
       cleanup_grace, offload_cpu_limit, restart_window;
   int64_t heartbeat_misses, max_concurrency, max_queue, max_peers, max_message, memory_limit,
-      buffer_limit, state_limit, offload_threads, workers, max_restarts;
+      buffer_limit, state_limit, offload_threads, workers, max_restarts, trace_sample;
   uint8_t source[PL_OPTION_COUNT];  // pl_source of each, in the order of pl_option_list
 } pl_options;
 
@@ -154,8 +155,6 @@ const char *pl_capability_name(unsigned capability);
 bool pl_options_sandbox(const pl_options *o, unsigned *allowed);
 
 // Node.
-
-typedef struct pl_node pl_node;
 
 // What happens around a node. Any may be NULL.
 typedef struct pl_node_ops {
@@ -451,6 +450,9 @@ int pl_request_codec(const pl_request *r);
 bool pl_request_is_stream(const pl_request *r);
 uint64_t pl_request_deadline(const pl_request *r);  // PL_NEVER
 pl_priority pl_request_priority(const pl_request *r);
+// Somebody wants to know what CPU time its handler takes: tell it before the end.
+bool pl_request_is_metered(const pl_request *r);
+void pl_request_spent(pl_request *r, uint64_t cpu_us);
 // Its deadline has passed: a handler that has not begun must not.
 bool pl_request_is_late(const pl_request *r);
 

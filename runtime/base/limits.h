@@ -56,7 +56,10 @@ enum {
   PL_ANCESTORS_MAX = 64,        // calls that a call may be nested in
   PL_EXCLUDE_MAX = 32,          // nodes that have refused a call, as its caller tells a relay
   PL_STREAMS_PER_PEER = 1000,   // streams one way; the next is BUSY
-  PL_WINDOW_ITEMS = 1024,       // first window of a stream
+  PL_TRACED_LIVE = 4096,   // calls of traces that a node has under way; of others it keeps none
+  PL_TRACED_KEPT = 1024,   // that have ended, and are remembered
+  PL_TRACED_TOLD = 512,    // of one trace, in one answer
+  PL_WINDOW_ITEMS = 1024,  // first window of a stream
   PL_WINDOW_BYTES = 256 * 1024,
   PL_WINDOW_BYTES_MIN = 16 * 1024,  // when the windows of the node have used up their budget
   PL_WINDOW_ITEMS_MAX = 64 * 1024,
@@ -150,6 +153,7 @@ enum {
   PL_LIST_MAX = 256 * 1024,  // names of one directory; more is TOO_LARGE
   PL_CHANGES_MAX = 1024,     // changes that a watcher keeps for a script that does not read
   PL_LOG_FIELDS = 32,        // fields of one log line of a script
+  PL_NOTICES_MAX = 4096,     // that wait for one monitor; the next are dropped, and counted
 
   // offloaded work
   PL_OFFLOAD_QUEUE = 1024,                // jobs of a script that wait for a thread; more is BUSY

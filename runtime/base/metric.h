@@ -102,6 +102,8 @@
   X(offload_bytes_now, "bytes of these, after their last job")              \
   X(file_work_refused, "file work refused because too much waits")          \
   X(changes_lost, "changes of files that a script did not take in time")    \
+  X(traces_refused, "calls of traces that were not kept: too many at once") \
+  X(notices_dropped, "events that a monitor did not take in time")          \
   X(log_lines_lost, "log lines that the sink refused")
 
 typedef struct pl_metrics {

@@ -158,6 +158,7 @@ static void build(pl_node *n) {
       .stall_us = to_us(n->options.stall_timeout),
       .buffer_limit = (uint64_t)n->options.buffer_limit,
       .link_cost = to_us(n->options.link_cost),
+      .trace_one_in = (uint64_t)n->options.trace_sample,
       .region = n->options.region,
       .on_change = changed,
       .on_idle_session = on_idle_session,

@@ -73,6 +73,7 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     TIME(restart_window, 60, 0.1, "time in which restarts of a replica are counted"),
     TEXT(strategy, "who takes a call when neither call nor action says [least]"),
     TEXT(region, "where it is, for callers that prefer a region"),
+    WHOLE(trace_sample, 0, 0, 1e9, "of so many calls made here one is traced, 0 = those asked for"),
     WORD(log_level, "info", "debug, info, warn, error or off"),
     WORD(log_format, "text", "text or json"),
     LATER(http, "address of the HTTP gateway"),

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/ancestry.h"
+#include "service/span.h"
 
 enum {
   SHED_AT_ONCE = 2,  // for one that comes or goes, so that no turn of the loop is long
@@ -111,6 +112,7 @@ static void start(pl_request *r) {
   if (!pl_request_flows(r)) pl_cost_begun(&a->gate.cost);
   if (a->gate.cost.ns >= PL_PLEDGE_LEAST_NS) pledge(r);
   sv->loop->metrics.requests_started++;
+  if (r->span != NULL) pl_span_started(sv, r->span);
   r->handler = pl_handler_hold(a->handler);
   a->handler->ops->on_start(r, a->handler->user);
 }
@@ -221,6 +223,7 @@ static void enter_queue(pl_request *r) {
   pl_request_hold_args(r);
   r->state = PL_REQUEST_WAITING;
   r->wait.awaited = pl_ancestry_is_awaited(r);
+  if (r->span != NULL) pl_span_queued(sv, r->span);
   join(r);
   shed(sv, a, r->rank);
 }

@@ -32,6 +32,7 @@ struct pl_call {
   pl_failure *failure;     // owned; NULL: none
   void *owned;             // see pl_call_own
   struct pl_tries *tries;  // owned; NULL before an attempt has failed
+  pl_span *span;           // owned; NULL: nobody wants to know
   bool settled;
   bool expecting;  // the consumer waits
   bool flowing;    // a first item came

@@ -6,6 +6,7 @@
 #include "service/ancestry.h"
 #include "service/call_impl.h"
 #include "service/choose.h"
+#include "service/span.h"
 #include "service/system.h"
 
 enum { BUSY_RETRY_MS = 100 };  // when the link may have room again: nobody knows
@@ -131,6 +132,7 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
                    sv->config.message_max, pl_now_us(sv->loop));
   }
   attach(c, ch);
+  if (c->span != NULL) pl_span_attempt(c);
   if (is_usual(c, order) && send_usual(c, order)) return;
 
   uint8_t room[PL_MSG_EXCLUDE_ROOM];
@@ -223,17 +225,6 @@ static pl_call *new_call(pl_service *sv, const pl_call_ops *ops, void *user) {
   return c;
 }
 
-static void opened(pl_call *c, uint64_t deadline_us) {
-  pl_loop *loop = c->service->loop;
-  if (deadline_us != PL_NEVER)
-    pl_timer_start(&loop->clock, &c->timer, deadline_us - pl_now_us(loop), pl_call_on_deadline);
-  c->opened_us = pl_now_us(loop);
-  c->meter->begun++;
-  if (pl_call_flows(c)) c->meter->streams++;
-  loop->metrics.calls_opened++;
-  loop->metrics.calls_now++;
-}
-
 // What the caller wants of it, however it goes.
 static pl_call *make(pl_service *sv, const pl_call_options *o, const pl_call_ops *ops, void *user) {
   pl_call *c = new_call(sv, ops, user);
@@ -258,6 +249,19 @@ static pl_channel *path_to(pl_service *sv, const pl_id *node) {
                    : pl_service_path(sv, pl_router_node(sv->router, node), NULL);
 }
 
+// It is under way.
+static void opened(pl_call *c, const pl_order *o) {
+  pl_loop *loop = c->service->loop;
+  if (o->deadline_us != PL_NEVER)
+    pl_timer_start(&loop->clock, &c->timer, o->deadline_us - pl_now_us(loop), pl_call_on_deadline);
+  c->opened_us = pl_now_us(loop);
+  c->meter->begun++;
+  if (pl_call_flows(c)) c->meter->streams++;
+  loop->metrics.calls_opened++;
+  loop->metrics.calls_now++;
+  if (c->service->taps != 0 || o->traced) pl_span_call(c, o);
+}
+
 // What a node serves itself is told to nobody, so nothing is chosen.
 static pl_err open_at(pl_call **out, pl_service *sv, const pl_call_options *o, pl_order *order,
                       const pl_id *via, const pl_call_ops *ops, void *user, pl_failure *why) {
@@ -276,7 +280,7 @@ static pl_err open_at(pl_call **out, pl_service *sv, const pl_call_options *o, p
   c->callee = *o->node;
   c->routed = routed;
   dispatch(c, ch, order);
-  opened(c, o->deadline_us);
+  opened(c, order);
   *out = c;
   return PL_OK;
 }
@@ -289,29 +293,35 @@ pl_err pl_call_open_at(pl_call **out, pl_service *sv, const pl_call_options *o,
   return open_at(out, sv, o, &order, via, ops, user, why);
 }
 
-static pl_err open_call(pl_call **out, pl_service *sv, const pl_call_options *o,
-                        const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
-  pl_order order;
-  fill_order(&order, o, args);
-  pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order.ancestors) : PL_OK;
-  if (err != PL_OK) return refuse_descendant(why, err, o->action);
-  if (o->node != NULL && pl_system_is_known(sv, o->action))
-    return open_at(out, sv, o, &order, NULL, ops, user, why);
+// To whoever is chosen.
+static pl_err open_chosen(pl_call **out, pl_service *sv, const pl_call_options *o,
+                          const pl_order *order, const pl_call_ops *ops, void *user,
+                          pl_failure *why) {
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
   pl_choice to =
-      pl_call_choose(sv, &order, o->stream || o->input, &none, pl_order_retries(&order), why);
+      pl_call_choose(sv, order, o->stream || o->input, &none, pl_order_retries(order), why);
   if (to.offer == NULL) return why->code;
   if (o->deadline_us <= pl_now_us(sv->loop)) return refuse_late(why, o->action);
 
   pl_call *c = make(sv, o, ops, user);
   c->meter = pl_entry_meter(&sv->directory, to.offer->entry);
-  prepare_repeat(c, to.offer, &order);
-  pl_call_dispatch(c, to, &order);
-  opened(c, o->deadline_us);
+  prepare_repeat(c, to.offer, order);
+  pl_call_dispatch(c, to, order);
+  opened(c, order);
   pl_budget_earn(&sv->budget);
   *out = c;
   return PL_OK;
+}
+
+static pl_err open_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_order *order,
+                        const pl_call_ops *ops, void *user, pl_failure *why) {
+  pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order->ancestors) : PL_OK;
+  if (err != PL_OK) return refuse_descendant(why, err, o->action);
+  if (o->node != NULL && pl_system_is_known(sv, o->action))
+    return open_at(out, sv, o, order, NULL, ops, user, why);
+  if (sv->taps != 0) pl_span_sample(sv, order);
+  return open_chosen(out, sv, o, order, ops, user, why);
 }
 
 // What is not known by name has no figures: nobody provides it.
@@ -326,8 +336,12 @@ static void count_refused(pl_service *sv, pl_bytes action, pl_err code) {
 
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,
                        const pl_parts *args, const pl_call_ops *ops, void *user, pl_failure *why) {
-  pl_err err = open_call(out, sv, o, args, ops, user, why);
-  if (err != PL_OK) count_refused(sv, o->action, err);
+  pl_order order;
+  fill_order(&order, o, args);
+  pl_err err = open_call(out, sv, o, &order, ops, user, why);
+  if (err == PL_OK) return PL_OK;
+  count_refused(sv, o->action, err);
+  if (sv->taps != 0 || order.traced) pl_span_refused(sv, &order, why);
   return err;
 }
 

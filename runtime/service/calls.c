@@ -15,6 +15,7 @@
 #include "service/call_impl.h"
 #include "service/passed.h"
 #include "service/relay.h"
+#include "service/span.h"
 
 enum { TIMEOUT_GRACE_US = 10000 };  // within the accuracy promised for timeouts
 
@@ -113,6 +114,7 @@ static void settle(pl_call *c) {
   pl_verdict verdict = f != NULL ? pl_verdict_of(f->code, f->outcome) : PL_VERDICT_GOOD;
   pl_errand_end(&c->errand, pl_now_us(loop), verdict, !pl_call_flows(c),
                 f != NULL ? f->retry_after_ms : 0);
+  if (c->span != NULL) pl_span_end(c->service, &c->span, f);
   pl_call_detach(c);
   pl_carried_settle(&c->carried, f == NULL);
   if (is_unread(c)) pl_list_push(&c->service->unread, &c->node);
@@ -275,6 +277,7 @@ static void on_items(pl_call *c, unsigned items) {
   loop->metrics.chunks_received += items;
   c->meter->items_received += items;
   c->itemized = true;
+  if (c->span != NULL) pl_span_chunks(c->service, c->span, items);
   pl_call_progress(c);
   if (c->intake.borrows) pl_loop_flush_later(loop, &c->tidy, settle_slab);
   if (c->intake.items == items) c->turned_us = pl_now_us(loop);
@@ -432,6 +435,8 @@ void pl_call_abort(pl_call *c, pl_err why, pl_bytes reason) {
     sv->loop->metrics.calls_failed++;
     sv->loop->metrics.calls_now--;
     pl_meter_fail(c->meter, why, false);
+    const pl_failure f = pl_failure_of(why, PL_UNKNOWN, NULL);
+    if (c->span != NULL) pl_span_end(sv, &c->span, &f);
     pl_errand_end(&c->errand, pl_now_us(sv->loop), PL_VERDICT_NONE, false, 0);
     pl_call_detach(c);
     pl_carried_settle(&c->carried, false);

@@ -41,10 +41,22 @@ typedef struct pl_channel {
   size_t streams_in;   // of the requests
 } pl_channel;
 
+// The calls of traces that are remembered, see span.h.
+typedef struct pl_tracer {
+  pl_list live;   // of pl_span: under way
+  pl_list ended;  // the oldest first
+  size_t live_count, ended_count;
+  uint64_t one_in;  // of so many calls that begin one is sampled; 0: none
+  uint64_t left;    // until the next
+} pl_tracer;
+
 struct pl_service {
   pl_service_config config;
   pl_loop *loop;
-  pl_laps laps;  // ends of this turn
+  pl_laps laps;      // ends of this turn
+  uint8_t taps;      // PL_TAP_*: who wants to know of calls
+  pl_list monitors;  // of pl_monitor
+  pl_tracer tracer;
   pl_directory directory;
   pl_meters meters;  // of what is served here
   pl_map actions;    // name -> pl_action, of this node

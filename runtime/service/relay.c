@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "service/span.h"
 
 // A frame that waits for the link.
 typedef struct waiting {
@@ -80,6 +81,8 @@ static void conclude(pl_relay *r, pl_verdict verdict, uint32_t retry_after_ms) {
 static void conclude_with(pl_relay *r, const pl_frame *last) {
   bool failed = last->type == PL_FRAME_ERROR;
   pl_failure f;
+  if (failed && r->span != NULL && pl_msg_error_decode(&f, last->body) == PL_OK)
+    pl_span_failed(r->span, &f);
   if (!failed || r->errand.tally == NULL) {
     conclude(r, failed ? PL_VERDICT_NONE : PL_VERDICT_GOOD, 0);
   } else if (pl_msg_error_decode(&f, last->body) != PL_OK) {
@@ -92,6 +95,7 @@ static void conclude_with(pl_relay *r, const pl_frame *last) {
 static void relay_end(pl_relay *r) {
   pl_service *sv = r->service;
   conclude(r, PL_VERDICT_NONE, 0);
+  if (r->span != NULL) pl_span_end(sv, &r->span, NULL);
   detach(&r->ends[PL_RELAY_CALLEE]);
   detach(&r->ends[PL_RELAY_OPENER]);
   pl_bytes_drop(&r->action);
@@ -140,6 +144,8 @@ static bool may_overtake(const pl_relay_end *e, const pl_relay *r) {
 static void write_waiting(pl_relay *r, pl_relay_end *e, waiting *w) {
   put(e, w->type, w->flags, w->aux, w->body);
   pl_turn_wrote(&e->turn, &e->channel->lanes, PL_FRAME_HEADER + w->body.len);
+  if (e->side == PL_RELAY_CALLEE && r->span != NULL && !r->called)
+    pl_span_started(r->service, r->span);
   if (e->side == PL_RELAY_CALLEE) r->called = true;
   waiting_free(e, w);
 }
@@ -203,6 +209,7 @@ static void tell_error(pl_relay *r, pl_err code, pl_outcome outcome, const char 
   if (e->channel == NULL) return;
   pl_failure failure = pl_failure_of(code, outcome, message);
   failure.node = *self_id(r);
+  if (r->span != NULL) pl_span_failed(r->span, &failure);
   pl_buf *out = &e->channel->lanes.scratch;
   pl_buf_clear(out);
   if (pl_msg_error_encode(out, &failure) != PL_OK) return;
@@ -220,6 +227,8 @@ static void tell_lost(pl_relay *r, pl_relay_side side, const pl_id *where) {
 // The path broke on the other side of `side`.
 static void lose(pl_relay *r, pl_relay_side side, const pl_id *where) {
   metrics(r)->relays_lost++;
+  const pl_failure lost = pl_failure_of(PL_PEER_LOST, PL_UNKNOWN, NULL);
+  if (r->span != NULL) pl_span_failed(r->span, &lost);
   if (side == PL_RELAY_OPENER) conclude(r, PL_VERDICT_FAILURE, 0);
   if (side == PL_RELAY_OPENER && !r->called) {
     tell_error(r, PL_PEER_LOST, PL_NOT_SENT, "the path broke before the call was handed on");
@@ -284,6 +293,7 @@ static pl_err spend(const pl_relay *r, pl_relay_end *out, const pl_frame *f) {
   if (f->type != PL_FRAME_DATA && out->body != PL_FRAME_DATA) return PL_OK;
   out->items += f->aux;
   out->bytes += f->body.len;
+  if (r->span != NULL) pl_span_chunks(r->service, r->span, f->aux);
   out->turned_us = pl_now_us(r->service->loop);
   return PL_OK;
 }

@@ -46,6 +46,7 @@ typedef struct pl_relay {
   bool stream;      // or to the opener
   pl_bytes action;  // if it flows: a copy
   pl_errand errand;
+  pl_span *span;  // owned; NULL: nobody wants to know
   pl_relay_end ends[2];
 } pl_relay;
 

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "service/relay.h"
+#include "service/span.h"
 
 // `e` is new, or has been detached and forgets what it was.
 static void attach(pl_relay *r, pl_relay_side side, pl_channel *ch, uint32_t label) {
@@ -54,6 +55,8 @@ static pl_relay *relay_new(pl_channel *from, uint32_t label, const pl_relay_way 
     r->ends[PL_RELAY_OPENER].credit_items = m->window_items;
     r->ends[PL_RELAY_OPENER].credit_bytes = m->window_bytes;
   }
+  r->span = NULL;
+  if (sv->taps != 0 || m->trace.len > 0) pl_span_relay(r, m);
   sv->loop->metrics.relays_opened++;
   sv->loop->metrics.relays_now++;
   return r;

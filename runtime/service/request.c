@@ -20,6 +20,7 @@
 #include "service/passed.h"
 #include "service/relay.h"
 #include "service/request_impl.h"
+#include "service/span.h"
 #include "service/system.h"
 #include "wire/msgpack.h"
 
@@ -159,6 +160,7 @@ void pl_request_answer(pl_request *r, const pl_parts *result, const pl_failure *
     failure = &too_large;
   }
   if (r->state != PL_REQUEST_SENDING) count_end(r, failure);
+  if (r->span != NULL) pl_span_end(r->service, &r->span, failure);
   r->state = PL_REQUEST_SENDING;
   pl_request_unwatch(r);
   if (r->channel == NULL) {
@@ -329,6 +331,7 @@ static pl_request *open_request(pl_channel *ch, const pl_frame *f, const pl_msg_
   pl_load_note(sv);
   sv->loop->metrics.requests_received++;
   sv->loop->metrics.requests_now++;
+  if (pl_span_is_wanted(sv, r->has_outer ? &r->trace : NULL)) pl_span_request(r, m);
   return r;
 }
 
@@ -447,6 +450,7 @@ pl_err pl_request_chunk(pl_request *r, const pl_parts *item) {
   r->itemized = true;
   r->service->loop->metrics.chunks_sent++;
   r->action->meter->items_sent++;
+  if (r->span != NULL) pl_span_chunks(r->service, r->span, 1);
   if (pl_flow_item(&r->flow, item)) return PL_OK;
   r->credit_due = true;
   pl_request_stall_watch(r);

@@ -31,6 +31,7 @@ struct pl_request {
   pl_handler *handler;    // held once it runs
   pl_dedup_entry *entry;  // idempotent or shared: its own, or while JOINED that of the other
   void *user;
+  pl_span *span;  // owned; NULL: nobody wants to know
   pl_request_state state;
   size_t held;         // of `args`, in what the service counts
   uint64_t pledge_ns;  // what its handler, which has not begun, is expected to compute

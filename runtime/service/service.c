@@ -8,6 +8,7 @@
 #include "service/admission.h"
 #include "service/passed.h"
 #include "service/relay.h"
+#include "service/span.h"
 #include "service/system.h"
 
 // Calls to the node itself.
@@ -132,6 +133,7 @@ pl_service *pl_service_new(const pl_service_config *config) {
   pl_list_init(&sv->free_requests);
   pl_list_init(&sv->relays);
   pl_list_init(&sv->free_relays);
+  pl_spans_init(sv, config->trace_one_in);
   pl_system_init(sv);
   pl_passed_init(sv);
   open_local(sv);
@@ -179,6 +181,7 @@ void pl_service_free(pl_service *sv) {
   pl_work_cancel(&sv->watch_work);
   pl_work_cancel(&sv->go_on);
   pl_relays_free_all(sv);
+  pl_spans_fini(sv);
   pl_free(sv);
 }
 
@@ -196,8 +199,9 @@ static pl_neighbour *neighbour_get(pl_service *sv, pl_peer *p) {
 
 void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s) {
   pl_neighbour *n = neighbour_get(sv, p);
-  if (n->channel != NULL) n->channel->neighbour = NULL;  // finishes what it has
-  pl_channel *ch = pl_session_data(s);                   // the other end may have used it before us
+  bool was_up = n->channel != NULL;
+  if (was_up) n->channel->neighbour = NULL;  // finishes what it has
+  pl_channel *ch = pl_session_data(s);       // the other end may have used it before us
   if (ch == NULL) ch = pl_channel_new(sv, s);
   ch->neighbour = n;
   n->channel = ch;
@@ -212,6 +216,7 @@ void pl_service_session(pl_service *sv, pl_peer *p, pl_session *s) {
   n->provider->leaf = pl_peer_role(p) == PL_ROLE_LEAF;
   n->provider->epoch = pl_peer_epoch(p);
   pl_provider_rename(n->provider, pl_peer_name(p), strlen(pl_peer_name(p)));
+  if (!was_up) pl_span_link(sv, PL_NOTICE_LINK_UP, n->provider, NULL);
   sv->config.on_change(sv->config.user);
 }
 
@@ -238,7 +243,8 @@ void pl_service_away(pl_service *sv, pl_peer *p, pl_session *s, bool away) {
 }
 
 // The node has no link for new circuits any more.
-static void part(pl_service *sv, pl_neighbour *n) {
+static void part(pl_service *sv, pl_neighbour *n, const char *code) {
+  pl_span_link(sv, PL_NOTICE_LINK_DOWN, n->provider, code);
   pl_router_link_down(sv->router, n->link);
   n->provider->channel = NULL;
   n->channel->neighbour = NULL;
@@ -248,7 +254,7 @@ static void part(pl_service *sv, pl_neighbour *n) {
 void pl_service_unkept(pl_service *sv, pl_peer *p, pl_session *s) {
   pl_neighbour *n = pl_peer_data(p);
   if (n == NULL || n->channel == NULL || n->channel->session != s) return;
-  part(sv, n);
+  part(sv, n, NULL);
   sv->config.on_change(sv->config.user);
 }
 
@@ -257,7 +263,7 @@ void pl_service_session_down(pl_service *sv, pl_peer *p, pl_session *s, pl_err w
   pl_channel *ch = pl_session_data(s);
   if (ch == NULL) return;
   pl_neighbour *n = pl_peer_data(p);
-  if (n != NULL && n->channel == ch) part(sv, n);
+  if (n != NULL && n->channel == ch) part(sv, n, why != PL_OK ? pl_err_name(why) : NULL);
   pl_channel_down(ch, why, detail);
   sv->config.on_change(sv->config.user);
 }

@@ -22,6 +22,7 @@ typedef struct pl_service_config {
   pl_strategy strategy;   // of calls and actions that name none
   const char *region;     // outlives the service; NULL: none
   uint64_t link_cost;     // of each link that has none of its own; 0: its round trip
+  uint64_t trace_one_in;  // of so many calls one is traced; 0: none
   uint64_t stall_us;      // how long a consumer may take nothing; 0: for ever
   uint64_t buffer_limit;  // bytes that it may hold for others; 0: no bound
   // The directory or a neighbour's part in it changed.

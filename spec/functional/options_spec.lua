@@ -50,6 +50,7 @@ local OPTIONS = {
   { 'replicas', {}, nil, { '2' }, { 'app.lua=3' }, { 'app.lua=4', '2' } },
   { 'max_restarts', 5, 1, 2, 3, 4 },
   { 'restart_window', 60, 1.5, 2.5, 3.5, 4.5 },
+  { 'trace_sample', 0, 1, 2, 3, 100 },
   { 'strategy', nil, 'least', 'random', 'p2c', 'hash' },
   { 'region', nil, 'eu', 'us', 'asia', 'moon' },
   { 'log_level', 'info', 'debug', 'warn', 'error', 'off' },

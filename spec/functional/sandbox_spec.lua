@@ -104,10 +104,12 @@ describe('a script in a sandbox', function()
   end)
 
   it('is told what it lacks, and by which word it would have it', function()
-    local results = evaluate({ "require 'perilune.fs'", 'os.exit(7)', 'mesh.stop()' }, '--sandbox')
+    local results = evaluate(
+      { "require 'perilune.fs'", 'os.exit(7)', 'mesh.stop()', 'mesh.monitor(print)' }, '--sandbox')
     assert.equal("FORBIDDEN: perilune.fs needs 'fs', which this script is not allowed in its sandbox", results[1])
     assert.equal("FORBIDDEN: os.exit needs 'process', which this script is not allowed in its sandbox", results[2])
     assert.matches('^FORBIDDEN: mesh.stop ', results[3])
+    assert.matches('^FORBIDDEN: mesh.monitor ', results[4])
   end)
 
   it('serves and calls as any other', function()

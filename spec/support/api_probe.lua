@@ -113,6 +113,12 @@ mesh.action('endless', function()
 end)
 local open <close> = mesh.stream 'endless'
 open:next()
+local monitor <close> = mesh.monitor(function() end)
+handle('perilune.Monitor', index_of(monitor))
+local events <close> = require 'perilune.core.monitor'.open() -- the functions of others begin when all is loaded
+mesh.call 'context'
+events:next()
+record('perilune.Event', events:next())
 record('perilune.OpenStream', mesh.streams()[1])
 record('perilune.Self', mesh.self())
 record('perilune.Context', mesh.call 'context')

@@ -369,7 +369,37 @@ static int trace_of(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg trace_functions[] = {{"of", trace_of}, {NULL, NULL}};
+// parse(text) -> the bytes of the trace that the `traceparent` names, or nil
+static int trace_parse(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  pl_trace trace;
+  if (pl_trace_parse(&trace, text, len)) {
+    lua_pushlstring(L, (const char *)&trace, sizeof trace);
+  } else {
+    lua_pushnil(L);
+  }
+  return 1;
+}
+
+// span(text) -> the bytes of the span, or nil
+static int trace_span(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  uint8_t span[8];
+  char again[PL_SPAN_HEX];
+  if (!pl_span_parse(span, text, len)) {
+    lua_pushnil(L);
+    return 1;
+  }
+  pl_span_format(span, again);
+  lua_pushlstring(L, (const char *)span, sizeof span);
+  lua_pushstring(L, again);
+  return 2;
+}
+
+static const luaL_Reg trace_functions[] = {
+    {"of", trace_of}, {"parse", trace_parse}, {"span", trace_span}, {NULL, NULL}};
 
 static const luaL_Reg metric_functions[] = {{"list", metric_list}, {NULL, NULL}};
 

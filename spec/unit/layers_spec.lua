@@ -1,8 +1,8 @@
 --- The architecture, checked: includes point down, files stay readable.
 
 local LAYERS = {
-  'base', 'perilune_choice.h', 'perilune_figures.h', 'perilune_pass.h', 'perilune.h', 'wire', 'link', 'peer', 'route',
-  'service', 'edge', 'node', 'sim', 'lua', 'main',
+  'base', 'perilune_choice.h', 'perilune_figures.h', 'perilune_monitor.h', 'perilune_pass.h', 'perilune.h', 'wire',
+  'link', 'peer', 'route', 'service', 'edge', 'node', 'sim', 'lua', 'main',
 }
 local LINES_MAX = 500
 local FUNCTION_LINES_MAX = 70

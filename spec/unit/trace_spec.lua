@@ -24,6 +24,36 @@ describe('a trace', function()
     assert.not_equal(inner, trace.of(SOURCE, 8, inner))
   end)
 
+  local PARENT = '00-' .. ('4b'):rep(16) .. '-' .. ('0f'):rep(8) .. '-01'
+
+  it('is read from a traceparent, of whose flags only the one that it is sampled counts', function()
+    local want = ('\x4b'):rep(16) .. ('\x0f'):rep(8)
+    assert.equal(want .. '\1', trace.parse(PARENT))
+    assert.equal(want .. '\0', trace.parse((PARENT:gsub('01$', '00'))))
+    assert.equal(want .. '\1', trace.parse((PARENT:gsub('01$', 'ff'))))
+    assert.equal(want .. '\1', trace.parse('01' .. PARENT:sub(3) .. '-what a later version adds'))
+  end)
+
+  it('is not read from any part of a traceparent, nor from one that is malformed', function()
+    for n = 0, #PARENT - 1 do assert.is_nil(trace.parse(PARENT:sub(1, n))) end
+    for at = 1, #PARENT do
+      for _, byte in ipairs { 'g', ' ', '\0', '\255', 'A' } do
+        assert.is_nil(trace.parse(PARENT:sub(1, at - 1) .. byte .. PARENT:sub(at + 1)))
+      end
+    end
+    for _, text in ipairs { PARENT .. '0', PARENT .. '-0', 'ff' .. PARENT:sub(3), '01' .. PARENT:sub(3) .. 'x',
+      (PARENT:gsub('4b', '00')), (PARENT:gsub('0f', '00')) } do
+      assert.is_nil(trace.parse(text))
+    end
+  end)
+
+  it('has calls with ids of 16 hexadecimal digits, no more and no less', function()
+    assert.same({ '\1\35\69\103\137\171\205\239', '0123456789abcdef' }, { trace.span '0123456789abcdef' })
+    for _, text in ipairs { '', '0', '0123456789abcde', '0123456789abcdef0', '0123456789ABCDEF', '0123456789abcde ' } do
+      assert.is_nil((trace.span(text)))
+    end
+  end)
+
   it('does not come twice', function()
     local seen = {}
     for id = 1, 10000 do

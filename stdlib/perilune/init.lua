@@ -9,6 +9,7 @@ local core = require 'perilune.core.node'
 local core_streams = require 'perilune.core.streams'
 local describe = require 'perilune.describe'
 local generation = require 'perilune.generation'
+local monitor = require 'perilune.monitor'
 local offload = require 'perilune.core.offload'
 local requests = require 'perilune.core.action'
 local states = require 'perilune.core.state'
@@ -37,6 +38,8 @@ local M = {
   action = actions.action,
   remove = actions.remove,
   describe = describe.describe,
+
+  monitor = monitor.monitor,
 
   reload = generation.reload,
   on_unload = generation.on_unload,
@@ -243,7 +246,7 @@ function M.sim(options) return require 'perilune.sim' (options) end
 
 -- Surface of later versions: asking for it says so instead of "a nil value".
 local LATER = {
-  'monitor', 'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
+  'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
   'service', 'proxy',
 }
 local later = {}

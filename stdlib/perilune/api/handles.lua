@@ -57,6 +57,7 @@ return {
         { 'deadline', 'number?', 'On the clock of `mesh.now()`.' },
         { 'stream', 'boolean', 'Whether the caller wants chunks.' },
         { 'trace_id', 'string', '32 hexadecimal digits, the same in all calls that one first call led to.' },
+        { 'call', 'string', '16 hexadecimal digits: this call, in events and traces.' },
       },
     },
     {

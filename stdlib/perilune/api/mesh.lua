@@ -311,5 +311,5 @@ print(ok, err.code)
       returns = { { 'perilune.Explanation' } },
     },
   },
-  more = { 'perilune.api.tasks', 'perilune.api.handles', 'perilune.api.options' },
+  more = { 'perilune.api.tasks', 'perilune.api.monitor', 'perilune.api.handles', 'perilune.api.options' },
 }
