@@ -118,6 +118,7 @@ describe('a command with --input', function()
       local p = run(case[1], 'count', '--input', case[2], '--mesh', 'empty')
       assert.same({ 1, '' }, { p.code, p.stdout })
       assert.matches('^IO_ERROR: %l+ ' .. case[3], p.stderr)
+      assert.is_nil(p.stderr:find 'outcome')
     end
     assert.matches('^INVALID: %-%-input needs a value', run('call', 'count', '--input').stderr)
   end)

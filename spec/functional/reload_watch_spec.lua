@@ -251,6 +251,22 @@ describe('perilune reload', function()
     assert.equal(2, r.code)
     assert.matches('INVALID: 3 nodes are in the mesh; say which: %-%-node NAME, or %-%-nodes n,second,third', r.stderr)
 
+    for pattern, arguments in pairs {
+      ["INVALID: %-%-nodes: there is a name missing in ''"] = { '--nodes=' },
+      ["INVALID: %-%-nodes: there is a name missing in 'n,,third'"] = { '--nodes=n,,third' },
+      ["INVALID: %-%-nodes: 'n' is there twice"] = { '--nodes=n,third,n' },
+      ['INVALID: %-%-node and %-%-nodes do not go together'] = { '--nodes=n', '--node=third' },
+      ["INVALID: %-%-batch: '0' is not 1, 2, 3 or more"] = { '--nodes=n,third', '--batch=0' },
+      ["INVALID: %-%-batch: '1.5' is not"] = { '--nodes=n,third', '--batch=1.5' },
+    } do
+      r = reload(table.unpack(arguments))
+      assert.same({ 2, '' }, { r.code, r.stdout }, pattern)
+      assert.matches(pattern, r.stderr)
+    end
+    r = reload '--nodes=third,n,fourth'
+    assert.same({ 1, '' }, { r.code, r.stdout })
+    assert.matches("^NO_ROUTE: no node named 'fourth' is known; nothing was reloaded\n", r.stderr)
+
     r = reload '--nodes=third,n,second'
     assert.equal(0, r.code)
     assert.matches('^third: reloaded app%.lua generation 2 .*\nn: reloaded .*\nsecond: reloaded ', r.stdout)

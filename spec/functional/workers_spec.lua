@@ -116,6 +116,10 @@ describe('a script on worker threads', function()
     -- Who names the node means its workers, too.
     assert.matches('^shop/heavy%-', c:eval "return mesh.with { node = 'shop' }.call 'who'")
     assert.equal('shop/heavy-2', c:eval "return mesh.with { node = 'shop/heavy-2' }.call 'who'")
+    local mem = process.perilune_run('mem', 'shop', '--peer=' .. url).stdout
+    assert.matches('\nshop +plain%.lua .*\nshop/heavy%-1 +heavy%.lua .*\nshop/heavy%-2 +heavy%.lua ', mem)
+    local one = process.perilune_run('mem', 'shop/heavy-1', '--peer=' .. url).stdout
+    assert.is_nil(one:find('\nshop +') or one:find 'heavy%-2')
     stop()
   end)
 

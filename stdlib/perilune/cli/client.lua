@@ -182,7 +182,8 @@ function M.describe(err)
   local lines = { core_error.text(err) }
   if type(err) ~= 'table' then return lines end
   for _, field in ipairs { 'action', 'outcome', 'node', 'trace_id', 'retry_after' } do
-    if err[field] then lines[#lines + 1] = ('  %s: %s'):format(field, err[field]) end
+    local is_told = field ~= 'outcome' or err.action -- without a call there is nothing that did or did not run
+    if err[field] and is_told then lines[#lines + 1] = ('  %s: %s'):format(field, err[field]) end
   end
   if err.details ~= nil then
     local ok, details = pcall(json.encode, err.details)

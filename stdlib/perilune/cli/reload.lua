@@ -5,14 +5,39 @@ local mesh = require 'perilune'
 
 local FAILED = 1
 
+--- Whether there is a node of that name, or id. All are looked for before the first is reloaded.
+local function check_known(others, word)
+  local ids = {}
+  for _, node in ipairs(others) do
+    if node.id == word or node.name == word then ids[#ids + 1] = node.id end
+  end
+  if #ids == 0 then client.fail(("NO_ROUTE: no node named '%s' is known; nothing was reloaded"):format(word)) end
+  if #ids > 1 then
+    client.refuse(("INVALID: '%s' is the name of several nodes; say which by id: %s"):format(
+      word, table.concat(ids, ', ')))
+  end
+end
+
+--- The nodes of a list such as 'a,b,c'.
+local function named(others, text)
+  local list, seen = {}, {}
+  for word in (text .. ','):gmatch '([^,]*),' do
+    if word == '' then client.refuse(("INVALID: --nodes: there is a name missing in '%s'"):format(text)) end
+    if seen[word] then client.refuse(("INVALID: --nodes: '%s' is there twice"):format(word)) end
+    check_known(others, word)
+    list[#list + 1], seen[word] = word, true
+  end
+  return list
+end
+
 --- The nodes that are named, or the only one there is besides this client.
 local function targets(options)
+  if options.node and options.nodes then client.refuse 'INVALID: --node and --nodes do not go together' end
   local others = client.join()
-  local given = options.nodes or options.node
-  if given then
-    local list = {}
-    for name in given:gmatch '[^,]+' do list[#list + 1] = name end
-    return list
+  if options.nodes then return named(others, options.nodes) end
+  if options.node then
+    check_known(others, options.node)
+    return { options.node }
   end
   local names = {}
   for _, node in ipairs(others) do
@@ -55,9 +80,16 @@ local function reload(node, script, timeout, prefix)
   return well
 end
 
+--- How many nodes at once.
+local function batch_of(text)
+  local batch = math.tointeger(tonumber(text or 1))
+  if not batch or batch < 1 then client.refuse(("INVALID: --batch: '%s' is not 1, 2, 3 or more"):format(text)) end
+  return batch
+end
+
 client.run(function()
   local options, words = client.arguments()
-  local batch = math.max(1, math.floor(tonumber(options.batch) or 1))
+  local batch = batch_of(options.batch)
   local timeout = tonumber(options.timeout) or 60
   local nodes = targets(options)
   for first = 1, #nodes, batch do

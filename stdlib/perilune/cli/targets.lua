@@ -16,7 +16,9 @@ function M.ask(node, what, ...)
   return mesh.with { node = node, timeout = TIMEOUT }.call('_perilune.' .. what, ...)
 end
 
---- The node of that name, or all others of the mesh by name; both as `{ id, name, leaf }`.
+local function by_name(a, b) return a.name ~= b.name and a.name < b.name or a.name == b.name and a.id < b.id end
+
+--- The node of that name with its workers, or all others of the mesh by name; as `{ id, name, leaf }`.
 ---
 ---@param word string?
 ---@return table[]
@@ -27,9 +29,14 @@ function M.of(word)
     for _, node in ipairs(others) do
       if node.id == word or node.name == word then found[#found + 1] = node end
     end
-    return #found == 1 and found or { { id = word, name = word } } -- the call says what is wrong with a name
+    if #found ~= 1 then return { { id = word, name = word } } end -- the call says what is wrong with a name
+    local host = found[1].id
+    for _, node in ipairs(others) do
+      if node.worker_of == host then found[#found + 1] = node end
+    end
+    others = found
   end
-  table.sort(others, function(a, b) return a.name ~= b.name and a.name < b.name or a.name == b.name and a.id < b.id end)
+  table.sort(others, by_name)
   return others
 end
 
