@@ -23,12 +23,15 @@ static void fill_standard_descriptors(void) {
   }
 }
 
-static int show_version(void) {
+static int show_version(int argc, char **argv) {
+  if (argc > 0) return pl_usage_fail(NULL, PL_INVALID, "unexpected argument '%.64s'", argv[0]);
   printf("perilune %s (%s, libuv %s)\n", PL_VERSION, LUA_RELEASE, uv_version_string());
   return PL_EXIT_OK;
 }
 
-static int show_help(const char *topic) {
+static int show_help(int argc, char **argv) {
+  const char *topic = argc > 0 ? argv[0] : NULL;
+  if (argc > 1) return pl_usage_fail(NULL, PL_INVALID, "unexpected argument '%.64s'", argv[1]);
   const pl_command *c = topic == NULL ? NULL : pl_command_find(topic);
   if (topic == NULL) {
     pl_help_print(stdout);
@@ -79,10 +82,11 @@ static int begin(int argc, char **argv) {
     pl_help_print(stderr);
     return PL_EXIT_USAGE;
   }
-  if (is_one_of(argv[1], "help", "--help", "-h")) return show_help(argc > 2 ? argv[2] : NULL);
+  if (is_one_of(argv[1], "help", "--help", "-h")) return show_help(argc - 2, argv + 2);
   if (is_one_of(argv[1], "version", "--version", "-V")) {
-    bool asks = argc > 2 && is_one_of(argv[2], "help", "--help", "-h");
-    return asks ? show_help("version") : show_version();
+    bool asks = argc == 3 && is_one_of(argv[2], "help", "--help", "-h");
+    char *topic[] = {"version"};
+    return asks ? show_help(1, topic) : show_version(argc - 2, argv + 2);
   }
   const pl_command *command = pl_command_find(argv[1]);
   return command == NULL ? refuse(argv[1]) : act(command, argc - 2, argv + 2);

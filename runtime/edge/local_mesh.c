@@ -68,12 +68,12 @@ static bool is_own_dir(const char *path) {
          st.st_uid == geteuid();
 }
 
-static bool name_is_valid(const char *name) {
+bool pl_local_mesh_name_is_valid(const char *name) {
   return name[0] != '\0' && name[0] != '.' && strlen(name) <= 32 && strchr(name, '/') == NULL;
 }
 
 static pl_err open_dir(pl_local_mesh *m, const char *name, char *detail) {
-  if (!name_is_valid(name)) {
+  if (!pl_local_mesh_name_is_valid(name)) {
     snprintf(detail, PL_URL_MAX,
              "mesh: '%.64s' is not a name (1 to 32 characters, no '/', no leading '.')", name);
     return PL_INVALID;

@@ -9,6 +9,9 @@
 
 typedef struct pl_local_mesh pl_local_mesh;
 
+// A name of a local mesh is one of a folder: 1 to 32 bytes, no '/', no '.' in front.
+bool pl_local_mesh_name_is_valid(const char *name);
+
 typedef struct pl_local_mesh_ops {
   // The nodes that this one should be connected to, as unix:// addresses, in no order: at most
   // PL_LOCAL_DIALS, chosen by id so that the graph of all nodes stays connected. Called from the

@@ -410,8 +410,8 @@ static socket_link *new_link(pl_loop *loop, const pl_url *url, pl_link_state sta
 }
 
 pl_err pl_socket_dial(pl_link **out, pl_loop *loop, const pl_url *url) {
-  if (strcmp(url->scheme, "tcp") == 0 && (url->port == 0 || strcmp(url->host, "*") == 0))
-    return PL_INVALID;
+  const char *why;
+  if (pl_url_check_dial(url, &why) != PL_OK) return PL_INVALID;
   socket_link *s = new_link(loop, url, PL_LINK_CONNECTING);
   s->dial = pl_new(dial);
   s->dial->owner = s;

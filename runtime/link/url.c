@@ -223,6 +223,14 @@ pl_err pl_url_parse(pl_url *out, const char *text, const char **why) {
   return PL_OK;
 }
 
+pl_err pl_url_check_dial(const pl_url *url, const char **why) {
+  if (strcmp(url->scheme, "tcp") != 0) return PL_OK;
+  *why = strcmp(url->host, "*") == 0 ? "who is dialled has a host, not *"
+         : url->port == 0            ? "who is dialled has a port above 0"
+                                     : NULL;
+  return *why == NULL ? PL_OK : PL_INVALID;
+}
+
 void pl_url_format(const pl_url *url, char out[PL_URL_MAX]) {
   if (strcmp(url->scheme, "tcp") != 0)
     snprintf(out, PL_URL_MAX, "%s://%s", url->scheme, url->host);

@@ -26,6 +26,8 @@ typedef struct pl_url {
 
 // PL_INVALID with *why set to a static text that says what is wrong.
 pl_err pl_url_parse(pl_url *out, const char *text, const char **why);
+// PL_INVALID, with *why as above, for what one can listen on but not dial: any port, any host.
+pl_err pl_url_check_dial(const pl_url *url, const char **why);
 // The address as one would dial it, without options; IPv6 in brackets. `out` holds PL_URL_MAX.
 void pl_url_format(const pl_url *url, char out[PL_URL_MAX]);
 // True when only this machine can reach a listener there: loopback, unix, mem, door.

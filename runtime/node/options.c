@@ -286,6 +286,10 @@ static pl_err check_text(const pl_option *opt, const char *text, char *why) {
     return bad(why, opt, "'%.64s' is not 32 hexadecimal digits", text);
   }
   if (opt->offset == AT(name) && text[0] == '\0') return bad(why, opt, "empty%s", "");
+  if (opt->offset == AT(mesh) && text[0] != '\0' && !pl_local_mesh_name_is_valid(text)) {
+    return bad(why, opt, "'%.64s' is not a name (1 to 32 characters, no '/', no leading '.')",
+               text);
+  }
   if (opt->offset == AT(strategy) && pl_strategy_find(text, strlen(text)) == PL_STRATEGY_UNSET) {
     return bad(why, opt,
                "'%.64s' is no strategy: least, round_robin, random, weighted, p2c, hash, local",
@@ -329,9 +333,10 @@ static pl_err set_file(pl_options *o, const pl_option *opt, const pl_option_valu
 
 static pl_err check_url(const pl_option *opt, const char *text, char *why) {
   pl_url url;
-  const char *wrong;
-  if (strlen(text) < PL_URL_MAX && pl_url_parse(&url, text, &wrong) == PL_OK) return PL_OK;
-  if (strlen(text) >= PL_URL_MAX) wrong = "too long";
+  const char *wrong = "too long";
+  pl_err err = strlen(text) < PL_URL_MAX ? pl_url_parse(&url, text, &wrong) : PL_INVALID;
+  if (err == PL_OK && opt->offset == AT(peers)) err = pl_url_check_dial(&url, &wrong);
+  if (err == PL_OK) return PL_OK;
   snprintf(why, PL_URL_MAX, "%s: '%.128s' is not an address: %s", opt->name, text, wrong);
   return PL_INVALID;
 }

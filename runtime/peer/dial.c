@@ -303,6 +303,7 @@ pl_err pl_peers_dial(pl_dial **out, pl_peers *ps, const char *url, bool keep, pl
   pl_url parsed;
   const char *why = "";
   pl_err err = pl_url_parse(&parsed, url, &why);
+  if (err == PL_OK) err = pl_url_check_dial(&parsed, &why);
   if (err != PL_OK) return refuse(detail, err, why);
 
   char text[PL_URL_MAX];

@@ -123,6 +123,18 @@ describe('the command line', function()
     fails(2, '^INVALID: %-%-name needs a value', 'run', 'app.lua', '--name')
     fails(2, '^INVALID: %-%-name needs a value', 'run', 'app.lua', '--name', '--insecure')
     fails(2, '^INVALID: %-%-json takes no value', 'nodes', '--json=yes')
+    fails(2, "^INVALID: unexpected argument 'b'\n", 'reload', 'a', 'b')
+    fails(2, "^INVALID: unexpected argument 'x'\n", 'version', 'x')
+    fails(2, "^INVALID: unexpected argument '%-%-json'\n", 'version', '--json')
+    fails(2, "^INVALID: unexpected argument 'x'\n", 'help', 'call', 'x')
+    for _, count in ipairs { '0', '1.5', '1e300' } do
+      fails(2, "^INVALID: %-%-count: '" .. count .. "' is not 1, 2, 3 or more\n", 'ping', 'a', '--count', count)
+    end
+    fails(2, "^INVALID: mesh: '%.%./x' is not a name", 'nodes', '--mesh', '../x')
+    fails(2, "^INVALID: peers: 'tcp://127.0.0.1:0' is not an address: who is dialled has a port above 0\n",
+      'nodes', '--peer', 'tcp://127.0.0.1:0')
+    fails(2, "^INVALID: peers: 'tcp://%*:4100' is not an address: who is dialled has a host, not %*\n",
+      'nodes', '--peer', 'tcp://*:4100')
     fails(2, "^INVALID: %-%-timeout: '%-1' is not a number of 0 or more", 'call', 'x', '--timeout', '-1')
   end)
 

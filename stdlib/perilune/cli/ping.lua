@@ -20,7 +20,10 @@ end
 
 client.run(function()
   local options, words = client.arguments()
-  local count = math.max(1, math.floor(tonumber(options.count) or 4))
+  local count = math.tointeger(tonumber(options.count or 4))
+  if not count or count < 1 then
+    client.refuse(("INVALID: --count: '%s' is not 1, 2, 3 or more"):format(options.count))
+  end
   local timeout = tonumber(options.timeout) or node.options().request_timeout.value
   client.join()
 
