@@ -108,6 +108,51 @@ mesh.call(name) mesh.call('_perilune.ps')
     assert.equal(0, process.perilune_run('check', 'a.lua', 'b.lua', 'c.lua', '--peer', node.url, { cwd = dir }).code)
   end)
 
+  it('knows what actions take, of the mesh and of the scripts', function()
+    local node = nodes.start('one', { listen = 'tcp' }, [[
+      mesh.action('sum', function() end, { params = { { list = 'number', max = 3 }, '?int' } })
+      mesh.action('user', function() end, { params = {
+        { name = { type = 'string', max = 5 }, kind = { enum = { 'a', 1 } }, age = '?int', on = '?boolean' },
+      } })
+      mesh.action('any', function() end, { params = { 'any', 'bytes...' } })
+    ]])
+    local result = check([[
+local mesh = require 'perilune'
+mesh.call('sum', { 1, 'x' }, 1.5)
+mesh.call 'sum'
+mesh.call('sum', { 1, 2, 3, 4 })
+mesh.call('sum', {}, 1, 2)
+mesh.with { timeout = 1 }.call('user', { nme = 'x', kind = 'c' })
+mesh.stream('user', { name = 'too long', kind = 1, age = nil, on = 1 })
+mesh.call('user', 'ada')
+mesh.call('any', nil)
+mesh.call('any', 1, 'a', 2)
+mesh.action('own', print, { params = { { fields = { a = 'int' }, extra = 'string' } } })
+mesh.call('own', { a = 'x', b = 5, c = 'fine' })
+mesh.action('wrong', print, { params = { 'integer' } })
+mesh.call('sum', ...) mesh.call('sum', f()) mesh.call('sum', { f() }, n) mesh.call('sum', { 1, 2, 3 }, nil)
+mesh.call('user', { name = n, [k] = 1 }) mesh.call('user', u) mesh.call('any', f, 'a', g())
+]], '--peer', node.url)
+    assert.equal(([[
+2:23: 'sum': args[1][2]: number expected, got string 'x'
+2:30: 'sum': args[2]: int expected, got number 1.5
+3:6: 'sum': args[1]: it is missing
+4:18: 'sum': args[1]: list of at most 3 values expected, got 4
+5:25: 'sum': args: at most 2 expected, got 3
+6:40: 'user': args[1].name: it is missing
+6:42: 'user': args[1].nme: no such field; did you mean 'name'?
+6:60: 'user': args[1].kind: 'a', 1 expected, got string 'c'
+7:30: 'user': args[1].name: string of at most 5 bytes expected, got string 'too long'
+7:68: 'user': args[1].on: boolean expected, got number 1
+8:19: 'user': args[1]: table of fields expected, got string 'ada'
+9:18: 'any': args[1]: a value expected, got nil
+10:26: 'any': args[3]: bytes expected, got number 2
+12:24: 'own': args[1].a: int expected, got string 'x'
+12:33: 'own': args[1].b: string expected, got number 5
+13:40: option 'params' of mesh.action: params[1]: 'integer' is no type; did you mean 'int'?
+]]):gsub('([^\n]+)', 'app.lua:%1'), result.stdout)
+  end)
+
   it('tells programs as JSON', function()
     local result = check("require 'perilune'.cal()", '--json')
     assert.same({ { path = 'app.lua', line = 1, column = 20, text = "perilune has no 'cal'; did you mean 'call'?" } },

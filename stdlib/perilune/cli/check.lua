@@ -1,6 +1,7 @@
 --- perilune check FILE... [--json]
 
 local client = require 'perilune.cli.client'
+local described = require 'perilune.cli.described'
 local fs = require 'perilune.fs'
 local lint = require 'perilune.lint'
 local mesh = require 'perilune'
@@ -13,17 +14,25 @@ local function read(path)
   return lint.read(path, text)
 end
 
---- The names of the actions of the mesh; nil when there is none, and none was asked for.
-local function actions()
+--- The actions of the mesh, those that are called with what is said of them; nil when there is no mesh, and none was
+--- asked for.
+local function actions_for(review)
   local _, reached = client.others()
   if not reached and not client.names_mesh() then
     client.complain 'no node runs in the local mesh: the names of actions were not checked'
     return nil
   end
   client.join()
-  local names = {}
-  for i, action in ipairs(mesh.actions()) do names[i] = action.name end
-  return names
+  local is_called, actions, to_ask = {}, {}, {}
+  for _, one in ipairs(review.calls) do is_called[one.name] = true end
+  for _, action in ipairs(mesh.actions()) do
+    actions[action.name] = {}
+    if is_called[action.name] then to_ask[#to_ask + 1] = action end
+  end
+  for name, told in pairs(described.of(to_ask)) do
+    actions[name] = { params = type(told.params) == 'table' and told.params or nil }
+  end
+  return actions
 end
 
 local function line_of(finding)
@@ -34,7 +43,8 @@ client.run(function()
   local options, words = client.arguments()
   local scripts = {}
   for i, path in ipairs(words) do scripts[i] = read(path) end
-  local findings = lint.check(scripts, actions())
+  local review = lint.review(scripts)
+  local findings = lint.findings(review, actions_for(review))
   if options.json then
     client.write(client.json(mesh.array(findings)) .. '\n')
   else

@@ -4,11 +4,13 @@ local arguments = require 'perilune.lint.arguments'
 local guess = require('perilune.core.sys').guess
 local lexer = require 'perilune.lint.lexer'
 local parser = require 'perilune.lint.parser'
+local schemas = require 'perilune.lint.schemas'
 local values = require 'perilune.lint.values'
 
 local M = {}
 
 local ACTIONS_OF_FILES = { 'stat', 'get', 'put' }
+local SCHEMAS = { params = true, returns = true, chunks = true } -- options of mesh.action
 
 ---@class perilune.lint.Finding
 ---@field path string
@@ -54,6 +56,20 @@ function M.read(path, text)
   return script
 end
 
+--- All findings, script by script, from top to bottom.
+local function sorted(scripts)
+  local all = {}
+  for _, script in ipairs(scripts) do
+    table.sort(script.findings, function(a, b)
+      if a.line ~= b.line then return a.line < b.line end
+      if a.column ~= b.column then return a.column < b.column end
+      return a.text < b.text
+    end)
+    table.move(script.findings, 1, #script.findings, #all + 1, all)
+  end
+  return all
+end
+
 local function meant(word, names)
   table.sort(names)
   local nearest = guess(word, names)
@@ -91,64 +107,85 @@ end
 
 local function literal(node) return node and node.kind == 'string' and node.value end
 
---- Notes the actions that a script offers.
-local function note_actions(call, fn, known)
-  local name = literal(call.arguments[1])
-  if fn.full == 'perilune.action' then
-    if name then known.names[name] = true else known.is_open = true end
-  elseif fn.full == 'perilune.files.serve' then
-    if not name then known.is_open = true end
-    for _, what in ipairs(ACTIONS_OF_FILES) do
-      if name then known.names[name .. '.' .. what] = true end
+--- Notes an action that a script offers, with its parameters when they are written out.
+local function note_action(script, call, offered)
+  local name, options = literal(call.arguments[1]), call.arguments[3]
+  if not name then
+    offered.is_open = true
+    return
+  end
+  local action = {}
+  for _, item in ipairs(options and options.kind == 'table' and options.items or {}) do
+    if SCHEMAS[item.name] then
+      action[item.name] = schemas.read(item.value, item.name, function(node, text) add(script, node, text) end)
     end
+  end
+  -- Offered twice, either may take the call.
+  offered.names[name] = offered.names[name] and {} or action
+end
+
+local function note_files(call, offered)
+  local name = literal(call.arguments[1])
+  if not name then offered.is_open = true end
+  for _, what in ipairs(ACTIONS_OF_FILES) do
+    if name then offered.names[name .. '.' .. what] = {} end
   end
 end
 
 local CALLS = { ['perilune.call'] = true, ['perilune.stream'] = true }
 
-local function check_action(script, call, known)
-  local name = literal(call.arguments[1])
-  if not name or known.is_open or known.names[name] or name:sub(1, 1) == '_' then return end
-  local names = {}
-  for one in pairs(known.names) do names[#names + 1] = one end
-  add(script, call.arguments[1], ("no node provides '%s'%s"):format(name, meant(name, names)))
-end
+---@class perilune.lint.Review
+---@field scripts perilune.lint.Script[]
+---@field calls { script: perilune.lint.Script, call: table, name: string }[] Of actions, by a name that is known.
+---@field offered { names: table<string, table>, is_open: boolean } By the scripts.
 
 --- Looks at scripts that belong together: what one offers, another may call.
 ---
 ---@param scripts perilune.lint.Script[]
----@param actions string[]? Those of the mesh; nil: they are not known.
----@return perilune.lint.Finding[]
-function M.check(scripts, actions)
-  local known, calls = { names = {}, is_open = actions == nil }, {}
-  for _, name in ipairs(actions or {}) do known.names[name] = true end
+---@return perilune.lint.Review
+function M.review(scripts)
+  local review = { scripts = scripts, calls = {}, offered = { names = {}, is_open = false } }
   for _, script in ipairs(scripts) do
+    local function report(node, text) add(script, node, text) end
     for _, node in ipairs(script.program and script.program.indexes or {}) do check_index(script, node) end
     for _, call in ipairs(script.program and script.program.calls or {}) do
       local fn = called(script, call)
       if fn then
-        arguments.check(call, fn.fn, fn.name, function(node, text) add(script, node, text) end)
-        note_actions(call, fn, known)
-        if CALLS[fn.full] then calls[#calls + 1] = { script = script, call = call } end
+        arguments.check(call, fn.fn, fn.name, report)
+        if fn.full == 'perilune.action' then note_action(script, call, review.offered) end
+        if fn.full == 'perilune.files.serve' then note_files(call, review.offered) end
+        local name = CALLS[fn.full] and literal(call.arguments[1])
+        if name then table.insert(review.calls, { script = script, call = call, name = name }) end
       end
     end
   end
-  for _, one in ipairs(calls) do check_action(one.script, one.call, known) end
-  return M.sorted(scripts)
+  return review
 end
 
---- All findings, script by script, from top to bottom.
-function M.sorted(scripts)
-  local all = {}
-  for _, script in ipairs(scripts) do
-    table.sort(script.findings, function(a, b)
-      if a.line ~= b.line then return a.line < b.line end
-      if a.column ~= b.column then return a.column < b.column end
-      return a.text < b.text
+local function check_call(one, actions, offered)
+  local name, first = one.name, one.call.arguments[1]
+  local action = offered.names[name] or actions and actions[name]
+  if action and action.params then
+    schemas.check(one.call, action.params, function(node, text)
+      add(one.script, node, ("'%s': %s"):format(name, text))
     end)
-    table.move(script.findings, 1, #script.findings, #all + 1, all)
   end
-  return all
+  if action or not actions or offered.is_open or name:sub(1, 1) == '_' then return end
+  local names = {}
+  for _, list in ipairs { actions, offered.names } do
+    for known in pairs(list) do names[#names + 1] = known end
+  end
+  add(one.script, first, ("no node provides '%s'%s"):format(name, meant(name, names)))
+end
+
+--- All that is wrong with the scripts, when it is known what the mesh provides.
+---
+---@param review perilune.lint.Review
+---@param actions table<string, { params: table[]? }>? By name; nil: they are not known.
+---@return perilune.lint.Finding[]
+function M.findings(review, actions)
+  for _, one in ipairs(review.calls) do check_call(one, actions, review.offered) end
+  return sorted(review.scripts)
 end
 
 return M
