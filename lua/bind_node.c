@@ -180,9 +180,10 @@ static int l_offers(lua_State *L) {
   return pl_rows_push(L, r, push_action);
 }
 
-// options() -> name = {value, source}
+// options() -> name = {value, source}, as far as they are known before the node has started
 static int l_options(lua_State *L) {
-  pl_options_push(L, pl_node_options(pl_host_start(L)));
+  const pl_node *n = pl_host_node(pl_host_of(L));
+  pl_options_push(L, n != NULL ? pl_node_options(n) : pl_host_options(L));
   return 1;
 }
 

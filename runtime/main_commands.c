@@ -218,15 +218,18 @@ static const char test_text[] =
 static const pl_flag types_flags[] = {
     {"output", "PATH", "write there: a folder, or one file whose name ends in .lua or .md"},
     {"format", "WORD", "luacats, for editors, or markdown, to read [luacats]"},
+    {"actions", NULL, "with those of the mesh, also of the local one"},
     {0},
 };
 
 static const char types_text[] =
     "Prints what scripts can use, as annotations that editors with LuaLS read. In a folder there\n"
     "is a file for each module, as such an editor wants it: name the folder in its\n"
-    "workspace.library.\n"
+    "workspace.library. With --peer, --mesh or --actions the actions of the mesh are among them:\n"
+    "their names, what they do, and what they take and return.\n"
     "\n"
     "  perilune types --output types\n"
+    "  perilune types --peer tcp://192.168.1.10:4100 --output types\n"
     "  perilune types --format markdown --output reference\n";
 
 static const char check_text[] =
@@ -391,8 +394,7 @@ const pl_command pl_command_list[] = {
      .arguments = "",
      .summary = "write annotations for editors of all that scripts can use",
      .text = types_text,
-     .alone = true,
-     .use = PL_USE_NONE,
+     .use = PL_USE_CLIENT,
      .flags = types_flags},
     {.name = "completion",
      .arguments = "bash | zsh | fish",

@@ -1,5 +1,6 @@
 --- The table of the API: held against the running modules, and what is written of it.
 
+local nodes = require 'spec.support.nodes'
 local process = require 'spec.support.process'
 local types = require 'perilune.api.types'
 
@@ -15,9 +16,9 @@ local function run(...)
 end
 
 --- Every file that `perilune types` writes in a format.
-local function written(format)
+local function written(format, ...)
   local folder = process.temp_dir {}
-  assert.equal('', run('types', '--format', format, '--output', folder))
+  assert.equal('', run('types', '--format', format, '--output', folder, ...))
   local files = {}
   local list <close> = assert(io.popen(("cd '%s' && find . -type f | sort"):format(folder)))
   for name in list:lines() do
@@ -71,7 +72,11 @@ end
 local TAGS = {
   meta = function(line) assert.matches('^%-%-%-@meta [%w.]+$', line) end,
   class = function(line) assert.matches('^%-%-%-@class [%w_.]+$', line) end,
-  alias = function(line) assert.equal('', after_type(line, assert(line:match '^%-%-%-@alias [%w.]+ ()'))) end,
+  alias = function(line)
+    if line == '---@alias perilune.ActionName' then return end -- its lines follow
+    assert.equal('', after_type(line, assert(line:match '^%-%-%-@alias [%w.]+ ()')))
+  end,
+  operator = function(line) assert.equal('', after_type(line, assert(line:match '^%-%-%-@operator call: ()'))) end,
   field = function(line)
     after_type(line, assert(line:match '^%-%-%-@field [%w_]+ ()' or line:match '^%-%-%-@field %[string%] ()', line))
   end,
@@ -86,26 +91,31 @@ local TAGS = {
   overload = function(line) assert.equal('', after_type(line, (line:match '^%-%-%-@overload ()fun%('))) end,
 }
 
+--- Raises unless every line is LuaCATS, and all of it Lua.
+local function assert_luacats(file)
+  assert(load(file.text, '=' .. file.path, 't'))
+  local count = 0
+  for line in file.text:gmatch '[^\n]+' do
+    local tag = line:match '^%-%-%-@(%l+)'
+    if tag then
+      count = count + 1
+      assert(TAGS[tag], line)(line)
+    elseif line:find '^%s*%-%-' then
+      local is_text = line:find '^%-%-%- %S' or line == '---' or line:find '^%-%- %S'
+      local is_name = line:find "^%-%-%-| '[^']+'$" or line:find "^%-%-%-| '[^']+' # %S" or line == '---| string'
+      assert(is_text or is_name, line)
+    end
+  end
+  assert.is_true(count > 3)
+end
+
 describe('the annotations', function()
   local files
 
   setup(function() files = written 'luacats' end)
 
   it('are LuaCATS, line by line, and Lua', function()
-    for _, file in ipairs(files) do
-      assert(load(file.text, '=' .. file.path, 't'))
-      local count = 0
-      for line in file.text:gmatch '[^\n]+' do
-        local tag = line:match '^%-%-%-@(%l+)'
-        if tag then
-          count = count + 1
-          assert(TAGS[tag], line)(line)
-        elseif line:find '^%s*%-%-' then
-          assert(line:find '^%-%-%- %S' or line == '---' or line:find '^%-%- %S', line)
-        end
-      end
-      assert.is_true(count > 3)
-    end
+    for _, file in ipairs(files) do assert_luacats(file) end
   end)
 
   it('name in each function the parameters that it has', function()
@@ -136,6 +146,46 @@ describe('the annotations', function()
         end
       end
     end
+  end)
+end)
+
+describe('the annotations of a mesh', function()
+  it('have its actions as overloads, with what they say of themselves', function()
+    local node = nodes.start('one', { listen = 'tcp' }, [[
+      mesh.action('sum', function(numbers, scale, ...) end, {
+        description = 'adds\nnumbers', returns = { 'number', '?string' },
+        params = { { list = { type = 'number', optional = true } }, '?int' },
+      })
+      mesh.action('user', function(name, last, _ENV) end, { params = {
+        { name = 'string', kind = { enum = { 'a', 1, "it's" } }, ['end'] = 'bytes',
+          more = { list = { enum = { 'x', 'y' } } } },
+        { fields = {}, extra = 'int', optional = true }, 'any...',
+      } })
+      mesh.action('plain', function(a, b, ...) end)
+      mesh.action("it's", function() end)
+    ]])
+    local files = written('luacats', '--peer', node.url)
+    local text = files[1].text
+    assert.equal('perilune.lua', files[1].path)
+    assert_luacats(files[1])
+    assert.truthy(text:find("ActionName\n---| string\n---| 'plain'\n---| 'sum' # adds\n---| 'user'\n\n", 1, true))
+    for _, overload in ipairs {
+      "fun(name: 'plain', a?: any, b?: any, ...: any): ...: any",
+      "fun(name: 'sum', numbers: (number?)[], scale: integer?): number, string?",
+      "fun(name: 'sum', numbers: (number?)[], scale: integer?): perilune.Stream",
+      "fun(name: 'user', arg1: { ['end']: string, kind: 'a'|1|string, more: ('x'|'y')[], name: string }, "
+        .. 'last: { [string]: any }?, ...: any): ...: any',
+    } do
+      assert.truthy(text:find('\n---@overload ' .. overload .. '\n', 1, true), overload .. '\n' .. text:sub(1, 9000))
+    end
+    assert.equal(text, run('types', '--actions', '--peer', node.url):match '^%-%- perilune.lua\n(.-\n)\n%-%- perilune/')
+  end)
+
+  it('need somebody to ask', function()
+    assert.equal(3, process.perilune_run('types', '--peer', 'tcp://127.0.0.1:1').code)
+    assert.equal(3, process.perilune_run('types', '--actions').code)
+    local result = process.perilune_run('types', { env = { PERILUNE_PEER = 'tcp://127.0.0.1:1' } })
+    assert.equal(0, result.code, result.stderr)
   end)
 end)
 

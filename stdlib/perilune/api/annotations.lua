@@ -2,6 +2,7 @@
 --- of a mesh.
 
 local api = require 'perilune.api'
+local overloads_of = require('perilune.api.overloads').of
 
 local M = {}
 
@@ -44,6 +45,7 @@ end
 local function add_class(out, class)
   add_text(out, class.text)
   out[#out + 1] = '---@class ' .. class.name
+  if class.operator then out[#out + 1] = '---@operator ' .. class.operator end
   for _, field in ipairs(class.fields or {}) do add_row(out, 'field', field[1], field[2], field[3]) end
   if class.methods then
     local variable = variable_of(class.name)
@@ -68,16 +70,35 @@ local function add_folders(out, module)
   end
 end
 
+--- The names of actions, for those who write one.
+local function add_actions(out, actions)
+  out[#out + 1] = '---@alias perilune.ActionName'
+  out[#out + 1] = '---| string'
+  for _, action in ipairs(actions.names) do
+    out[#out + 1] = '---| ' .. action[1] .. (action[2] and ' # ' .. action[2] or '')
+  end
+  out[#out + 1] = ''
+end
+
+--- As it is declared, but that the name is that of an action.
+local function of_action(fn)
+  local params = table.move(fn.params, 1, #fn.params, 1, {})
+  params[1] = { 'name', 'perilune.ActionName' }
+  return { name = fn.name, text = fn.text, params = params, returns = fn.returns, errors = fn.errors }
+end
+
 --- The annotations of a module, as the file that stands for it.
 ---
 ---@param module table
+---@param actions perilune.api.Overloads? For perilune itself.
 ---@return string
-function M.module(module)
+function M.module(module, actions)
   local out = { '---@meta ' .. module.name, '-- Written by perilune types.', '-- luacheck: ignore', '' }
   for _, alias in ipairs(module.aliases) do
     add_row(out, 'alias', alias[1], alias[2])
     out[#out + 1] = ''
   end
+  if actions then add_actions(out, actions) end
   if not module.is_function then
     add_text(out, module.text)
     out[#out + 1] = '---@class ' .. module.name
@@ -85,7 +106,10 @@ function M.module(module)
     out[#out + 1] = 'local M = {}'
     out[#out + 1] = ''
     add_folders(out, module)
-    for _, fn in ipairs(module.functions) do add_function(out, fn, 'M.') end
+    for _, fn in ipairs(module.functions) do
+      local overloads = actions and actions[fn.name]
+      add_function(out, overloads and of_action(fn) or fn, 'M.', overloads)
+    end
   end
   for _, class in ipairs(module.classes) do add_class(out, class) end
   if not module.is_function then out[#out + 1] = 'return M' end
@@ -94,11 +118,13 @@ end
 
 --- The files of all modules, by path below a folder of a library of LuaLS.
 ---
+---@param described table<string, perilune.Description>? The actions of a mesh.
 ---@return { path: string, text: string }[]
-function M.files()
+function M.files(described)
   local files = {}
+  local actions = described and overloads_of(described)
   for i, module in ipairs(api.modules()) do
-    files[i] = { path = module.name:gsub('%.', '/') .. '.lua', text = M.module(module) }
+    files[i] = { path = module.name:gsub('%.', '/') .. '.lua', text = M.module(module, i == 1 and actions or nil) }
   end
   return files
 end

@@ -90,6 +90,7 @@ print((files.store('ab.txt', function() return table.remove(parts, 1) end)))
     },
     {
       name = 'perilune.files.Source',
+      operator = 'call: string?',
       text = 'A file that is sent: its blocks in order, and their digest. Called, it is `next`.',
       fields = {
         { 'size', 'integer', 'Bytes from its beginning to the end of the file.' },

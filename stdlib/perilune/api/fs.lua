@@ -211,6 +211,7 @@ two
     },
     {
       name = 'perilune.fs.Watcher',
+      operator = 'call: perilune.fs.Change?',
       methods = {
         {
           name = 'next',

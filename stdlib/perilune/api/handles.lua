@@ -79,6 +79,7 @@ return {
     },
     {
       name = 'perilune.Stream',
+      operator = 'call: any', -- in a generic for
       text = 'Moves to another node as an argument, in a chunk or as a result; then this handle is of no '
         .. 'more use.',
       methods = {
@@ -156,6 +157,7 @@ return {
     },
     {
       name = 'perilune.Input',
+      operator = 'call: any',
       methods = {
         {
           name = 'close',

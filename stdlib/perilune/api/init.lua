@@ -12,7 +12,7 @@
 ---
 --- A function: `name`, `text`, `params = { { name, type, text } }`, `returns = { { type, name, text } }`, `errors`
 --- (texts, beginning with the code), and `example` with what it `prints`. A class: `name`, `text`, `fields` as
---- values, `methods` as functions. Types are those of LuaCATS.
+--- values, `methods` as functions, `operator` as LuaCATS has it. Types are those of LuaCATS.
 
 local M = {}
 

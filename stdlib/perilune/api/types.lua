@@ -20,6 +20,9 @@ local function parse_pairs(text, at, close)
   at = skip(text, at)
   while not take(text, at, close) do
     local name, after = text:match('^([%w_.]+%??)%s*()', at)
+    if not name then
+      name, after = text:match("^%[('?[^%]']*'?)%]%s*()", at) -- ['a key'], or [string]: of others
+    end
     if not name then return nil end
     local entry = { name = name:gsub('%?$', '') }
     at = take(text, after, ':') or after
@@ -83,6 +86,8 @@ local function parse_primary(text, at)
   at = skip(text, at)
   local literal, after = text:match("^'([^']*)'()", at)
   if literal then return { kind = 'literal', value = literal }, after end
+  literal, after = text:match('^(%-?%d+)()', at)
+  if literal then return { kind = 'literal', value = math.tointeger(literal) }, after end
   local open = text:sub(at, at)
   if open == '{' then
     local fields
