@@ -255,6 +255,7 @@ void pl_host_stop_within(pl_host *h, int code, uint64_t drain_us) {
   if (h->node_down) return;
   uint64_t at_us = pl_now_us(h->loop) + drain_us;
   if (!h->stopping || at_us < h->stop_at_us) h->stop_at_us = at_us;
+  if (!h->stopping && h->ops->on_stopping != NULL) h->ops->on_stopping(h, h->user);
   h->stopping = true;
   if (h->workers != NULL && !h->workers_over) {
     pl_workers_stop(h->workers, drain_us);

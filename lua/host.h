@@ -18,6 +18,8 @@ typedef struct pl_host_ops {
   void (*on_ready)(pl_host *h, void *user);
   // A VM was made for a script, and has done nothing yet. Optional.
   void (*on_vm)(pl_host *h, pl_vm *vm, void *user);
+  // It ends from now on: no new requests are taken, those that run may finish. Once. Optional.
+  void (*on_stopping)(pl_host *h, void *user);
   // A reload has ended, well or not. Optional.
   void (*on_reload)(pl_host *h, const struct pl_reload_report *r, void *user);
   // A script wants the process to end (mesh.stop, os.exit): only where the host is not to end by

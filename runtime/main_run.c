@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "edge/supervisor.h"
 #include "lua/host.h"
 #include "lua/reload.h"
+#include "lua/reload_all.h"
 #include "lua/stdlib.h"
 #include "lua/terminal.h"
 #include "lua/watchdog.h"
@@ -24,8 +26,10 @@ enum { SIGNALS = 3 };
 typedef struct session {
   pl_loop *loop;
   pl_host *host;
-  bool client;   // runs a command of the program, not a script of the user
-  bool watches;  // the files of the scripts
+  pl_supervisor *supervisor;  // NULL for a client
+  unsigned reloads;           // that it was told of, under way
+  bool client;                // runs a command of the program, not a script of the user
+  bool watches;               // the files of the scripts
   uv_signal_t signals[SIGNALS];
   unsigned stops;   // signals to stop so far
   int interrupted;  // exit code of a client that was stopped by one; 0: it was not
@@ -76,13 +80,23 @@ void pl_ready_print(const pl_node *node) {
 
 static void on_ready(pl_host *h, void *user) {
   session *s = user;
-  if (!s->client) pl_ready_print(pl_host_node(h));
+  if (s->client) return;
+  pl_ready_print(pl_host_node(h));
+  pl_supervisor_ready(s->supervisor);
+}
+
+static void on_stopping(pl_host *h, void *user) {
+  (void)h;
+  const session *s = user;
+  if (s->supervisor != NULL) pl_supervisor_stopping(s->supervisor);
 }
 
 static void on_over(pl_host *h, int code, void *user) {
   (void)h;
   session *s = user;
   s->code = s->interrupted != 0 ? s->interrupted : code;
+  if (s->supervisor != NULL) pl_supervisor_free(s->supervisor);
+  s->supervisor = NULL;
   // Nothing else is left: the loop ends when these are closed.
   for (int i = 0; i < SIGNALS; i++)
     uv_close((uv_handle_t *)&s->signals[i], NULL);
@@ -116,7 +130,7 @@ static void on_reload(pl_host *h, const pl_reload_report *r, void *user) {
 }
 
 static const pl_host_ops host_ops = {
-    .on_ready = on_ready, .on_reload = on_reload, .on_over = on_over};
+    .on_ready = on_ready, .on_stopping = on_stopping, .on_reload = on_reload, .on_over = on_over};
 
 // The first signal drains, the second does not wait for running calls, the third for nothing.
 static void on_stop(uv_signal_t *handle, int number) {
@@ -136,11 +150,18 @@ static void on_stop(uv_signal_t *handle, int number) {
   }
 }
 
+static void on_reloaded(void *user) {
+  session *s = user;
+  if (--s->reloads == 0 && s->supervisor != NULL) pl_supervisor_ready(s->supervisor);
+}
+
 static void on_hangup(uv_signal_t *handle, int number) {
   (void)number;
   session *s = handle->data;
   pl_node *node = pl_host_node(s->host);
-  pl_host_reload(s->host, NULL);
+  if (s->supervisor != NULL) pl_supervisor_reloading(s->supervisor);
+  s->reloads++;
+  pl_reload_all(s->host, s->loop, on_reloaded, s);
   if (node != NULL) pl_node_reload_keys(node);
 }
 
@@ -190,10 +211,30 @@ static void raise_descriptor_limit(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// The sockets of a service manager are listeners like those of the command line, beside others that
+// the node was told of.
+static pl_err take_sockets(pl_options *options, char *why) {
+  unsigned count;
+  pl_err err = pl_supervisor_sockets(&count, getenv, why);
+  const pl_option *listen = pl_option_find("listen");
+  for (unsigned i = 0; err == PL_OK && i < count; i++) {
+    char url[32];
+    snprintf(url, sizeof url, "fd://%u", PL_HANDED_FIRST + i);
+    pl_texts_add(&options->listen, url);
+    options->source[listen - pl_option_list] = PL_SOURCE_ARGUMENTS;
+  }
+  return err;
+}
+
 int pl_run_files(pl_invocation *inv) {
+  char unclear[PL_URL_MAX];
+  pl_err sockets = take_sockets(&inv->options, unclear);
+  if (sockets != PL_OK) return pl_usage_fail(inv->command, sockets, "%s", unclear);
   raise_descriptor_limit();
   session s;
   open_session(&s, &inv->options, false);
+  s.supervisor = pl_supervisor_new(s.loop, getenv);
+  pl_supervisor_hide();
   for (size_t i = 0; i < inv->word_count; i++) {
     char detail[PL_URL_MAX] = "";
     pl_err err = pl_host_add(s.host, inv->words[i], (pl_bytes){0}, inv->rest, inv->rest_count,

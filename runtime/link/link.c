@@ -14,7 +14,7 @@ enum {
 };
 
 static const pl_scheme *const schemes[] = {&pl_scheme_tcp, &pl_scheme_unix, &pl_scheme_mem,
-                                           &pl_scheme_door};
+                                           &pl_scheme_door, &pl_scheme_fd};
 
 static const pl_scheme *find_scheme(const pl_loop *loop, const char *name) {
   if (loop->network != NULL) return loop->network;
@@ -41,7 +41,7 @@ void pl_link_set_remote(pl_link *l, const char *text) {
 pl_err pl_link_dial(pl_link **out, pl_loop *loop, const pl_url *url, const pl_link_ops *ops,
                     void *user) {
   const pl_scheme *scheme = find_scheme(loop, url->scheme);
-  if (scheme == NULL) return PL_UNSUPPORTED;
+  if (scheme == NULL || scheme->dial == NULL) return PL_UNSUPPORTED;
   pl_link *l;
   pl_err err = scheme->dial(&l, loop, url);
   if (err != PL_OK) return err;

@@ -124,6 +124,9 @@ typedef struct pl_listener_ops {
 // live one or any other file is not.
 pl_err pl_listener_open(pl_listener **out, pl_loop *loop, const pl_url *url,
                         const pl_listener_ops *ops, void *user, char *detail);
+// Where a listener at `url` is reached: of fd://N, the place at which the socket is bound that this
+// process was given as that descriptor; else `url`. PL_INVALID with `detail` (PL_URL_MAX bytes).
+pl_err pl_listener_place(pl_url *out, const pl_url *url, char *detail);
 // The address really bound, e.g. with the port that 0 became.
 const pl_url *pl_listener_url(const pl_listener *s);
 // Accepts no more; frees itself from the loop. A Unix socket is unlinked if it is still the one

@@ -142,7 +142,7 @@ void pl_listener_stopped(pl_listener *s);
 typedef struct pl_scheme {
   const char *name;
   bool needs_uv;  // does not exist in virtual time
-  // The link is CONNECTING. Everything but PL_OK: nothing was made.
+  // The link is CONNECTING. Everything but PL_OK: nothing was made. NULL: only listeners have it.
   pl_err (*dial)(pl_link **out, pl_loop *loop, const pl_url *url);
   // `detail` (PL_URL_MAX bytes) says why it failed. Does not accept before the caller has set the
   // ops.
@@ -153,3 +153,4 @@ extern const pl_scheme pl_scheme_tcp;
 extern const pl_scheme pl_scheme_unix;
 extern const pl_scheme pl_scheme_mem;
 extern const pl_scheme pl_scheme_door;
+extern const pl_scheme pl_scheme_fd;

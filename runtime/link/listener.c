@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "link/address.h"
+#include "link/handed.h"
 #include "link/socket.h"
 #include "link/unix_name.h"
 
@@ -181,8 +182,13 @@ pl_err pl_socket_listen(pl_listener **out, pl_loop *loop, const pl_url *url, cha
   socket_listener *s = pl_new(socket_listener);
   s->name.dir = -1;
   pl_listener_init(&s->listener, &socket_listener_type, loop, url);
-  bool is_unix = strcmp(url->scheme, "unix") == 0;
-  pl_err err = is_unix ? listen_unix(s, detail) : listen_tcp(s, detail);
+  pl_err err = PL_OK;
+  if (strcmp(url->scheme, "fd") == 0) {
+    err = pl_handed_take(&s->fd, &s->listener.url, url, detail);
+  } else {
+    bool is_unix = strcmp(url->scheme, "unix") == 0;
+    err = is_unix ? listen_unix(s, detail) : listen_tcp(s, detail);
+  }
   if (err != PL_OK) goto free_listener;
 
   int error = uv_poll_init(loop->uv, &s->poll, s->fd);
@@ -214,5 +220,12 @@ const pl_scheme pl_scheme_unix = {
     .name = "unix",
     .needs_uv = true,
     .dial = pl_socket_dial,
+    .listen = pl_socket_listen,
+};
+
+// It is there already, and its name stays: both belong to who handed it over.
+const pl_scheme pl_scheme_fd = {
+    .name = "fd",
+    .needs_uv = true,
     .listen = pl_socket_listen,
 };

@@ -1,5 +1,6 @@
 // Addresses of the mesh: tcp://host:port, unix:///path, unix://@abstract, mem://name, and for the
-// threads of one process door://name.
+// threads of one process door://name. A listener may also be fd://3, a socket that the process was
+// given at its start.
 #pragma once
 
 #include <stdbool.h>

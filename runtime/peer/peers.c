@@ -59,15 +59,17 @@ static void on_accept_error(pl_listener *s, pl_err why, const char *detail, void
 static const pl_listener_ops listener_ops = {.on_accept = on_accept, .on_error = on_accept_error};
 
 pl_err pl_peers_listen(pl_peers *ps, const char *url, char *bound, char *detail) {
-  pl_url parsed;
+  pl_url parsed, place;
   const char *why = "";
   pl_err err = pl_url_parse(&parsed, url, &why);
   if (err != PL_OK) {
     snprintf(detail, PL_URL_MAX, "%s", why);
     return err;
   }
+  err = pl_listener_place(&place, &parsed, detail);
+  if (err != PL_OK) return err;
   bool guarded = ps->config.insecure || pl_auth_is_asked(&ps->config.identity->auth);
-  if (!guarded && !pl_url_is_local(&parsed)) {
+  if (!guarded && !pl_url_is_local(&place)) {
     snprintf(detail, PL_URL_MAX,
              "without authentication only this machine may connect: give a pre-shared key (psk), "
              "listen on 127.0.0.1, or give --insecure (insecure = true) if everybody who can reach "

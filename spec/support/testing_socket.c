@@ -50,20 +50,39 @@ static int socket_connect(lua_State *L) {
   return 1;
 }
 
-// socket_unix(path [, backlog]) -> fd, bound and, with a backlog, listening
-static int socket_unix(lua_State *L) {
+static int bind_unix(lua_State *L, int type, int backlog) {
   size_t len;
   const char *path = luaL_checklstring(L, 1, &len);
   struct sockaddr_un at = {.sun_family = AF_UNIX};
   luaL_argcheck(L, len < sizeof at.sun_path, 1, "too long");
   memcpy(at.sun_path, path, len);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(L, "socket");
-  int backlog = (int)luaL_optinteger(L, 2, -1);
-  if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || (backlog >= 0 && listen(fd, backlog))) {
+  bool abstract = len > 0 && path[0] == '\0';  // every byte of it counts
+  size_t size = abstract ? offsetof(struct sockaddr_un, sun_path) + len : sizeof at;
+  if (bind(fd, (struct sockaddr *)&at, (socklen_t)size) != 0 ||
+      (backlog >= 0 && listen(fd, backlog))) {
     close(fd);
     return fail(L, path);
   }
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+// socket_unix(path [, backlog]) -> fd, bound and, with a backlog, listening
+static int socket_unix(lua_State *L) {
+  return bind_unix(L, SOCK_STREAM, (int)luaL_optinteger(L, 2, -1));
+}
+
+// socket_datagram(path) -> fd, bound
+static int socket_datagram(lua_State *L) {
+  return bind_unix(L, SOCK_DGRAM, -1);
+}
+
+// socket_inherit(fd) -> another descriptor of it, high up, which what this process starts has, too
+static int socket_inherit(lua_State *L) {
+  int fd = fcntl(check_fd(L, 1), F_DUPFD, 100);
+  if (fd < 0) return fail(L, "fcntl");
   lua_pushinteger(L, fd);
   return 1;
 }
@@ -87,9 +106,10 @@ static int socket_connect_unix(lua_State *L) {
   return 1;
 }
 
-// socket_listen() -> fd, port of loopback
+// socket_listen([everywhere]) -> fd, port; of loopback
 static int socket_listen(lua_State *L) {
   struct sockaddr_in at = loopback(0);
+  if (lua_toboolean(L, 1)) at.sin_addr.s_addr = htonl(INADDR_ANY);
   socklen_t len = sizeof at;
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(L, "socket");
@@ -256,6 +276,8 @@ void testing_add_sockets(lua_State *L) {
       {"socket_connect", socket_connect},
       {"socket_connect_unix", socket_connect_unix},
       {"socket_unix", socket_unix},
+      {"socket_datagram", socket_datagram},
+      {"socket_inherit", socket_inherit},
       {"socket_send", socket_send},
       {"socket_receive", socket_receive},
       {"socket_shutdown", socket_shutdown},
