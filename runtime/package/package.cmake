@@ -33,3 +33,28 @@ endif()
 
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs examples DESTINATION ${CMAKE_INSTALL_DOCDIR} USE_SOURCE_PERMISSIONS)
+
+# The unit names places below the prefix of the installation, and what an administrator has changed
+# of the configuration stays.
+configure_file(runtime/package/service.cmake.in ${package_dir}/service.cmake @ONLY)
+install(SCRIPT ${package_dir}/service.cmake)
+
+# `./dev package`: a .deb of what is installed below /usr.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME perilune)
+set(CPACK_PACKAGE_CONTACT "the perilune authors <perilune@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "scriptable mesh node runtime")
+set(CPACK_PACKAGE_DESCRIPTION
+  "A node runs Lua scripts whose actions every other node can call and stream.")
+set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR})
+set(CPACK_INSTALL_PREFIX /usr)
+set(CPACK_SET_DESTDIR ON)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION net)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "lua-busted")
+file(WRITE ${package_dir}/conffiles "/etc/perilune/perilune.json\n")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${package_dir}/conffiles)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+include(CPack)

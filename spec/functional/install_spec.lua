@@ -54,6 +54,32 @@ describe('an installed perilune', function()
     assert.matches('complete %-c perilune', read(share .. 'fish/vendor_completions.d/perilune.fish'))
   end)
 
+  it('brings a unit for systemd, and a configuration that stays as its administrator left it', function()
+    local root = process.temp_dir()
+    local build = process.perilune:match '^(.*)/'
+    local function install_at(prefix)
+      local result = process.run({ 'cmake', '--install', build, '--prefix', prefix }, { env = { DESTDIR = root } })
+      assert.equal(0, result.code, result.stderr)
+    end
+    install_at '/usr'
+    local unit = read(root .. '/usr/lib/systemd/system/perilune@.service')
+    assert.matches('\nType=notify\nExecStart=/usr/bin/perilune run %-%-config /etc/perilune/perilune.json '
+      .. '/etc/perilune/%%i.lua\n', unit)
+    assert.is_nil(unit:find('@[%a_]+@'))
+    local path = root .. '/etc/perilune/perilune.json'
+    local options = process.perilune_run('options', '--config', path)
+    assert.equal(0, options.code, options.stderr)
+    local file <close> = assert(io.open(path, 'w'))
+    file:write '{"name":"mine"}'
+    file:close()
+    install_at '/usr'
+    assert.equal('{"name":"mine"}', read(path))
+
+    install_at '/opt/perilune'
+    assert.matches('ExecStart=/opt/perilune/bin/perilune run %-%-config /opt/perilune/etc/perilune/',
+      read(root .. '/opt/perilune/lib/systemd/system/perilune@.service'))
+  end)
+
   it('loads C modules of the distribution', function()
     local dir = process.temp_dir { ['app.lua'] = "print(require('lfs').currentdir())" }
     local result = process.run({ process.perilune, 'run', 'app.lua' }, { cwd = dir })
