@@ -22,8 +22,10 @@ const pl_trace *pl_call_outer(lua_State *L) {
   return t == NULL ? NULL : pl_task_trace(t);
 }
 
-uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d) {
-  double timeout = isnan(d->timeout) ? pl_node_options(n)->request_timeout : d->timeout;
+uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d,
+                          uint64_t usual_us) {
+  double usual = usual_us > 0 ? (double)usual_us / 1e6 : pl_node_options(n)->request_timeout;
+  double timeout = isnan(d->timeout) ? usual : d->timeout;
   uint64_t own = timeout <= 0 ? PL_NEVER : pl_now_us(pl_node_loop(n)) + (uint64_t)(timeout * 1e6);
   pl_task *t = pl_task_current(L);
   uint64_t inherited = t == NULL ? PL_NEVER : pl_task_deadline(t);
@@ -182,7 +184,7 @@ static int call_now(lua_State *L) {
   pl_op_check(L, &call_type);
   o.outer = pl_call_outer(L);
   if (d->special) pl_call_fill(L, n, lua_upvalueindex(1), &o, &id);
-  o.deadline_us = pl_call_deadline(L, n, d);
+  o.deadline_us = pl_call_deadline(L, n, d, pl_node_timeout(n, o.action));
   o.priority = pl_call_priority(L, d);
   o.codec = pl_node_codec(n, o.action);
   o.within = pl_handler_request(L);

@@ -24,8 +24,10 @@ typedef struct pl_call_defaults {
 
 // The trace that a call of the running task goes on with; NULL: it begins one.
 const pl_trace *pl_call_outer(lua_State *L);
-// When a call with these defaults must be over, in clock microseconds.
-uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d);
+// When a call with these defaults must be over, in clock microseconds. `usual_us` is how long it
+// may take when they do not say that; 0: as long as the node allows.
+uint64_t pl_call_deadline(lua_State *L, const pl_node *n, const pl_call_defaults *d,
+                          uint64_t usual_us);
 // How urgent a call with these defaults is.
 pl_priority pl_call_priority(lua_State *L, const pl_call_defaults *d);
 // Sets node, metadata, trace and policy in `o`, which has its action and outer, from the defaults

@@ -348,7 +348,7 @@ static int new_stream(lua_State *L, bool chunks) {
 
   pl_stream *s = lua_newuserdatauv(L, sizeof *s, PL_STREAM_VALUES);
   *s = (pl_stream){
-      .args = kept, .codec = codec, .chunks = chunks, .deadline_us = pl_call_deadline(L, n, d)};
+      .args = kept, .codec = codec, .chunks = chunks, .deadline_us = pl_call_deadline(L, n, d, 0)};
   enter_scope(L, s);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, PL_STREAM_NAME);

@@ -36,11 +36,26 @@ static uint64_t check_seconds(lua_State *L, int arg) {
 
 // Spawning.
 
+// In the memory of the task.
+typedef struct spawned {
+  uint64_t ended_us;
+  bool heard;         // task:on sees to its error
+  unsigned watchers;  // at its end: 0, 1, or 2 for more
+} spawned;
+
+static unsigned count_watchers(const pl_task *t) {
+  const pl_list *first = t->watchers.next;
+  if (first == &t->watchers) return 0;
+  return first->next == &t->watchers ? 1 : 2;
+}
+
 static void on_spawn_end(pl_task *t, pl_task_state state, lua_State *L, int n,
                          const char *traceback, void *user) {
   (void)n;
-  (void)user;
-  if (state != PL_TASK_FAILED || !pl_list_empty(&t->watchers)) return;
+  spawned *s = user;
+  s->ended_us = pl_now_us(t->vm->options.loop);
+  s->watchers = count_watchers(t);
+  if (state != PL_TASK_FAILED || s->watchers > 0 || s->heard) return;
   pl_loop *loop = t->vm->options.loop;
   loop->metrics.tasks_failed++;
   if (!t->kill) pl_task_log_failure(t->vm, L, traceback);  // else it has been
@@ -89,6 +104,7 @@ static int spawn(lua_State *L, bool child) {
   pl_task *t = pl_task_new(vm, &spawn_type, NULL, child ? current : NULL);
   if (t == NULL) return pl_raise_code(L, PL_BUSY, PL_NOT_EXECUTED, "too many tasks");
   h->task = t;
+  *(spawned *)t->user = (spawned){0};
   t->keep_results = true;
   if (child && current != NULL) t->deadline_us = pl_task_deadline(current);
   load_task(L, t);
@@ -206,9 +222,34 @@ static const char *const state_names[] = {
     [PL_TASK_DONE] = "done",   [PL_TASK_FAILED] = "failed",   [PL_TASK_CANCELLED] = "cancelled",
 };
 
+// Seconds from its start to its end, or to now.
+static double duration_of(const pl_task *t) {
+  const spawned *s = t->user;
+  uint64_t end_us = pl_task_has_ended(t) ? s->ended_us : pl_now_us(t->vm->options.loop);
+  return (double)(end_us - t->made_us) / 1e6;
+}
+
+// hear(task): its error is not logged at its end
+static int task_hear(lua_State *L) {
+  spawned *s = pl_check_task(L, 1)->user;
+  s->heard = true;
+  return 0;
+}
+
+// watchers(task) -> how many waited for its end: 0, 1, or 2 for more
+static int task_watchers(lua_State *L) {
+  const spawned *s = pl_check_task(L, 1)->user;
+  lua_pushinteger(L, s->watchers);
+  return 1;
+}
+
 static int task_index(lua_State *L) {
   handle *h = luaL_checkudata(L, 1, TASK_TYPE);
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  if (key[0] == 'd' && h->task != NULL && strcmp(key, "duration") == 0) {
+    lua_pushnumber(L, duration_of(h->task));
+    return 1;
+  }
   if (key[0] == 's' && h->task != NULL && strcmp(key, "status") == 0) {
     lua_pushstring(L, state_names[h->task->state]);
     return 1;
@@ -324,10 +365,12 @@ static int task_log_failure(lua_State *L) {
   return 0;
 }
 
+// Pushes the table of the methods of tasks, to which task.lua adds. [-0, +1]
 static void make_types(lua_State *L) {
   static const luaL_Reg methods[] = {{"await", task_await}, {"cancel", task_cancel}, {NULL, NULL}};
-  luaL_newmetatable(L, TASK_TYPE);
   luaL_newlib(L, methods);
+  luaL_newmetatable(L, TASK_TYPE);
+  lua_pushvalue(L, -2);
   lua_pushcclosure(L, task_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, task_gc);
@@ -345,9 +388,11 @@ int pl_open_task(lua_State *L) {
       {"spawn", task_spawn}, {"spawn_child", task_spawn_child},
       {"sleep", task_sleep}, {"timeout", pl_task_timeout},
       {"now", task_now},     {"log_failure", task_log_failure},
+      {"hear", task_hear},   {"watchers", task_watchers},
       {NULL, NULL},
   };
-  make_types(L);
   luaL_newlib(L, functions);
+  make_types(L);
+  lua_setfield(L, -2, "methods");
   return 1;
 }

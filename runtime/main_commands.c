@@ -80,6 +80,18 @@ static const pl_flag explain_flags[] = {
     {0},
 };
 
+static const pl_flag actions_flags[] = {
+    {"tag", "WORD", "only those with this tag"},
+    {"json", NULL, "one line of JSON"},
+    {0},
+};
+
+static const pl_flag describe_flags[] = {
+    {"node", "NODE", "which of its providers to ask, by name or id [the nearest]"},
+    {"json", NULL, "one line of JSON"},
+    {0},
+};
+
 static const char nodes_text[] =
     "Prints the nodes that are known, how far they are, over which neighbour, and their state.\n"
     "\n"
@@ -108,6 +120,14 @@ static const char explain_text[] =
     "here, how they stand, the way there, and who would take the call now and why.\n"
     "\n"
     "  perilune explain digest '\"a.iso\"'\n";
+
+static const char describe_text[] =
+    "Prints what an action is, as its script says: its arguments, results and chunks, its "
+    "options,\n"
+    "where it was registered, and a call of it to begin with.\n"
+    "\n"
+    "  perilune describe sum\n"
+    "  perilune describe sum --node worker-1 --json\n";
 
 static const char run_text[] =
     "Runs the scripts in one node. Without --listen and --peer the node joins the local mesh of\n"
@@ -304,7 +324,14 @@ const pl_command pl_command_list[] = {
      .summary = "list the actions of the mesh and who provides them",
      .text = actions_text,
      .use = PL_USE_CLIENT,
-     .flags = list_flags},
+     .flags = actions_flags},
+    {.name = "describe",
+     .arguments = "ACTION",
+     .summary = "show what an action takes and returns, and how to call it",
+     .text = describe_text,
+     .first = "ACTION",
+     .use = PL_USE_CLIENT,
+     .flags = describe_flags},
     {.name = "routes",
      .arguments = "",
      .summary = "list the paths to all nodes of the mesh, as one of them sees them",
@@ -422,7 +449,7 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit", "top", "log", "trace", "describe", "bench",
+    "emit", "top", "log", "trace", "bench",
 };
 
 const pl_command *pl_command_find(const char *name) {

@@ -306,9 +306,6 @@ typedef struct pl_call_ops {
   void (*on_end)(pl_call *c, void *user);
 } pl_call_ops;
 
-// The codec a provider of `action` wants: 0 MessagePack, 1 JSON.
-int pl_node_codec(pl_node *n, pl_bytes action);
-
 // What is sent, whether arguments, chunks or results, is one encoded array in two parts: the head
 // is kept when it has an owner, else copied. A tail is longer than PL_FRAGMENT_MAX, and the head
 // before one at most PL_PREFIX_MAX.

@@ -70,3 +70,9 @@ typedef struct pl_explanation {
   const char *reason;   // why the chosen one, or why none
 } pl_explanation;
 typedef void pl_standing_fn(const pl_standing *s, void *user);
+
+struct pl_node;
+// The codec a provider of `action` wants: 0 MessagePack, 1 JSON.
+int pl_node_codec(struct pl_node *n, pl_bytes action);
+// How long a call of it may take, by the longest that its providers say; 0: none of them does.
+uint64_t pl_node_timeout(struct pl_node *n, pl_bytes action);

@@ -296,6 +296,10 @@ pl_err pl_node_disconnect(pl_node *n, const pl_id *id, const char *reason, bool 
 
 // Calls.
 
+uint64_t pl_node_timeout(pl_node *n, pl_bytes action) {
+  return pl_service_timeout(n->service, action);
+}
+
 int pl_node_codec(pl_node *n, pl_bytes action) {
   return pl_service_codec(n->service, action);
 }

@@ -53,6 +53,15 @@ uint32_t pl_slots_of(const pl_mp_token *v) {
   return v->v.integer < PL_LOAD_MAX ? (uint32_t)v->v.integer : PL_LOAD_MAX;
 }
 
+// Seconds of which a call may make use, as microseconds; 0 when they are none.
+static uint64_t timeout_of(const pl_mp_token *v) {
+  enum { LONGEST = 1000 * 1000 * 1000 };
+  double seconds = v->kind == PL_MP_INT     ? (double)v->v.integer
+                   : v->kind == PL_MP_FLOAT ? v->v.number
+                                            : 0;
+  return seconds > 0 && seconds <= LONGEST ? (uint64_t)(seconds * 1e6) : 0;
+}
+
 // What concerns who calls; anything unknown, or of another type, is as if it were not said.
 static void read_attribute(pl_offer *o, const pl_mp_token *key, const pl_mp_token *v) {
   if (is(key, "serializer")) o->codec = is(v, "json");
@@ -62,6 +71,7 @@ static void read_attribute(pl_offer *o, const pl_mp_token *key, const pl_mp_toke
   if (is(key, "weight") && v->kind == PL_MP_INT && v->v.integer > 0)
     o->weight = (uint16_t)(v->v.integer < PL_WEIGHT_MAX ? v->v.integer : PL_WEIGHT_MAX);
   if (is(key, "concurrency")) o->slots = pl_slots_of(v);
+  if (is(key, "timeout")) o->timeout_us = timeout_of(v);
 }
 
 static void read_attributes(pl_offer *o) {
@@ -70,6 +80,7 @@ static void read_attributes(pl_offer *o) {
   o->strategy = PL_STRATEGY_UNSET;
   o->weight = 0;
   o->slots = 0;
+  o->timeout_us = 0;
   pl_mp_reader r = {o->attributes.data, o->attributes.data + o->attributes.len};
   pl_mp_token map, key, v;
   if (o->attributes.len == 0 || pl_mp_read(&r, &map) != PL_OK || map.kind != PL_MP_MAP) return;
@@ -152,6 +163,7 @@ pl_err pl_directory_offer(pl_directory *d, pl_provider *p, pl_bytes name, pl_byt
   o->attributes = kept;
   read_attributes(o);
   d->has_json |= o->codec != 0;
+  d->has_timeouts |= o->timeout_us > 0;
   return PL_OK;
 }
 

@@ -45,9 +45,10 @@ typedef struct pl_offer {
   pl_tally *tally;      // held; NULL: never called from here
   int codec;            // what follows is said in the attributes
   bool idempotent;
-  uint8_t strategy;  // pl_strategy
-  uint16_t weight;   // 0: not said
-  uint32_t slots;    // as of the node, for this action
+  uint8_t strategy;     // pl_strategy
+  uint16_t weight;      // 0: not said
+  uint32_t slots;       // as of the node, for this action
+  uint64_t timeout_us;  // how long a call of it may take; 0: not said
 } pl_offer;
 
 typedef struct pl_entry {
@@ -60,9 +61,10 @@ typedef struct pl_entry {
 } pl_entry;
 
 typedef struct pl_directory {
-  pl_map entries;    // name -> pl_entry
-  pl_meters meters;  // of calls from here
-  bool has_json;     // some offer had a codec of its own
+  pl_map entries;     // name -> pl_entry
+  pl_meters meters;   // of calls from here
+  bool has_json;      // some offer had a codec of its own
+  bool has_timeouts;  // some offer said how long a call may take
 } pl_directory;
 
 // `laps` outlives it.

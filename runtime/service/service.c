@@ -378,6 +378,17 @@ int pl_service_codec(pl_service *sv, pl_bytes action) {
   return 0;
 }
 
+uint64_t pl_service_timeout(pl_service *sv, pl_bytes action) {
+  uint64_t longest = 0;
+  pl_entry *e = sv->directory.has_timeouts ? pl_directory_find(&sv->directory, action) : NULL;
+  if (e == NULL) return 0;
+  for (pl_list *n = e->offers.next; n != &e->offers; n = n->next) {
+    const pl_offer *o = pl_container(n, pl_offer, in_entry);
+    if (o->provider->reachable && o->timeout_us > longest) longest = o->timeout_us;
+  }
+  return longest;
+}
+
 void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user) {
   size_t at = 0;
   for (pl_map_entry *m; (m = pl_map_next(&sv->directory.entries, &at)) != NULL;) {

@@ -96,6 +96,9 @@ void pl_service_add_system_action(pl_service *sv, const char *name, const pl_act
 size_t pl_service_action_count(const pl_service *sv);
 void pl_service_each_action(pl_service *sv, pl_action_fn *fn, void *user);
 int pl_service_codec(pl_service *sv, pl_bytes action);
+// How long a call may take that does not say so itself: the longest that its providers say, 0 when
+// none of them does.
+uint64_t pl_service_timeout(pl_service *sv, pl_bytes action);
 
 // As pl_node_call.
 pl_err pl_service_call(pl_call **out, pl_service *sv, const pl_call_options *o,

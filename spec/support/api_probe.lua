@@ -125,6 +125,8 @@ record('perilune.Context', mesh.call 'context')
 record('perilune.Node', mesh.nodes()[1])
 record('perilune.Action', mesh.actions()[1])
 record('perilune.Description', mesh.describe 'context')
+handle('perilune.Member', index_of(mesh.proxy 'any'.member))
+seen['perilune.Proxy'] = true
 record('perilune.Caller', mesh.with { timeout = 1 })
 local explained = mesh.explain 'context'
 record('perilune.Explanation', explained)

@@ -146,7 +146,20 @@ end
 function M.with(options)
   check.arg(options, 'table', 1, 'mesh.with')
   check.options(options, OPTIONS, 1, 'mesh.with')
-  local made = make(options, 3)
+  local made = M.made(options, 3)
+  return made
+end
+
+--- What options there are.
+M.options = OPTIONS
+
+--- The same, of options whose names and types have been checked; what is wrong with them is raised at `level`.
+---
+---@param options perilune.CallOptions
+---@param level integer
+---@return { call: function, stream: function, explain: function }
+function M.made(options, level)
+  local made = make(options, level + 1)
   local patience = options.wait
   if not patience then return made end
 

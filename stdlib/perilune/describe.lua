@@ -8,19 +8,6 @@ local nodes = require 'perilune.core.node'
 
 local M = {}
 
----@class perilune.Description
----@field action string
----@field node string The id of the node that was asked.
----@field node_name string
----@field where string? File and line of its registration.
----@field names string[]? Of the parameters of the handler, as far as they have names.
----@field description string?
----@field tags string[]?
----@field options table Those of `mesh.action` that were given, but for what is told beside them.
----@field params table[]? Schemas in their one form, see perilune.schema.
----@field returns table[]?
----@field chunks table[]?
-
 --- Who provides the action, this node or the nearest; raises `NOT_FOUND`, with what may have been meant.
 local function provider_of(name, node)
   local nearest, names = nil, {}
@@ -57,6 +44,12 @@ function M.describe(name, options)
   nodes.start()
   local offer = provider_of(name, options.node)
   local told = callers.with { node = offer.node, timeout = options.timeout }.call('_perilune.describe', name)
+  if type(told) ~= 'table' then
+    error(errors.new {
+      code = 'PROTOCOL', outcome = 'executed', action = name, node = offer.node,
+      message = ('the node answers with what is no description of \'%s\''):format(name),
+    }, 0)
+  end
   told.node, told.node_name = offer.node, offer.node_name
   return told
 end

@@ -11,6 +11,7 @@ local describe = require 'perilune.describe'
 local generation = require 'perilune.generation'
 local monitor = require 'perilune.monitor'
 local offload = require 'perilune.core.offload'
+local proxy = require 'perilune.proxy'
 local requests = require 'perilune.core.action'
 local states = require 'perilune.core.state'
 local sys = require 'perilune.core.sys'
@@ -35,6 +36,7 @@ local M = {
   every = task.every,
 
   with = callers.with,
+  proxy = proxy.proxy,
   action = actions.action,
   remove = actions.remove,
   describe = describe.describe,
@@ -86,16 +88,26 @@ function M.options()
   return core.options()
 end
 
---- Every action known in the mesh, by name, with its providers.
+local ACTIONS = { tag = 'string' }
+
+local function has_tag(attributes, tag)
+  for _, one in ipairs(type(attributes.tags) == 'table' and attributes.tags or {}) do
+    if one == tag then return true end
+  end
+  return tag == nil
+end
+
+--- Every action known in the mesh, by name, with its providers; with `tag`, those that have it.
 ---
----@return { name: string, providers: { id: string, name: string, hops: integer }[], description: string? }[]
-function M.actions()
+---@param options { tag: string? }?
+---@return perilune.Action[]
+function M.actions(options)
+  options = check.options(options, ACTIONS, 1, 'mesh.actions')
   core.start()
   local by_name, list = {}, {}
   for _, offer in ipairs(core.offers()) do
-    local entry = by_name[offer.name]
-    if not entry then
-      local attributes = offer.attributes or {}
+    local entry, attributes = by_name[offer.name], offer.attributes or {}
+    if not entry and has_tag(attributes, options.tag) then
       entry = {
         name = offer.name,
         providers = {},
@@ -107,7 +119,9 @@ function M.actions()
       by_name[offer.name] = entry
       list[#list + 1] = entry
     end
-    entry.providers[#entry.providers + 1] = { id = offer.node, name = offer.node_name, hops = offer.hops }
+    if entry then
+      entry.providers[#entry.providers + 1] = { id = offer.node, name = offer.node_name, hops = offer.hops }
+    end
   end
   table.sort(list, function(a, b) return a.name < b.name end)
   for _, entry in ipairs(list) do
@@ -247,7 +261,7 @@ function M.sim(options) return require 'perilune.sim' (options) end
 -- Surface of later versions: asking for it says so instead of "a nil value".
 local LATER = {
   'on', 'emit', 'join', 'leave', 'leave_all', 'to', 'survey',
-  'service', 'proxy',
+  'service',
 }
 local later = {}
 for _, name in ipairs(LATER) do

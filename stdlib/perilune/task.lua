@@ -75,6 +75,55 @@ function M.race(tasks)
   return first:await()
 end
 
+-- Who wants to know of the end of a task: by its handle, `{ done = {fn, …}, error = {fn, …} }`. `late`: it had ended
+-- before; `ended`: they have been told.
+local listeners = setmetatable({}, { __mode = 'k' })
+
+local ENDED = { done = true, failed = true, cancelled = true }
+
+--- Tells them, each in a task of its own, whose error is logged as that of any other.
+local function tell(list, ...)
+  for _, fn in ipairs(list) do core.spawn(fn, ...) end
+end
+
+local function tell_end(task, own, ok, ...)
+  own.ended = true
+  if ok then return tell(own.done, ...) end
+  tell(own.error, ...)
+  if #own.error > 0 or own.late or task.status ~= 'failed' then return end
+  -- Unless others wait for it, nobody sees this error: it is logged as that of this task.
+  if core.watchers(task) == own.watchers then task:await() end
+end
+
+local function watch(task)
+  local own = listeners[task]
+  own.watchers = ENDED[task.status] and 0 or 1
+  tell_end(task, own, pcall(task.await, task))
+end
+
+--- Calls `fn` once, in a task of its own, when the task has ended: with its results if `event` is `done`, with its
+--- error, also that of a cancel, if it is `error`. If it has ended already, that is now.
+---
+---@param event 'done'|'error'
+---@param fn fun(...: any)
+---@return perilune.Task # the same task
+function core.methods:on(event, fn)
+  if event ~= 'done' and event ~= 'error' then
+    error(("bad argument #1 to 'task:on' ('done' or 'error' expected, got %s)"):format(
+      type(event) == 'string' and ("'%s'"):format(event) or type(event)), 2)
+  end
+  check_function(fn, 'task:on')
+  local own = listeners[self]
+  if not own or own.ended then
+    own = { done = {}, error = {}, late = ENDED[self.status] }
+    listeners[self] = own
+    if not own.late then core.hear(self) end
+    core.spawn(watch, self)
+  end
+  table.insert(own[event], fn)
+  return self
+end
+
 local Scope = {}
 Scope.__index = Scope
 

@@ -64,6 +64,7 @@ return {
       name = 'perilune.Task',
       fields = {
         { 'status', "'ready'|'running'|'waiting'|'done'|'failed'|'cancelled'" },
+        { 'duration', 'number', 'Seconds from its start to its end, or to now.' },
       },
       methods = {
         {
@@ -74,6 +75,16 @@ return {
         {
           name = 'cancel',
           text = 'Breaks the task off.',
+        },
+        {
+          name = 'on',
+          text = 'Calls `fn` once, in a task of its own, when the task has ended: with its results if '
+            .. '`event` is `done`, with its error if it is `error`. If it has ended already, that is now.',
+          params = {
+            { 'event', "'done'|'error'" },
+            { 'fn', 'fun(...: any)' },
+          },
+          returns = { { 'perilune.Task' } },
         },
       },
     },
@@ -302,6 +313,42 @@ return {
         { 'serializer', 'string?' },
         { 'tags', 'string[]?' },
         { 'timeout', 'number?', 'Seconds that a call may run there.' },
+      },
+    },
+    {
+      name = 'perilune.Proxy',
+      text = 'Actions whose names begin alike, each a `perilune.Member`.',
+      fields = {
+        { '[string]', 'any' },
+      },
+    },
+    {
+      name = 'perilune.Member',
+      text = 'An action of a proxy: `calc.add(1, 2)` calls it. Its methods are called with a colon.',
+      methods = {
+        {
+          name = 'stream',
+          text = 'As `mesh.stream`: `for n in calc.count:stream(10) do`.',
+          params = {
+            { '...', 'any' },
+          },
+          returns = {
+            { 'perilune.Stream', 'stream' }, { 'nil' }, { 'nil' }, { 'perilune.Stream', 'closing' },
+          },
+        },
+        {
+          name = 'explain',
+          text = 'As `mesh.explain`.',
+          params = {
+            { '...', 'any' },
+          },
+          returns = { { 'perilune.Explanation' } },
+        },
+        {
+          name = 'describe',
+          text = 'As `mesh.describe`.',
+          returns = { { 'perilune.Description' } },
+        },
       },
     },
     {

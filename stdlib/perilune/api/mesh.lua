@@ -32,7 +32,10 @@ return {
     },
     {
       name = 'actions',
-      text = 'Every action known in the mesh, by name, with its providers.',
+      text = 'Every action known in the mesh, by name, with its providers; with `tag`, those that have it.',
+      params = {
+        { 'options', '{ tag: string? }?' },
+      },
       returns = { { 'perilune.Action[]' } },
     },
     {
@@ -165,7 +168,8 @@ print(mesh.call('sum', { 1, 2, 3 }))
     },
     {
       name = 'describe',
-      text = 'What an action is, as the script said that registered it: asked of the nearest node that provides it.',
+      text = 'What an action is, as the script said that registered it: asked of the nearest node that provides '
+        .. 'it, or of the one that is named.',
       params = {
         { 'name', 'string' },
         { 'options', '{ node: string?, timeout: number? }?', 'Another node to ask, by id or name.' },
@@ -299,6 +303,34 @@ local ok, err = pcall(mesh.with { timeout = 0.05 }.call, 'slow')
 print(ok, err.code)
 ]],
       prints = 'false\tTIMEOUT',
+    },
+    {
+      name = 'proxy',
+      text = 'The actions whose names begin with `name` and a dot, as functions of a table. What nobody '
+        .. 'provides is told at the line that uses it.',
+      params = {
+        { 'name', 'string' },
+        { 'options', 'perilune.CallOptions?', 'Of all its calls, as of `mesh.with`.' },
+      },
+      returns = { { 'perilune.Proxy' } },
+      errors = {
+        'NOT_FOUND: by a member that nobody provides, with what may have been meant',
+      },
+      example = [[
+mesh.action('calc.add', function(a, b) return a + b end)
+mesh.action('calc.count', function(n)
+  for i = 1, n do coroutine.yield(i) end
+end)
+
+local calc = mesh.proxy 'calc'
+print(calc.add(1, 2))
+for n in calc.count:stream(2) do print(n) end
+]],
+      prints = [[
+3
+1
+2
+]],
     },
     {
       name = 'explain',

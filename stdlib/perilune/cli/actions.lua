@@ -1,4 +1,4 @@
---- perilune actions [--json]
+--- perilune actions [--tag WORD] [--json]
 
 local client = require 'perilune.cli.client'
 local columns = require 'perilune.cli.columns'
@@ -14,7 +14,7 @@ end
 client.run(function()
   local options = client.arguments()
   client.join()
-  local actions = mesh.actions()
+  local actions = mesh.actions { tag = options.tag }
   if options.json then
     client.write(client.json(mesh.array(actions)) .. '\n')
   else

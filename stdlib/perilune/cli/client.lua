@@ -55,6 +55,14 @@ local function quoted_for_shell(text)
   return "'" .. text:gsub("'", [['\'']]) .. "'"
 end
 
+--- A word as a shell reads it.
+---
+---@param text string
+---@return string
+function M.shell_word(text)
+  return text:find '^[%w_.:/,+-]+$' and text or quoted_for_shell(text)
+end
+
 local SHOWN = 200 -- bytes of a wrong argument: enough to know it again
 
 --- Ends the command: an argument is not JSON.

@@ -43,6 +43,13 @@ local function recorded(...)
   return mesh.array(call)
 end
 
+--- What the action that it stands for says of its values, if somebody provides it now: nothing else may come of a fake.
+local function schemas_of(name)
+  local ok, told = pcall(mesh.describe, name)
+  if not ok then return nil end
+  return { params = told.params, returns = told.returns, chunks = told.chunks }
+end
+
 local function handler_of(record, fn, values)
   return function(...)
     record[#record + 1] = recorded(...)
@@ -62,9 +69,9 @@ function M.put(name, ...)
   end
   local fn = type((...)) == 'function' and (...) or nil
   local record = mesh.array {}
-  local fake = setmetatable({ name = name, record = record }, Fake)
+  local fake = setmetatable({ name = name, record = record, schemas = schemas_of(name) }, Fake)
   fake.handler = handler_of(record, fn, not fn and table.pack(...))
-  mesh.action(name, fake.handler)
+  mesh.action(name, fake.handler, fake.schemas)
   open[#open + 1] = fake
   return fake
 end
@@ -80,7 +87,7 @@ function M.remove(mark)
   while #open > mark do
     local fake = table.remove(open)
     local earlier = top(fake.name)
-    if earlier then mesh.action(fake.name, earlier.handler) else mesh.remove(fake.name) end
+    if earlier then mesh.action(fake.name, earlier.handler, earlier.schemas) else mesh.remove(fake.name) end
   end
 end
 
