@@ -24,6 +24,12 @@ typedef struct pl_flag {
   const char *help;
 } pl_flag;
 
+// A short form of one: -o for --output.
+typedef struct pl_letter {
+  char letter;
+  const char *name;  // of the flag
+} pl_letter;
+
 // That a client comes and goes is no news to who typed it.
 #define PL_CLIENT_LOG_LEVEL "error"
 
@@ -48,7 +54,8 @@ typedef struct pl_command {
   bool passes_options;    // those that it does not know are arguments, as is `--`
   bool alone;             // its node is no part of the local mesh
   pl_options_use use;
-  const pl_flag *flags;  // end with a NULL name; NULL: none
+  const pl_flag *flags;      // end with a NULL name; NULL: none
+  const pl_letter *letters;  // end with a 0; NULL: none
   // Returns the exit code. NULL: the script perilune.cli.<name> of the standard library.
   int (*act)(pl_invocation *inv);
 } pl_command;
@@ -77,6 +84,11 @@ struct pl_invocation {
 // file. Returns PL_EXIT_OK, or PL_EXIT_USAGE when it has said on standard error what is wrong.
 int pl_invocation_read(pl_invocation *inv, const pl_command *command, int argc, char **argv);
 void pl_invocation_free(pl_invocation *inv);
+// The flag of that name, or that letter; NULL: the command has none.
+const pl_flag *pl_flag_find(const pl_command *command, const char *name);
+const pl_flag *pl_flag_find_letter(const pl_command *command, char letter);
+// The letter of a flag; 0: it has none.
+char pl_flag_letter(const pl_command *command, const pl_flag *flag);
 // Whether the command takes this option of the node.
 bool pl_command_takes(const pl_command *command, const pl_option *option);
 // What one part of an option that is a list is called in the help.

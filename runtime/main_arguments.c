@@ -154,9 +154,8 @@ static int read_long(reader *r) {
   pl_invocation *inv = r->inv;
   given g;
   split(&g, r->argv[r->at] + 2);
-  for (const pl_flag *f = inv->command->flags; f != NULL && f->name != NULL; f++) {
-    if (strcmp(f->name, g.name) == 0) return read_flag(r, &g, f);
-  }
+  const pl_flag *flag = pl_flag_find(inv->command, g.name);
+  if (flag != NULL) return read_flag(r, &g, flag);
   if (strcmp(g.name, "help") == 0 && g.value == NULL) {
     inv->help = true;
     return PL_EXIT_OK;
@@ -183,6 +182,17 @@ static bool is_option(const char *text) {
   return text[0] == '-' && text[1] != '\0' && !isdigit((unsigned char)text[1]);
 }
 
+// `-o`, whose value is the next argument.
+static int read_letter(reader *r) {
+  const char *text = r->argv[r->at];
+  const pl_command *command = r->inv->command;
+  const pl_flag *flag = text[2] == '\0' ? pl_flag_find_letter(command, text[1]) : NULL;
+  if (flag == NULL) return pl_usage_fail(command, PL_INVALID, "no option '%.64s'", text);
+  given g = {.value = NULL};
+  snprintf(g.name, sizeof g.name, "%s", flag->name);
+  return read_flag(r, &g, flag);
+}
+
 static int read_arguments(reader *r) {
   pl_invocation *inv = r->inv;
   bool options_ended = false;
@@ -204,7 +214,7 @@ static int read_arguments(reader *r) {
     } else if (inv->command->passes_options) {
       inv->words[inv->word_count++] = text;
     } else {
-      code = pl_usage_fail(inv->command, PL_INVALID, "no option '%.64s'", text);
+      code = read_letter(r);
     }
     if (code != PL_EXIT_OK) return code;
   }

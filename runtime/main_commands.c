@@ -242,6 +242,8 @@ static const pl_flag types_flags[] = {
     {0},
 };
 
+static const pl_letter types_letters[] = {{'o', "output"}, {0}};
+
 static const char types_text[] =
     "Prints what scripts can use, as annotations that editors with LuaLS read. In a folder there\n"
     "is a file for each module, as such an editor wants it: name the folder in its\n"
@@ -422,7 +424,8 @@ const pl_command pl_command_list[] = {
      .summary = "write annotations for editors of all that scripts can use",
      .text = types_text,
      .use = PL_USE_CLIENT,
-     .flags = types_flags},
+     .flags = types_flags,
+     .letters = types_letters},
     {.name = "completion",
      .arguments = "bash | zsh | fish",
      .summary = "print what lets a shell complete commands, actions and nodes",
@@ -452,13 +455,6 @@ static const char *const later[] = {
     "emit", "top", "log", "trace", "bench",
 };
 
-const pl_command *pl_command_find(const char *name) {
-  for (const pl_command *c = pl_command_list; c->name != NULL; c++) {
-    if (strcmp(c->name, name) == 0) return c;
-  }
-  return NULL;
-}
-
 bool pl_command_is_later(const char *name) {
   for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
     if (strcmp(later[i], name) == 0) return true;
@@ -472,20 +468,4 @@ const char *pl_command_guess(const char *name) {
   for (const pl_command *c = pl_command_list; c->name != NULL; c++)
     names[count++] = c->name;
   return pl_guess(name, names, count);
-}
-
-// A client comes and goes: it does not listen, serves nothing and needs no identity of its own.
-bool pl_command_takes(const pl_command *command, const pl_option *option) {
-  static const char *const of_nodes[] = {
-      "name",        "id",           "listen",          "advertise",
-      "insecure",    "drain",        "max_concurrency", "max_queue",
-      "load_limit",  "reload_drain", "probation",       "state_dir",
-      "state_limit", "region",       "relay",           "link_cost",
-      "sandbox",     "allow",        "workers",         "isolate",
-      "replicas",    "max_restarts", "restart_window"};
-  if (command->use != PL_USE_CLIENT) return command->use == PL_USE_NODE;
-  for (size_t i = 0; i < sizeof of_nodes / sizeof *of_nodes; i++) {
-    if (strcmp(of_nodes[i], option->name) == 0) return false;
-  }
-  return true;
 }

@@ -98,7 +98,9 @@ static void print_flags(FILE *out, const pl_command *c) {
     char term[PL_TERM_MAX];
     pl_help_flag_term(term, f);
     print_line(out, term);
-    fprintf(out, "%s\n", f->help);
+    fputs(f->help, out);
+    if (pl_flag_letter(c, f) != 0) fprintf(out, "; also -%c", pl_flag_letter(c, f));
+    fputc('\n', out);
   }
 }
 

@@ -88,7 +88,11 @@ static void put_command(FILE *out, const pl_command *c) {
     char term[PL_TERM_MAX];
     pl_help_flag_term(term, f);
     put_term(out, term);
-    put_line(out, "", f->help);
+    char also[16] = "", help[512];
+    char letter = pl_flag_letter(c, f);
+    if (letter != 0) snprintf(also, sizeof also, "; also -%c", letter);
+    snprintf(help, sizeof help, "%s%s", f->help, also);
+    put_line(out, "", help);
   }
 }
 

@@ -210,12 +210,16 @@ describe('perilune types', function()
     local folder = process.temp_dir {}
     assert.equal('', run('types', '--output', folder .. '/all.lua'))
     assert.equal(printed, read(folder .. '/all.lua'))
+    assert.equal('', run('types', '-o', folder .. '/short.lua'))
+    assert.equal(printed, read(folder .. '/short.lua'))
+    assert.truthy(run('help', 'types'):find('; also -o\n', 1, true))
     assert.matches('^%-%- README.md\n# Reference\n', run('types', '--format=markdown'))
   end)
 
   it('refuses what makes no sense', function()
     for _, arguments in ipairs {
-      { '--format', 'xml' }, { '--output', '' }, { '--output' }, { 'word' }, { '--outputs', 'x' },
+      { '--format', 'xml' }, { '--output', '' }, { '--output' }, { '-o' }, { '-oo', 'x' },
+      { '-x' }, { 'word' }, { '--outputs', 'x' },
     } do
       assert.equal(2, process.perilune_run('types', table.unpack(arguments)).code, table.concat(arguments, ' '))
     end
