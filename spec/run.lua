@@ -19,6 +19,10 @@ end
 local has_target = false
 for i = 1, #arg do
   has_target = has_target or is_target(i)
+  if arg[i]:find '^spec/' and not lfs.attributes(arg[i]) then
+    io.stderr:write(('%s: there is no such file or folder of specs\n'):format(arg[i]))
+    os.exit(2)
+  end
 end
 
 local defaults = { '--helper=spec/support/helper.lua', '--pattern=_spec%.lua$', '--output=plainTerminal' }

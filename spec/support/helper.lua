@@ -5,7 +5,6 @@ local native = require('perilune.testing').process
 local process = require 'spec.support.process'
 local socket = require 'spec.support.socket'
 local terminal = require 'spec.support.terminal'
-require 'spec.support.share'
 
 local TEST_SECONDS = 120
 

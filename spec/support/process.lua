@@ -75,7 +75,7 @@ local function environment(changes)
     XDG_STATE_HOME = runtime_dir .. '/state',
     ASAN_OPTIONS = 'exitcode=99:detect_stack_use_after_return=1',
     LSAN_OPTIONS = 'exitcode=99:suppressions=' .. M.root .. '/spec/support/lsan.supp',
-    TSAN_OPTIONS = 'exitcode=99:suppressions=' .. M.root .. '/spec/support/tsan.supp',
+    TSAN_OPTIONS = 'exitcode=99:atexit_sleep_ms=0:suppressions=' .. M.root .. '/spec/support/tsan.supp',
     UBSAN_OPTIONS = 'print_stacktrace=1',
   }
   for name, value in pairs(changes or {}) do env[name] = value end
