@@ -10,7 +10,8 @@ usage: bench/run [--quick] [--rounds N] [--seconds S] [--only WORKLOAD,…] [--c
              news_10 news_100 good_1 good_2 good_10 late_1 late_2 late_10
              good_bound late_bound good_burn late_burn beside beside_relay many
              items_up down up peak_client peak_near peak_far peak_server reload_rate reload_pause
-             reload_text vm_start vm_memory generation governor memory start;
+             reload_text vm_start vm_memory generation governor workers_1 workers_2
+             beside_worker memory start;
              loss_500 flap_500 news_500 loss_1000 flap_1000 take a minute each, and run only when they
              are named, in the first round
   --json     where to write the figures (bench/results.json)

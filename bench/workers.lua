@@ -2,16 +2,17 @@
 ---
 --- Without an argument it is the node, on as many threads as it is started with. With SECONDS it is the client and
 --- prints one line: the calls a second with 64 in flight, of a handler that computes for about a millisecond
---- (`computes`) and of one that does nothing (`nothing`), and how long one of the latter takes alone (`p50_us`).
+--- (`computes`) and of one that does nothing (`nothing`), how long one of the latter takes alone (`p50_us`), and the
+--- p99 of calls to bench/workers_beside.lua while two handlers compute all the time, a second each (`beside_ms`).
 
 local mesh = require 'perilune'
 
 local ROUNDS = 100000 -- about a millisecond
 
 if not arg[1] then
-  mesh.action('computes', function()
+  mesh.action('computes', function(ms)
     local x = 0
-    for i = 1, ROUNDS do x = x + i % 7 end
+    for i = 1, ROUNDS * (ms or 1) do x = x + i % 7 end
     return x
   end)
   mesh.action('nothing', function() end)
@@ -20,35 +21,50 @@ end
 
 local seconds = tonumber(arg[1])
 
-local function rate(action, in_flight)
+--- Runs `work` in so many tasks until the seconds are over; returns how often, and how long that took.
+local function repeated(tasks, work)
   local stop, count = false, 0
   local from = mesh.now()
-  local tasks = { mesh.spawn(function() -- with the others: while a script loads, tasks begin when they are awaited
+  local all = { mesh.spawn(function() -- with the others: while a script loads, tasks begin when they are awaited
     mesh.sleep(seconds)
     stop = true
   end) }
-  for _ = 1, in_flight do
-    tasks[#tasks + 1] = mesh.spawn(function()
+  for _ = 1, tasks do
+    all[#all + 1] = mesh.spawn(function()
       while not stop do
-        if pcall(mesh.call, action) then count = count + 1 end -- it may be `BUSY`
+        if pcall(work) then count = count + 1 end -- it may be `BUSY`
       end
     end)
   end
-  mesh.all(tasks)
-  return count / (mesh.now() - from)
+  mesh.all(all)
+  return count, mesh.now() - from
 end
 
-local function alone(action)
-  local samples, stop_at = {}, mesh.now() + seconds
-  while mesh.now() < stop_at do
+local function rate(action)
+  local count, took = repeated(64, function() mesh.call(action) end)
+  return count / took
+end
+
+--- Seconds that calls take which are made one after the other, sorted.
+local function latencies(action, pause)
+  local samples = {}
+  repeated(1, function()
     local from = mesh.now()
     mesh.call(action)
     samples[#samples + 1] = mesh.now() - from
-  end
+    mesh.sleep(pause)
+  end)
   table.sort(samples)
-  return samples[#samples // 2 + 1] * 1e6
+  return samples
 end
 
 mesh.wait('nothing', 10)
+mesh.wait('beside', 10)
 mesh.sleep(0.2)
-print(('computes=%.0f nothing=%.0f p50_us=%.1f'):format(rate('computes', 64), rate('nothing', 64), alone 'nothing'))
+local computes, nothing, alone = rate 'computes', rate 'nothing', latencies('nothing', 0)
+local burn = mesh.spawn(function()
+  repeated(2, function() mesh.call('computes', 1000) end)
+end)
+local beside = mesh.all({ mesh.spawn(latencies, 'beside', 0.001), burn })[1]
+print(('computes=%.0f nothing=%.0f p50_us=%.1f beside_ms=%.2f'):format(computes, nothing, alone[#alone // 2 + 1] * 1e6,
+  beside[#beside * 99 // 100] * 1e3))

@@ -1,0 +1,3 @@
+--- A script on the thread of the node, beside bench/workers.lua.
+
+require('perilune').action('beside', function() end)
