@@ -102,6 +102,9 @@ static void become(const child_setup *s) {
   sigprocmask(SIG_SETMASK, &none, NULL);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_DFL);
+  // A shell that starts a suite in the background has it ignore these.
+  signal(SIGINT, SIG_DFL);
+  signal(SIGQUIT, SIG_DFL);
   bool placed = s->terminal != NULL ? take_terminal(s->terminal) : take_pipes(s);
   if (placed && (s->cwd == NULL || chdir(s->cwd) == 0)) {
     execvpe(s->argv[0], s->argv, s->env);
