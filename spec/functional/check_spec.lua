@@ -153,6 +153,62 @@ mesh.call('user', { name = n, [k] = 1 }) mesh.call('user', u) mesh.call('any', f
 ]]):gsub('([^\n]+)', 'app.lua:%1'), result.stdout)
   end)
 
+  it('knows the actions behind a proxy', function()
+    local node = nodes.start('one', { listen = 'tcp' }, "mesh.action('calc.add', print, { params = { 'int', 'int' } })")
+    local result = check([[
+local mesh = require 'perilune'
+local calc <const> = mesh.proxy 'calc'
+calc.add(1, 2) calc.add(n, ...) mesh.proxy(name).add(1.5) calc.add:describe()
+calc.add(1, 'x')
+calc.sub(1, 2)
+for n in calc.fib:stream(10) do print(n) end
+calc.add:strem(1)
+mesh.proxy('calc', { timout = 1 }).add:stream(1)
+]], '--peer', node.url)
+    assert.equal(([[
+4:13: 'calc.add': args[2]: int expected, got string 'x'
+5:6: no node provides 'calc.sub'; did you mean 'calc.add'?
+6:15: no node provides 'calc.fib'; did you mean 'calc.add'?
+7:10: calc.add has no 'strem'; did you mean 'stream'?
+8:22: unknown option 'timout' of mesh.proxy; did you mean 'timeout'?
+8:40: 'calc.add': args[2]: it is missing
+]]):gsub('([^\n]+)', 'app.lua:%1'), result.stdout)
+  end)
+
+  it('comes to an end with whatever nodes say of their actions', function()
+    local dir = process.temp_dir { ['fuzz.lua'] = [[
+      local lint = require 'perilune.lint'
+      math.randomseed(11)
+      local random = math.random
+      local words = { 'int', 'string', 'any', 'boolean', 'x', '\27', '' }
+      local function any(depth)
+        local kind = random(depth > 4 and 5 or 8)
+        if kind == 1 then return words[random(#words)] end
+        if kind == 2 then return random(-3, 9) end
+        if kind == 3 then return random(2) == 1 end
+        if kind == 4 then return 0 / 0 end
+        if kind == 5 then return require 'perilune'.null end
+        local t = {}
+        for i = 1, random(0, 3) do t[i] = any(depth + 1) end
+        for _, key in ipairs { 'type', 'list', 'enum', 'fields', 'extra', 'optional', 'rest', 'min', 'max', 'x' } do
+          if random(3) == 1 then t[key] = any(depth + 1) end
+        end
+        return t
+      end
+      local text = "local mesh = require 'perilune' "
+        .. "mesh.call('a', { 1, 'x', { x = 5, y = {} }, ... }, 'x', nil, -1.5, true)"
+      local found = 0
+      for _ = 1, 600 do
+        local params = any(1)
+        local review = lint.review { lint.read('a.lua', text) }
+        found = found + #lint.findings(review, { a = { params = type(params) == 'table' and params or nil } })
+      end
+      print(found > 100)
+    ]] }
+    local result = process.perilune_run('run', dir .. '/fuzz.lua')
+    assert.same({ 'true\n', 0 }, { result.stdout, result.code }, result.stderr)
+  end)
+
   it('tells programs as JSON', function()
     local result = check("require 'perilune'.cal()", '--json')
     assert.same({ { path = 'app.lua', line = 1, column = 20, text = "perilune has no 'cal'; did you mean 'call'?" } },

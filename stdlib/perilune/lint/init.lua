@@ -76,10 +76,12 @@ local function meant(word, names)
   return nearest and ("; did you mean '%s'?"):format(nearest) or ''
 end
 
+local HAS_NAMES = { module = true, handle = true }
+
 --- Names that a module or a handle has not.
 local function check_index(script, node)
   local object = script.values:of(node.object)
-  if not object or object.kind == 'function' or object.kind == 'value' or not node.key or node.is_target then return end
+  if not object or not HAS_NAMES[object.kind] or not node.key or node.is_target then return end
   if values.member(object, node.key) then return end
   add(script, node, ("%s has no '%s'%s"):format(object.name, node.key, meant(node.key, values.names(object))))
 end
@@ -97,7 +99,7 @@ local function called(script, node)
     add(script, node, ("'%s' is no method: write %s.%s(…)"):format(node.method, short, node.method))
     return
   end
-  if value.kind ~= 'handle' then return end
+  if not value.class then return end
   local method = values.method(value, node.method)
   if not method then
     add(script, node, ("%s has no '%s'%s"):format(value.name, node.method, meant(node.method, values.names(value))))
@@ -134,9 +136,28 @@ end
 
 local CALLS = { ['perilune.call'] = true, ['perilune.stream'] = true }
 
+---@class perilune.lint.Call
+---@field script perilune.lint.Script
+---@field call table
+---@field name string Of the action.
+---@field place table Where the name stands.
+---@field first integer Which argument of the call is the first of the action.
+
+--- The action that a call of a script calls, as far as its name is known.
+local function action_call(script, call, fn)
+  local value = script.values:of(call.fn)
+  local one = { script = script, call = call }
+  if value and value.kind == 'action' and (not call.method or call.method == 'stream') then
+    one.name, one.place, one.first = value.name, call.method and call.fn or call, 1
+  elseif fn and CALLS[fn.full] and literal(call.arguments[1]) then
+    one.name, one.place, one.first = call.arguments[1].value, call.arguments[1], 2
+  end
+  return one.name and one
+end
+
 ---@class perilune.lint.Review
 ---@field scripts perilune.lint.Script[]
----@field calls { script: perilune.lint.Script, call: table, name: string }[] Of actions, by a name that is known.
+---@field calls perilune.lint.Call[] Of actions, by a name that is known.
 ---@field offered { names: table<string, table>, is_open: boolean } By the scripts.
 
 --- Looks at scripts that belong together: what one offers, another may call.
@@ -154,19 +175,18 @@ function M.review(scripts)
         arguments.check(call, fn.fn, fn.name, report)
         if fn.full == 'perilune.action' then note_action(script, call, review.offered) end
         if fn.full == 'perilune.files.serve' then note_files(call, review.offered) end
-        local name = CALLS[fn.full] and literal(call.arguments[1])
-        if name then table.insert(review.calls, { script = script, call = call, name = name }) end
       end
+      review.calls[#review.calls + 1] = action_call(script, call, fn) or nil
     end
   end
   return review
 end
 
 local function check_call(one, actions, offered)
-  local name, first = one.name, one.call.arguments[1]
+  local name = one.name
   local action = offered.names[name] or actions and actions[name]
   if action and action.params then
-    schemas.check(one.call, action.params, function(node, text)
+    schemas.check(one.call, one.first, action.params, function(node, text)
       add(one.script, node, ("'%s': %s"):format(name, text))
     end)
   end
@@ -175,7 +195,7 @@ local function check_call(one, actions, offered)
   for _, list in ipairs { actions, offered.names } do
     for known in pairs(list) do names[#names + 1] = known end
   end
-  add(one.script, first, ("no node provides '%s'%s"):format(name, meant(name, names)))
+  add(one.script, one.place, ("no node provides '%s'%s"):format(name, meant(name, names)))
 end
 
 --- All that is wrong with the scripts, when it is known what the mesh provides.

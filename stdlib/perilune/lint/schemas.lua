@@ -114,20 +114,22 @@ function check(of, node, path, report)
   end
 end
 
---- Checks what a call gives to an action: all arguments but the first, which is its name.
+--- Checks what a call gives to an action.
 ---
 ---@param call table
+---@param first integer Which of its arguments is the first of the action.
 ---@param params table[]
 ---@param report fun(node: table, text: string)
-function M.check(call, params, report)
+function M.check(call, first, params, report)
   local given = call.arguments
   local last = given[#given]
-  local is_open = last.kind == 'call' or last.kind == 'vararg'
+  local is_open = last and (last.kind == 'call' or last.kind == 'vararg')
+  local count = #given - first + 1
   local rest = #params > 0 and type(params[#params]) == 'table' and params[#params].rest
-  for i = 1, math.max(#given - 1, #params) do
-    local of, node, path = params[i] or rest and params[#params], given[i + 1], ('args[%d]'):format(i)
+  for i = 1, math.max(count, #params) do
+    local of, node, path = params[i] or rest and params[#params], given[first + i - 1], ('args[%d]'):format(i)
     if node and not of then
-      return report(node, ('args: at most %d expected, got %d'):format(#params, #given - 1))
+      return report(node, ('args: at most %d expected, got %d'):format(#params, count))
     elseif node then
       check(of, node, path, report)
     elseif is_open then

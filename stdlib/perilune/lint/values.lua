@@ -85,16 +85,18 @@ end
 function M.member(value, key)
   if value.kind == 'module' then return member_of_module(value, key) end
   if value.kind == 'handle' then return member_of_handle(value, key) end
+  if value.kind ~= 'proxy' then return end
+  return { kind = 'action', class = classes['perilune.Member'], name = value.prefix .. key }
 end
 
---- The method of a handle; nil when there is none. Keys that are free are no methods.
+--- The method of a handle, or of an action of a proxy; nil when there is none. Keys that are free are no methods.
 ---
 ---@param value table
 ---@param name string
 ---@return table?
 function M.method(value, name)
   local method = find_named(value.class.methods, name) or find_named(value.class.fields, name)
-  return method and M.member(value, name)
+  return method and member_of_handle(value, name)
 end
 
 --- The names that a module or handle has.
@@ -159,11 +161,18 @@ local function required(node)
   return module and not module.is_function and module_value(module)
 end
 
+--- The actions whose names begin with what mesh.proxy is given.
+local function proxy_value(node)
+  local first = node.arguments[1]
+  return first and first.kind == 'string' and { kind = 'proxy', prefix = first.value .. '.' }
+end
+
 function find.call(self, node)
   if required(node) then return required(node) end
   local called = self:of(node.fn)
-  if node.method then called = called and called.kind == 'handle' and M.method(called, node.method) end
+  if node.method then called = called and called.class and M.method(called, node.method) end
   if not called or called.kind ~= 'function' then return end
+  if called.full == 'perilune.proxy' and proxy_value(node) then return proxy_value(node) end
   local first = called.fn.returns and called.fn.returns[1]
   return first and handle_value(class_of(first[1]))
 end
