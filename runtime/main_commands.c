@@ -28,6 +28,7 @@ static const pl_flag reload_flags[] = {
 
 static const pl_flag call_flags[] = {
     INPUT_FLAG,
+    {"trace", NULL, "show what each node on the way took, on standard error"},
     {"timeout", "S", "longest call in seconds, 0 = for ever [request_timeout]"},
     {0},
 };
@@ -144,7 +145,8 @@ static const char run_text[] =
 static const char call_text[] =
     "Prints each result as one line of JSON. Arguments are JSON: '\"text\"', 5, true, '[1,2]'.\n"
     "\n"
-    "  perilune call files.put '\"a.iso\"' --input a.iso\n";
+    "  perilune call files.put '\"a.iso\"' --input a.iso\n"
+    "  perilune call sum '[1,2]' --trace\n";
 
 static const char stream_text[] =
     "Prints each chunk as one line of JSON, an array when it has several values; the results of\n"
@@ -203,6 +205,14 @@ static const char repl_text[] =
     "  perilune repl\n"
     "  perilune repl --peer tcp://192.168.1.10:4100\n"
     "  echo 'mesh.call(\"sum\", {1, 2})' | perilune repl\n";
+
+static const char trace_text[] =
+    "Prints what the nodes of the mesh remember of a trace, by its id or that of a call in it: for\n"
+    "each node that a call came to how long it waited there, computed and ran, and what the link\n"
+    "before it took. Traced are calls of 'perilune call --trace', with a traceparent that says so,\n"
+    "and one in so many with the option trace_sample.\n"
+    "\n"
+    "  perilune trace 4bf92f3577b34da6a3ce929d0e0e4736\n";
 
 static const pl_flag new_flags[] = {
     {"template", "WORD", "service or client [service]"},
@@ -383,6 +393,13 @@ const pl_command pl_command_list[] = {
      .further = 1,
      .use = PL_USE_CLIENT,
      .flags = list_flags},
+    {.name = "trace",
+     .arguments = "ID",
+     .summary = "show what a traced call, and those within it, took at each node",
+     .text = trace_text,
+     .first = "ID",
+     .use = PL_USE_CLIENT,
+     .flags = list_flags},
     {.name = "repl",
      .arguments = "",
      .summary = "type Lua in a node of the mesh, line by line",
@@ -452,7 +469,7 @@ const pl_command pl_command_list[] = {
 };
 
 static const char *const later[] = {
-    "emit", "top", "log", "trace", "bench",
+    "emit", "top", "log", "bench",
 };
 
 bool pl_command_is_later(const char *name) {
