@@ -1,6 +1,7 @@
 // perilune.core.sys: clocks, the log, counters, the terminal.
 
 #include <lauxlib.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -35,6 +36,14 @@ static int check_fd(lua_State *L) {
 
 static int sys_is_tty(lua_State *L) {
   lua_pushboolean(L, isatty(check_fd(L)));
+  return 1;
+}
+
+// hung_up(name) -> whether nobody can read what is written there: the other end of the pipe is
+// closed
+static int sys_hung_up(lua_State *L) {
+  struct pollfd p = {.fd = check_fd(L)};
+  lua_pushboolean(L, poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0);
   return 1;
 }
 
@@ -155,11 +164,17 @@ int pl_sys_guess(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"guess", pl_sys_guess},          {"now", sys_now},
-    {"monotonic", sys_monotonic},     {"is_tty", sys_is_tty},
-    {"columns", sys_columns},         {"log", sys_log},
-    {"log_enabled", sys_log_enabled}, {"box", sys_box},
-    {"metrics", sys_metrics},         {NULL, NULL},
+    {"guess", pl_sys_guess},
+    {"now", sys_now},
+    {"monotonic", sys_monotonic},
+    {"is_tty", sys_is_tty},
+    {"columns", sys_columns},
+    {"log", sys_log},
+    {"log_enabled", sys_log_enabled},
+    {"box", sys_box},
+    {"hung_up", sys_hung_up},
+    {"metrics", sys_metrics},
+    {NULL, NULL},
 };
 
 int pl_open_sys(lua_State *L) {

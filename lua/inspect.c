@@ -387,4 +387,5 @@ void pl_inspect_open(pl_host *h) {
   pl_inspect_open_memory(h);
   pl_inspect_open_describe(h);
   pl_inspect_open_trace(h);
+  pl_inspect_open_log(h);
 }

@@ -1,8 +1,5 @@
 // The table of commands.
 
-#include <string.h>
-
-#include "base/guess.h"
 #include "main.h"
 
 static const pl_flag options_flags[] = {
@@ -206,10 +203,26 @@ static const char repl_text[] =
     "  perilune repl --peer tcp://192.168.1.10:4100\n"
     "  echo 'mesh.call(\"sum\", {1, 2})' | perilune repl\n";
 
+static const pl_flag log_flags[] = {
+    {"node", "NODE", "whose lines, by name or id; else those of all"},
+    {"follow", NULL, "go on with new lines until it is interrupted"},
+    {"level", "L", "debug, info, warn or error: none below it"},
+    {"lines", "N", "of each node, the newest [100]"},
+    {0},
+};
+
+static const char log_text[] =
+    "Prints the newest lines of the log of a node, or of all nodes of the mesh, as they were\n"
+    "written there. What a node's own log_level leaves out is not there.\n"
+    "\n"
+    "  perilune log --node worker-1 --follow --level warn\n";
+
 static const char trace_text[] =
-    "Prints what the nodes of the mesh remember of a trace, by its id or that of a call in it: for\n"
+    "Prints what the nodes of the mesh remember of a trace, by its id or that of a call in it: "
+    "for\n"
     "each node that a call came to how long it waited there, computed and ran, and what the link\n"
-    "before it took. Traced are calls of 'perilune call --trace', with a traceparent that says so,\n"
+    "before it took. Traced are calls of 'perilune call --trace', with a traceparent that says "
+    "so,\n"
     "and one in so many with the option trace_sample.\n"
     "\n"
     "  perilune trace 4bf92f3577b34da6a3ce929d0e0e4736\n";
@@ -393,6 +406,12 @@ const pl_command pl_command_list[] = {
      .further = 1,
      .use = PL_USE_CLIENT,
      .flags = list_flags},
+    {.name = "log",
+     .arguments = "",
+     .summary = "show what nodes log, and follow it",
+     .text = log_text,
+     .use = PL_USE_CLIENT,
+     .flags = log_flags},
     {.name = "trace",
      .arguments = "ID",
      .summary = "show what a traced call, and those within it, took at each node",
@@ -467,22 +486,3 @@ const pl_command pl_command_list[] = {
      .use = PL_USE_NONE},
     {0},
 };
-
-static const char *const later[] = {
-    "emit", "top", "log", "bench",
-};
-
-bool pl_command_is_later(const char *name) {
-  for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-    if (strcmp(later[i], name) == 0) return true;
-  }
-  return false;
-}
-
-const char *pl_command_guess(const char *name) {
-  const char *names[sizeof pl_command_list / sizeof *pl_command_list];
-  size_t count = 0;
-  for (const pl_command *c = pl_command_list; c->name != NULL; c++)
-    names[count++] = c->name;
-  return pl_guess(name, names, count);
-}

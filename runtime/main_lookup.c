@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/guess.h"
 #include "main.h"
 
 const pl_command *pl_command_find(const char *name) {
@@ -46,4 +47,22 @@ bool pl_command_takes(const pl_command *command, const pl_option *option) {
     if (strcmp(of_nodes[i], option->name) == 0) return false;
   }
   return true;
+}
+
+static const char *const later[] = {"emit", "top", "bench"};
+
+bool pl_command_is_later(const char *name) {
+  for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+    if (strcmp(later[i], name) == 0) return true;
+  }
+  return false;
+}
+
+const char *pl_command_guess(const char *name) {
+  enum { COMMANDS_MAX = 64 };
+  const char *names[COMMANDS_MAX];
+  size_t count = 0;
+  for (const pl_command *c = pl_command_list; c->name != NULL && count < COMMANDS_MAX; c++)
+    names[count++] = c->name;
+  return pl_guess(name, names, count);
 }

@@ -153,7 +153,10 @@ enum {
   PL_LIST_MAX = 256 * 1024,  // names of one directory; more is TOO_LARGE
   PL_CHANGES_MAX = 1024,     // changes that a watcher keeps for a script that does not read
   PL_LOG_FIELDS = 32,        // fields of one log line of a script
-  PL_NOTICES_MAX = 4096,     // that wait for one monitor; the next are dropped, and counted
+  PL_LOG_KEPT_LINES = 1000,  // of a log, for who asks later
+  PL_LOG_KEPT_BYTES = 256 * 1024,
+  PL_LOG_LOOK_US = 100 * 1000,  // between two looks for new lines, while somebody follows them
+  PL_NOTICES_MAX = 4096,        // that wait for one monitor; the next are dropped, and counted
 
   // offloaded work
   PL_OFFLOAD_QUEUE = 1024,                // jobs of a script that wait for a thread; more is BUSY

@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/log_kept.h"
 #include "base/loop.h"
 #include "base/mem.h"
 
@@ -28,6 +29,7 @@ struct pl_log {
   pl_log_sink *sink;
   void *user;
   pl_buf line;
+  pl_log_kept kept;
 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "off"};
@@ -88,6 +90,7 @@ static bool write_stderr(const char *line, size_t len, void *user) {
 pl_log *pl_log_new(void) {
   pl_log *log = pl_new(pl_log);
   pthread_mutex_init(&log->mutex, NULL);
+  pl_log_kept_init(&log->kept);
   log->level = PL_LOG_INFO;
   log->sink = write_stderr;
   log->user = log;
@@ -97,6 +100,7 @@ pl_log *pl_log_new(void) {
 void pl_log_free(pl_log *log) {
   if (log == NULL) return;
   pthread_mutex_destroy(&log->mutex);
+  pl_log_kept_fini(&log->kept);
   pl_buf_fini(&log->line);
   pl_free(log);
 }
@@ -305,9 +309,24 @@ void pl_log_write(pl_log *log, pl_log_level level, const char *message, const pl
   pl_buf_clear(&log->line);
   bool ok = log->json ? put_json_line(&log->line, level, message, fields, count)
                       : put_text_line(&log->line, level, message, fields, count);
+  if (ok) pl_log_kept_push(&log->kept, level, (const char *)log->line.data, log->line.end);
   if (ok) ok = log->sink((const char *)log->line.data, log->line.end, log->user);
   if (!ok) atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
   pthread_mutex_unlock(&log->mutex);
+}
+
+uint64_t pl_log_tail(pl_log *log, pl_log_level least, size_t count) {
+  pthread_mutex_lock(&log->mutex);
+  uint64_t from = pl_log_kept_tail(&log->kept, least, count);
+  pthread_mutex_unlock(&log->mutex);
+  return from;
+}
+
+uint64_t pl_log_read(pl_log *log, uint64_t *next, pl_log_level least, pl_buf *out, size_t max) {
+  pthread_mutex_lock(&log->mutex);
+  uint64_t lost = pl_log_kept_read(&log->kept, next, least, out, max);
+  pthread_mutex_unlock(&log->mutex);
+  return lost;
 }
 
 bool pl_log_level_parse(pl_log_level *out, const char *name) {

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+
 typedef enum pl_log_level {
   PL_LOG_DEBUG,
   PL_LOG_INFO,
@@ -67,6 +69,15 @@ void pl_log_write(pl_log *log, pl_log_level level, const char *message, const pl
       pl_log_write((log), (level), (message), pl_fields_, sizeof pl_fields_ / sizeof *pl_fields_); \
     }                                                                                              \
   } while (0)
+// The newest lines are kept, whatever becomes of the sink: PL_LOG_KEPT_LINES of them, counted from
+// 1 on. The number of the first of the last `count` lines that have at least that level.
+uint64_t pl_log_tail(pl_log *log, pl_log_level least, size_t count);
+// Appends lines from the number *next on, of at least that level, each with its newline, to `out`,
+// which is empty: as many as `max` bytes take, but one at least; what there is no memory for comes
+// the next time. *next is then the number of the first that was not looked at. Returns how many, of
+// any level, were gone already.
+uint64_t pl_log_read(pl_log *log, uint64_t *next, pl_log_level least, pl_buf *out, size_t max);
+
 #define pl_log_debug(log, ...) pl_log_at((log), PL_LOG_DEBUG, __VA_ARGS__)
 #define pl_log_info(log, ...) pl_log_at((log), PL_LOG_INFO, __VA_ARGS__)
 #define pl_log_warn(log, ...) pl_log_at((log), PL_LOG_WARN, __VA_ARGS__)

@@ -410,6 +410,26 @@ static int log_lost(lua_State *L) {
   return 1;
 }
 
+// tail(level, count) -> number of a line
+static int log_tail(lua_State *L) {
+  size_t count = (size_t)luaL_checkinteger(L, 3);
+  lua_pushinteger(L, (lua_Integer)pl_log_tail(check_log(L)->log, check_level(L, 2), count));
+  return 1;
+}
+
+// read(from, level, max) -> text, next, lost
+static int log_read(lua_State *L) {
+  uint64_t next = (uint64_t)luaL_checkinteger(L, 2);
+  pl_buf out = {0};
+  size_t max = (size_t)luaL_checkinteger(L, 4);
+  uint64_t lost = pl_log_read(check_log(L)->log, &next, check_level(L, 3), &out, max);
+  lua_pushlstring(L, (const char *)pl_buf_data(&out), pl_buf_len(&out));
+  pl_buf_fini(&out);
+  lua_pushinteger(L, (lua_Integer)next);
+  lua_pushinteger(L, (lua_Integer)lost);
+  return 3;
+}
+
 static int log_gc(lua_State *L) {
   log_box *b = check_log(L);
   pl_log_free(b->log);
@@ -461,6 +481,7 @@ static const luaL_Reg log_methods[] = {
     {"level", log_level},   {"json", log_json},
     {"refuse", log_refuse}, {"write", log_write},
     {"plain", log_plain},   {"text", log_text},
+    {"tail", log_tail},     {"read", log_read},
     {"lost", log_lost},     {"write_from_threads", log_write_from_threads},
     {NULL, NULL},
 };

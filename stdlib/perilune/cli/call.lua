@@ -30,7 +30,8 @@ client.run(function()
 
   local parent, trace
   if options.trace then parent, trace = traces.begin() end
-  local caller = mesh.with { timeout = tonumber(options.timeout), input = input, meta = parent and { traceparent = parent } }
+  local meta = parent and { traceparent = parent }
+  local caller = mesh.with { timeout = tonumber(options.timeout), input = input, meta = meta }
   local results = table.pack(pcall(caller.call, action, table.unpack(values, 1, values.n)))
   if bar then bar:finish(results[1]) end
   if not results[1] then
