@@ -2,6 +2,7 @@
 // terminal, so all of this is of the process. stdlib/perilune/cli/ makes tools of it.
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 #include "lua/modules.h"
 #include "lua/terminal.h"
 
-enum { READ_MAX = 4096 };
+enum { READ_MAX = 4096, LOG_MAX = 65536 };
 
 static const char interrupt[] = "interrupt";
 
@@ -34,18 +35,63 @@ static struct {
   pl_task *victim;         // what Ctrl-C ends, or NULL
   pl_watcher end_of_victim;
   pl_vm *vm;  // that took Ctrl-C
+  // Lines of the log, from any thread; as many as a pipe holds.
+  int log_out, log_in;  // 0: there is none
+  pl_fdwait *logged;
 } terminal;
+
+static pl_loop *loop_of(lua_State *L) {
+  return pl_vm_loop(pl_vm_of(L));
+}
+
+static bool on_log(const char *line, size_t len, void *user) {
+  (void)user;
+  return write(terminal.log_in, line, len) == (ssize_t)len;
+}
+
+// While keys are read one by one a line of the log would tear what they are shown in.
+static void keep_log(pl_loop *loop) {
+  int ends[2];
+  if (terminal.log_out == 0) {
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return;
+    terminal.log_out = ends[0];
+    terminal.log_in = ends[1];
+  }
+  pl_log_set_sink(loop->log, on_log, NULL);
+}
+
+static bool has_new_size(void) {
+  unsigned columns = 0, rows = 0;
+  pl_terminal_size(&columns, &rows);
+  bool is_new = columns != terminal.columns || rows != terminal.rows;
+  terminal.columns = columns;
+  terminal.rows = rows;
+  return is_new;
+}
 
 // raw(enter, leave): see lua/terminal.h
 static int terminal_raw(lua_State *L) {
   int err = pl_terminal_raw(luaL_checkstring(L, 1), luaL_checkstring(L, 2));
-  return err == 0 ? 0 : pl_raise_io(L, err, "read keys from", "standard input");
+  if (err != 0) return pl_raise_io(L, err, "read keys from", "standard input");
+  keep_log(loop_of(L));
+  has_new_size();
+  return 0;
 }
 
+// cooked(): as it was before
 static int terminal_cooked(lua_State *L) {
-  (void)L;
+  pl_log_set_sink(loop_of(L)->log, NULL, NULL);
   pl_terminal_restore();
   return 0;
+}
+
+// logged() -> what has been logged since it is raw, and not been told
+static int terminal_logged(lua_State *L) {
+  luaL_Buffer b;
+  char *space = luaL_buffinitsize(L, &b, LOG_MAX);
+  ssize_t n = terminal.log_out == 0 ? 0 : read(terminal.log_out, space, LOG_MAX);
+  luaL_pushresultsize(&b, n > 0 ? (size_t)n : 0);
+  return 1;
 }
 
 // size() -> columns, rows; nothing when it is not known
@@ -79,9 +125,10 @@ static void free_watched(uv_handle_t *handle) {
 static void stop_waiting(void) {
   terminal.waiting = false;
   if (terminal.input != NULL) pl_fdwait_stop(terminal.input);
+  if (terminal.logged != NULL) pl_fdwait_stop(terminal.logged);
   if (terminal.resized != NULL) uv_close((uv_handle_t *)&terminal.resized->handle, free_watched);
   pl_timer_stop(&terminal.timer);
-  terminal.input = NULL;
+  terminal.input = terminal.logged = NULL;
   terminal.resized = NULL;
 }
 
@@ -98,18 +145,15 @@ static void on_input(void *user) {
   wake("input");
 }
 
+static void on_logged(void *user) {
+  (void)user;
+  terminal.logged = NULL;
+  wake("log");
+}
+
 static void on_timeout(pl_timer *timer) {
   (void)timer;
   wake("timeout");
-}
-
-static bool has_new_size(void) {
-  unsigned columns = 0, rows = 0;
-  pl_terminal_size(&columns, &rows);
-  bool is_new = columns != terminal.columns || rows != terminal.rows;
-  terminal.columns = columns;
-  terminal.rows = rows;
-  return is_new;
 }
 
 static void on_resized(uv_signal_t *handle, int number) {
@@ -132,17 +176,21 @@ static void cancel_wait(pl_op *op) {
 
 static const pl_op_type wait_type = {"terminal.wait", finish_wait, cancel_wait};
 
-static void watch_size(pl_loop *loop) {
+static void watch_others(pl_loop *loop) {
+  int err = -1;
+  if (terminal.log_out != 0)
+    err = pl_fdwait_start(&terminal.logged, loop, terminal.log_out, UV_READABLE, on_logged, NULL);
+  if (err != 0) terminal.logged = NULL;
   terminal.resized = pl_new(watched);
   uv_signal_init(loop->uv, &terminal.resized->handle);
   uv_signal_start(&terminal.resized->handle, on_resized, SIGWINCH);
 }
 
-// wait([seconds]) -> "input", "resize", "interrupt" or "timeout"
+// wait([seconds]) -> "input", "resize", "interrupt", "log" or "timeout"
 static int terminal_wait(lua_State *L) {
   lua_Number seconds = luaL_optnumber(L, 1, -1);
   pl_op_check(L, &wait_type);
-  pl_loop *loop = pl_vm_loop(pl_vm_of(L));
+  pl_loop *loop = loop_of(L);
   if (terminal.waiting || loop->uv == NULL)
     return pl_raise_code(L, PL_BUSY, PL_NOT_EXECUTED, "the terminal is in use");
   const char *known = terminal.interrupted ? interrupt : has_new_size() ? "resize" : NULL;
@@ -155,7 +203,7 @@ static int terminal_wait(lua_State *L) {
     terminal.input = NULL;
     return pl_raise_io(L, err, "wait for", "standard input");
   }
-  watch_size(loop);
+  watch_others(loop);
   terminal.timer = (pl_timer){0};
   if (seconds >= 0)
     pl_timer_start(&loop->clock, &terminal.timer, (uint64_t)(seconds * 1e6), on_timeout);
@@ -214,9 +262,16 @@ static int terminal_unlimited(lua_State *L) {
 
 int pl_open_terminal(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"raw", terminal_raw},   {"cooked", terminal_cooked},       {"size", terminal_size},
-      {"read", terminal_read}, {"wait", terminal_wait},           {"take", terminal_take},
-      {"ends", terminal_ends}, {"unlimited", terminal_unlimited}, {NULL, NULL},
+      {"raw", terminal_raw},
+      {"cooked", terminal_cooked},
+      {"size", terminal_size},
+      {"read", terminal_read},
+      {"wait", terminal_wait},
+      {"take", terminal_take},
+      {"logged", terminal_logged},
+      {"ends", terminal_ends},
+      {"unlimited", terminal_unlimited},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

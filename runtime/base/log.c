@@ -117,8 +117,8 @@ void pl_log_set_json(pl_log *log, bool json) {
 
 void pl_log_set_sink(pl_log *log, pl_log_sink *sink, void *user) {
   pthread_mutex_lock(&log->mutex);
-  log->sink = sink;
-  log->user = user;
+  log->sink = sink != NULL ? sink : write_stderr;
+  log->user = sink != NULL ? user : log;
   pthread_mutex_unlock(&log->mutex);
 }
 

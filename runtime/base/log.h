@@ -54,6 +54,7 @@ pl_log *pl_log_new(void);
 void pl_log_free(pl_log *log);
 void pl_log_set_level(pl_log *log, pl_log_level level);
 void pl_log_set_json(pl_log *log, bool json);
+// NULL: standard error, as at first.
 void pl_log_set_sink(pl_log *log, pl_log_sink *sink, void *user);
 bool pl_log_enabled(const pl_log *log, pl_log_level level);
 uint64_t pl_log_lost(const pl_log *log);  // lines that the sink refused

@@ -2,9 +2,14 @@
 
 local client = require 'perilune.cli.client'
 local commands = require 'perilune.repl.commands'
+local complete = require 'perilune.repl.complete'
+local editors = require 'perilune.repl.editor'
 local evaluate = require 'perilune.repl.evaluate'
+local histories = require 'perilune.repl.history'
+local out = require 'perilune.repl.out'
 local pretty = require 'perilune.repl.pretty'
 local stdio = require 'perilune.stdio'
+local terminal = require 'perilune.core.terminal'
 
 -- Of what is typed before it is whole: with each line all of it is compiled.
 local BYTES_MAX = 256 * 1024
@@ -26,7 +31,7 @@ end
 
 --- What came of a line, if it did not do what it should.
 local function complain_of(outcome)
-  complain(outcome.interrupted and { 'interrupted' } or outcome.lines)
+  complain(outcome.interrupted and { '', 'interrupted' } or outcome.lines) -- ^C stands in the first line
   return false
 end
 
@@ -89,8 +94,40 @@ local function run_input()
   return true
 end
 
+local function is_whole(text)
+  if text:find '^%s*:' then return true end
+  return not evaluate.compile(text, environment).incomplete
+end
+
+--- Lines from the terminal, until who sits there leaves.
+local function run_terminal()
+  local editor = editors.new {
+    prompts = { '> ', '... ' },
+    history = histories.open(histories.path()),
+    complete = function(text) return complete.candidates(text, environment) end,
+    is_whole = is_whole,
+  }
+  out.capture(function() return editor.editing end, function(text) editor:show_above(text) end)
+  terminal.take(true)
+  local quit, why
+  repeat
+    local text
+    text, why = editor:read()
+    if text then
+      local _
+      _, quit = take({ text = '', lines = 0 }, text, true)
+      io.stdout:flush()
+    end
+  until quit or why == 'quit' or why == 'gone'
+  terminal.take(false)
+end
+
 client.run(function()
   client.arguments()
   client.join()
+  if stdio.is_tty 'stdin' and stdio.is_tty 'stdout' then
+    run_terminal()
+    os.exit(0) -- whatever still runs in the background
+  end
   if run_input() then os.exit(1) end
 end)

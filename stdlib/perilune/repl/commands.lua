@@ -6,9 +6,11 @@ local mesh = require 'perilune'
 local M = {}
 
 local HELP = [[
-Type Lua: an expression shows its values, `_` is the first of the last ones. What is not whole goes on in the next line.
-`mesh` is there, and calls, streams and sleeps wait: mesh.call('sum', {1, 2}). Each line is a chunk of its own: its
-locals end with it, globals stay. Ctrl-C ends the line that runs, Ctrl-D leaves.
+Type Lua: an expression shows its values, and `_` is the first of the last
+ones. What is not whole goes on in the next line. `mesh` is there, and calls,
+streams and sleeps wait: mesh.call('sum', {1, 2}). Each line is a chunk of its
+own: its locals end with it, globals stay. Ctrl-C ends the line that runs,
+Ctrl-D leaves.
 
   :actions       the actions of the mesh
   :nodes         the nodes of the mesh
@@ -18,9 +20,11 @@ locals end with it, globals stay. Ctrl-C ends the line that runs, Ctrl-D leaves.
 
 local KEYS = [[
 
-Tab completes names, fields and the actions of mesh.call and mesh.stream. Up and down go through what was typed before,
-Ctrl-R searches it. Ctrl-A and Ctrl-E go to the ends of the line, Alt-B and Alt-F over words; Ctrl-W, Ctrl-U and Ctrl-K
-cut, Ctrl-Y puts back; Ctrl-L clears the screen; Alt-Enter begins a new line.
+Tab completes names, fields and the actions of mesh.call and mesh.stream. Up
+and down go through what was typed before, Ctrl-R searches it. Ctrl-A and
+Ctrl-E go to the ends of the line, Alt-B and Alt-F over words. Ctrl-W, Ctrl-U
+and Ctrl-K cut, Ctrl-Y puts back. Ctrl-L clears the screen. Alt-Enter begins a
+new line.
 ]]
 
 local function nodes()

@@ -79,6 +79,16 @@ local function describe(err, traceback)
   return lines
 end
 
+--- Whether it is what Ctrl-C does: it may come out of the line, as of a call that was broken off.
+local function is_interrupt(err)
+  return type(err) == 'table' and err.code == 'CANCELLED' and err.message == 'interrupted'
+end
+
+local function failure(err, traceback)
+  if is_interrupt(err) then return { ok = false, interrupted = true, values = { n = 0 } } end
+  return { ok = false, values = { n = 0 }, lines = describe(err, traceback) }
+end
+
 --- Runs a compiled line as a task, which Ctrl-C ends, and waits for it.
 ---
 ---@param fn function
@@ -96,9 +106,8 @@ function M.run(fn)
   local alive, results = pcall(task.await, task)
   if alive and results[1] then keep_reserve() else let_go_of_reserve() end
   terminal.ends(nil)
-  if task.status == 'cancelled' then return { ok = false, interrupted = true, values = { n = 0 }, lines = {} } end
-  if not alive then return { ok = false, values = { n = 0 }, lines = describe(results) } end
-  if not results[1] then return { ok = false, values = { n = 0 }, lines = describe(results[2], traceback) } end
+  if not alive then return failure(results) end
+  if not results[1] then return failure(results[2], traceback) end
   return { ok = true, values = table.pack(table.unpack(results, 2, results.n)) }
 end
 
