@@ -177,7 +177,7 @@ two
       fields = {
         { 'append', 'boolean?', 'Behind what the file holds.' },
         { 'atomic', 'boolean?',
-          'Others see the old bytes or the new ones, never a part: writes beside the file and renames.',
+          'Others see the old bytes or the new ones, never a part. Permissions stay, a link points on.',
         },
         { 'sync', 'boolean?', 'Waits until it is on the disk.' },
         { 'exclusive', 'boolean?', 'The file must not exist.' },
@@ -204,7 +204,7 @@ two
       name = 'perilune.fs.Change',
       fields = {
         { 'kind', "'change'|'rename'|'overflow'",
-          '`rename`: appeared, vanished or was renamed; `overflow`: some were lost.',
+          '`rename`: appeared, vanished or was renamed; `overflow`: more than 1024 waited, and some were lost.',
         },
         { 'name', 'string?', 'In the watched folder.' },
       },
