@@ -163,13 +163,20 @@ describe('the annotations of a mesh', function()
       } })
       mesh.action('plain', function(a, b, ...) end)
       mesh.action("it's", function() end)
+      mesh.action('math.add', function(a, b) end,
+        { params = { 'int', 'int' }, returns = { 'int' }, description = 'adds' })
+      mesh.action('math.end', function() end)
     ]])
     local files = written('luacats', '--peer', node.url)
     local text = files[1].text
     assert.equal('perilune.lua', files[1].path)
     assert_luacats(files[1])
-    assert.truthy(text:find("ActionName\n---| string\n---| 'plain'\n---| 'sum' # adds\n---| 'user'\n\n", 1, true))
+    assert.truthy(text:find('\n---@class perilune.Proxy.math\n'
+      .. '---@field add perilune.Member|fun(a: integer, b: integer): integer adds\n\n', 1, true))
+    assert.truthy(text:find("ActionName\n---| string\n---| 'math.add' # adds\n---| 'math.end'\n"
+      .. "---| 'plain'\n---| 'sum' # adds\n---| 'user'\n\n", 1, true))
     for _, overload in ipairs {
+      "fun(name: 'math', options: perilune.CallOptions?): perilune.Proxy.math",
       "fun(name: 'plain', a?: any, b?: any, ...: any): ...: any",
       "fun(name: 'sum', numbers: (number?)[], scale: integer?): number, string?",
       "fun(name: 'sum', numbers: (number?)[], scale: integer?): perilune.Stream",

@@ -6,7 +6,7 @@ local types = require 'perilune.api.types'
 local random = math.random
 
 local WORDS = { 'int', 'string', 'any', 'x y', "it's", '\n---@meta', '', 'end', '...', '\27[2J', '\xff', 'fields',
-  'list' }
+  'list', 'a.b', 'a.b.c', 'a.end', 'a\n.b', '.a', 'a..b' }
 
 --- Any value that a node could send.
 local function any(depth)
@@ -39,8 +39,12 @@ describe('overloads of actions', function()
         described[name] = { description = any(9), names = any(4), params = any(2), returns = any(2) }
       end
       local all = overloads.of(described)
-      for _, list in ipairs { all.call, all.stream } do
+      for _, list in ipairs { all.call, all.stream, all.proxy } do
         for _, text in ipairs(list) do assert_type(text) end
+      end
+      for _, class in ipairs(all.proxies) do
+        assert.matches('^[%w_.]*[%w_]$', class.name)
+        for _, field in ipairs(class.fields) do assert_type(field[2]) end
       end
       for _, action in ipairs(all.names) do
         assert.matches("^'[^%c']*'$", action[1])

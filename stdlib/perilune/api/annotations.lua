@@ -70,7 +70,7 @@ local function add_folders(out, module)
   end
 end
 
---- The names of actions, for those who write one.
+--- The names of actions, for those who write one, and proxies.
 local function add_actions(out, actions)
   out[#out + 1] = '---@alias perilune.ActionName'
   out[#out + 1] = '---| string'
@@ -78,10 +78,14 @@ local function add_actions(out, actions)
     out[#out + 1] = '---| ' .. action[1] .. (action[2] and ' # ' .. action[2] or '')
   end
   out[#out + 1] = ''
+  for _, class in ipairs(actions.proxies) do add_class(out, class) end
 end
+
+local TAKES_ACTION = { call = true, stream = true }
 
 --- As it is declared, but that the name is that of an action.
 local function of_action(fn)
+  if not TAKES_ACTION[fn.name] then return fn end
   local params = table.move(fn.params, 1, #fn.params, 1, {})
   params[1] = { 'name', 'perilune.ActionName' }
   return { name = fn.name, text = fn.text, params = params, returns = fn.returns, errors = fn.errors }
@@ -108,7 +112,7 @@ function M.module(module, actions)
     add_folders(out, module)
     for _, fn in ipairs(module.functions) do
       local overloads = actions and actions[fn.name]
-      add_function(out, overloads and of_action(fn) or fn, 'M.', overloads)
+      add_function(out, actions and of_action(fn) or fn, 'M.', overloads)
     end
   end
   for _, class in ipairs(module.classes) do add_class(out, class) end

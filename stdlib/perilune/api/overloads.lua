@@ -108,6 +108,12 @@ local function results(told)
   return #parts > 0 and table.concat(parts, ', ') or 'nil'
 end
 
+--- An action as a function of its arguments alone.
+local function signature(told)
+  local text = ('fun(%s): %s'):format(table.concat(parameters(told), ', '), results(told))
+  return #text <= LENGTH_MAX and text or 'fun(...: any): any'
+end
+
 local function overload(name, told, result)
   local parts = parameters(told)
   table.insert(parts, 1, 'name: ' .. name)
@@ -127,19 +133,36 @@ end
 ---@field names { [1]: string, [2]: string? }[] Actions, quoted, and what they do.
 ---@field call string[]
 ---@field stream string[]
+---@field proxy string[]
+---@field proxies { name: string, fields: table[] }[] Classes: one for each beginning of names.
+
+--- Adds an action to the proxy of what its name begins with.
+local function add_member(all, by_prefix, action, told)
+  local prefix, member = action:match '^([%a_][%w_.]*)%.([%a_][%w_]*)$'
+  if not prefix or KEYWORDS[member] or (prefix .. '.'):find('..', 1, true) then return end
+  local class = by_prefix[prefix]
+  if not class then
+    class = { name = 'perilune.Proxy.' .. prefix, fields = {} }
+    by_prefix[prefix] = class
+    table.insert(all.proxies, class)
+    table.insert(all.proxy, ("fun(name: '%s', options: perilune.CallOptions?): %s"):format(prefix, class.name))
+  end
+  table.insert(class.fields, { member, 'perilune.Member|' .. signature(told), first_line(told.description) })
+end
 
 --- What is to be written of actions.
 ---
 ---@param described table<string, perilune.Description>
 ---@return perilune.api.Overloads
 function M.of(described)
-  local all = { names = {}, call = {}, stream = {} }
+  local all, by_prefix = { names = {}, call = {}, stream = {}, proxy = {}, proxies = {} }, {}
   for _, action in ipairs(sorted_keys(described)) do
     local name, told = quoted(action), described[action]
     if name then
       table.insert(all.names, { name, first_line(told.description) })
       table.insert(all.call, overload(name, told, results(told)))
       table.insert(all.stream, overload(name, told, 'perilune.Stream'))
+      add_member(all, by_prefix, action, told)
     end
   end
   return all
