@@ -50,6 +50,16 @@ function M.line(done, total, rate, over)
   return ('%s  %s left'):format(line, M.time((total - done) / rate))
 end
 
+--- The line for a terminal of so many columns: where it does not fit, its numbers are worth more than its bar.
+---
+---@param line string
+---@param columns integer
+---@return string
+function M.fit(line, columns)
+  if #line >= columns then line = line:gsub('^%[[#-]*%] *', '') end
+  return line:sub(1, columns - 1)
+end
+
 ---@class perilune.cli.Progress
 ---@field done integer Bytes; whoever moves them counts them here.
 ---@field total integer? Bytes, when that is known.
@@ -62,7 +72,7 @@ Progress.__index = Progress
 
 local function draw(self, line)
   local columns = sys.columns 'stderr' or WIDTH
-  io.stderr:write('\r', line:sub(1, columns - 1), '\27[K')
+  io.stderr:write('\r', M.fit(line, columns), '\27[K')
   self.shown = true
 end
 
