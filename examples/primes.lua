@@ -1,6 +1,6 @@
 --- Counts primes on all processors of a machine, while the node goes on to answer.
 ---   perilune run primes.lua
----   perilune call primes 5000000 --timeout 60
+---   perilune call primes 5000000
 ---   perilune call hello                         # meanwhile
 
 local mesh = require 'perilune'
