@@ -1,5 +1,6 @@
-// The check of values by a schema. On the way down nothing is made; what is wrong is told by the
-// one who finds it, who knows the way there.
+// The check of values by a schema. It takes tables in the order of lua_next, and makes nothing.
+// Only when something is wrong it is done once more, in an order that is always the same, to tell
+// what.
 
 #include <lauxlib.h>
 #include <string.h>
@@ -149,13 +150,27 @@ static bool check_length(checker *c, const pl_schema_row *r, int index, lua_Inte
   return true;
 }
 
-static bool tell_hole(checker *c, const pl_schema_row *of, int index, const place *at) {
-  place p = {.up = at, .index = 1};
-  while (lua_rawgeti(c->L, index, p.index) != LUA_TNIL) {
-    lua_pop(c->L, 1);
-    p.index++;
+static bool has_other_keys(lua_State *L, int index, lua_Integer n) {
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    if (key >= 1 && key <= n) continue;
+    lua_pop(L, 2);
+    return true;
   }
-  return pl_schema_fail(c, of, &p, "missing", lua_gettop(c->L));
+  return false;
+}
+
+// The elements in their order: what is wrong with the first that does not fit.
+static bool tell_list(checker *c, const pl_schema_row *r, int index, lua_Integer n, bool marked,
+                      const place *at) {
+  const pl_schema_row *of = pl_schema_children(c->schema, r);
+  if (!marked && has_other_keys(c->L, index, n)) return pl_schema_fail(c, r, at, "type", index);
+  for (place p = {.up = at, .index = 1}; p.index <= n; p.index++) {
+    lua_rawgeti(c->L, index, p.index);
+    if (!check(c, of, lua_gettop(c->L), &p)) return false;
+    lua_pop(c->L, 1);
+  }
+  return true;
 }
 
 static bool check_list(checker *c, const pl_schema_row *r, int index, const place *at) {
@@ -164,17 +179,16 @@ static bool check_list(checker *c, const pl_schema_row *r, int index, const plac
   luaL_checkstack(L, 8, NULL);
   const pl_schema_row *of = pl_schema_children(c->schema, r);
   lua_Integer n, found = 0;
-  bool marked = length_of(L, &index, &n);
+  bool marked = length_of(L, &index, &n), fits = true;
   if (!check_length(c, r, index, n, at)) return false;
-  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-    place p = {.up = at, .index = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0};
-    bool inside = p.index >= 1 && p.index <= n;
-    if (!inside && marked) continue;
-    if (!inside) return pl_schema_fail(c, r, at, "type", index);
-    if (!check(c, of, lua_gettop(L), &p)) return false;
-    found++;
+  if (c->telling) return tell_list(c, r, index, n, marked, at);
+  for (lua_pushnil(L); fits && lua_next(L, index) != 0; lua_pop(L, 1)) {
+    lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    bool inside = key >= 1 && key <= n;
+    fits = inside ? check(c, of, lua_gettop(L), NULL) : marked;
+    found += inside;
   }
-  return found == n || of->optional || tell_hole(c, of, index, at);
+  return fits && (found == n || of->optional);
 }
 
 static const pl_schema_row *find_field(const pl_schema *s, const pl_schema_row *r, const char *name,
@@ -189,47 +203,96 @@ static const pl_schema_row *find_field(const pl_schema *s, const pl_schema_row *
   return NULL;
 }
 
-static bool tell_missing(checker *c, const pl_schema_row *r, int index, const place *at) {
-  const pl_schema_row *field = pl_schema_children(c->schema, r);
-  for (;; field++) {
-    lua_pushlstring(c->L, field->name, field->name_len);
-    bool there = lua_rawget(c->L, index) != LUA_TNIL;
-    if (!there && !field->optional) break;
-    lua_pop(c->L, 1);
+// The row for the key at `key`; NULL when there may be none.
+static const pl_schema_row *row_of(const checker *c, const pl_schema_row *r, int key) {
+  size_t len;
+  const pl_schema_row *field = NULL;
+  if (lua_type(c->L, key) == LUA_TSTRING) {
+    const char *name = lua_tolstring(c->L, key, &len);
+    field = find_field(c->schema, r, name, len);
   }
-  place p = {.up = at, .key = field->name};
-  return pl_schema_fail(c, field, &p, "missing", lua_gettop(c->L));
+  if (field != NULL || !r->extra) return field;
+  return &pl_schema_children(c->schema, r)[r->count];
 }
 
-// The entry at the top and below it, its key. [-0, +0]
-static bool check_field(checker *c, const pl_schema_row *r, uint32_t *required, const place *at) {
+// Numbers come before strings.
+static bool comes_before(lua_State *L, int a, int b) {
+  int type_a = lua_type(L, a), type_b = lua_type(L, b);
+  if (type_a != type_b) return type_a < type_b;
+  if (type_a != LUA_TNUMBER && type_a != LUA_TSTRING) return false;
+  return lua_compare(L, a, b, LUA_OPLT) == 1;
+}
+
+// Pushes the first key that is no field, or whose value does not fit `extra`; nil if there is none.
+// [-0, +1]
+static void push_first_wrong(checker *c, const pl_schema_row *r, int index) {
   lua_State *L = c->L;
-  size_t len;
-  place p = {.up = at};
-  const pl_schema_row *field = NULL;
-  if (lua_type(L, -2) == LUA_TSTRING) {
-    p.key = lua_tolstring(L, -2, &len);
-    field = find_field(c->schema, r, p.key, len);
-    *required += field != NULL && !field->optional;
-  } else {
-    p.index = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+  lua_pushnil(L);
+  int found = lua_gettop(L);
+  const pl_schema_row *extra = &pl_schema_children(c->schema, r)[r->count];
+  c->telling = false;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    const pl_schema_row *row = row_of(c, r, -2);
+    bool is_other = row == NULL || row == extra;
+    bool wrong = is_other && (row == NULL || !check(c, row, lua_gettop(L), NULL));
+    if (!wrong || !(lua_isnil(L, found) || comes_before(L, found + 1, found))) continue;
+    lua_pushvalue(L, found + 1);
+    lua_replace(L, found);
   }
-  if (field == NULL && !r->extra) return pl_schema_fail_unknown(c, r, &p, lua_gettop(L));
-  if (field == NULL) field = &pl_schema_children(c->schema, r)[r->count];
-  return check(c, field, lua_gettop(L), &p);
+  c->telling = true;
+}
+
+// What is wrong with the first entry that is no field.
+static bool tell_others(checker *c, const pl_schema_row *r, int index, const place *at) {
+  lua_State *L = c->L;
+  push_first_wrong(c, r, index);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    return true;
+  }
+  place p = {.up = at};
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    p.key = lua_tostring(L, -1);
+  } else if (lua_isinteger(L, -1)) {
+    p.index = lua_tointeger(L, -1);
+  }
+  const pl_schema_row *row = row_of(c, r, -1);
+  lua_pushvalue(L, -1);
+  lua_rawget(L, index);
+  if (row == NULL) return pl_schema_fail_unknown(c, r, &p, lua_gettop(L));
+  return check(c, row, lua_gettop(L), &p);
+}
+
+// A name that is misspelt says more than that the right one is missing.
+static bool tell_map(checker *c, const pl_schema_row *r, int index, const place *at) {
+  lua_State *L = c->L;
+  const pl_schema_row *fields = pl_schema_children(c->schema, r);
+  if (!tell_others(c, r, index, at)) return false;
+  for (uint32_t i = 0; i < r->count; i++) {
+    place p = {.up = at, .key = fields[i].name};
+    lua_pushlstring(L, fields[i].name, fields[i].name_len);
+    lua_rawget(L, index);
+    if (!check(c, &fields[i], lua_gettop(L), &p)) return false;
+    lua_pop(L, 1);
+  }
+  return true;
 }
 
 static bool check_map(checker *c, const pl_schema_row *r, int index, const place *at) {
   lua_State *L = c->L;
   if (!lua_istable(L, index)) return pl_schema_fail(c, r, at, "type", index);
-  luaL_checkstack(L, 8, NULL);
+  luaL_checkstack(L, 10, NULL);
   lua_Integer n;
   length_of(L, &index, &n);
+  if (c->telling) return tell_map(c, r, index, at);
   uint32_t required = 0;
+  const pl_schema_row *extra = &pl_schema_children(c->schema, r)[r->count];
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-    if (!check_field(c, r, &required, at)) return false;
+    const pl_schema_row *row = row_of(c, r, -2);
+    if (row == NULL || !check(c, row, lua_gettop(L), NULL)) return false;
+    required += row != extra && !row->optional;
   }
-  return required == r->required || tell_missing(c, r, index, at);
+  return required == r->required;
 }
 
 static bool check(checker *c, const pl_schema_row *r, int index, const place *at) {
@@ -240,7 +303,7 @@ static bool check(checker *c, const pl_schema_row *r, int index, const place *at
   if (type == LUA_TLIGHTUSERDATA && pl_is_null(L, index))
     return r->optional || pl_schema_fail(c, r, at, "missing", index);
   int top = lua_gettop(L);
-  bool fine = false;
+  bool fits = false;
   switch ((pl_schema_kind)r->kind) {
     case PL_SCHEMA_INT:
     case PL_SCHEMA_NUMBER: return check_number(c, r, index, at);
@@ -249,14 +312,14 @@ static bool check(checker *c, const pl_schema_row *r, int index, const place *at
     case PL_SCHEMA_ENUM: return check_enum(c, r, index, at);
     case PL_SCHEMA_BOOLEAN: return type == LUA_TBOOLEAN || pl_schema_fail(c, r, at, "type", index);
     case PL_SCHEMA_TABLE: return type == LUA_TTABLE || pl_schema_fail(c, r, at, "type", index);
-    case PL_SCHEMA_LIST: fine = check_list(c, r, index, at); break;
-    case PL_SCHEMA_MAP: fine = check_map(c, r, index, at); break;
+    case PL_SCHEMA_LIST: fits = check_list(c, r, index, at); break;
+    case PL_SCHEMA_MAP: fits = check_map(c, r, index, at); break;
     case PL_SCHEMA_ANY:
     case PL_SCHEMA_VALUES:
     case PL_SCHEMA_CONSTANT: return true;  // checked above, or never a child of those
   }
-  if (fine) lua_settop(L, top);  // what a view shows
-  return fine;
+  if (fits || !c->telling) lua_settop(L, top);  // what a view shows
+  return fits;
 }
 
 // Lists of values.
@@ -267,29 +330,33 @@ static int count_given(lua_State *L, int first, int n) {
   return n;
 }
 
-bool pl_schema_check(lua_State *L, const pl_schema *s, pl_schema_part part, int n) {
+static bool check_values(checker *c, const pl_schema_row *r, int first, int given) {
   static const char *const roots[] = {"args", "result", "chunk"};
+  const pl_schema_row *rows = pl_schema_children(c->schema, r);
+  const place root = {.key = roots[c->part]};
+  int count = (int)r->count;
+  for (int i = 0; i < given || i < count; i++) {
+    place p = {.up = &root, .index = i + 1};
+    const pl_schema_row *row = i < count || r->extra ? &rows[i < count ? i : count] : NULL;
+    c->length = given;
+    if (row == NULL) return pl_schema_fail(c, r, &root, "count", 0);
+    bool fits = i < given ? check(c, row, first + i, &p)
+                          : row->optional || pl_schema_fail(c, row, &p, "missing", 0);
+    if (!fits) return false;
+  }
+  return true;
+}
+
+bool pl_schema_check(lua_State *L, const pl_schema *s, pl_schema_part part, int n) {
   const pl_schema_row *r = &s->rows[part];
   if (r->kind != PL_SCHEMA_VALUES) return true;
   checker c = {.L = L, .schema = s, .part = part, .steps = PL_SCHEMA_STEPS};
   luaL_checkstack(L, 8, NULL);
-  const place root = {.key = roots[part]};
-  const pl_schema_row *rows = pl_schema_children(s, r);
-  int first = lua_gettop(L) - n + 1, count = (int)r->count;
-  int given = count_given(L, first, n);
-  c.length = given;
-  for (int i = 0; i < given && i < count; i++) {
-    place p = {.up = &root, .index = i + 1};
-    if (!check(&c, &rows[i], first + i, &p)) return false;
-  }
-  for (int i = given; i < count; i++) {
-    place p = {.up = &root, .index = i + 1};
-    if (!rows[i].optional) return pl_schema_fail(&c, &rows[i], &p, "missing", 0);
-  }
-  if (given > count && !r->extra) return pl_schema_fail(&c, r, &root, "count", 0);
-  for (int i = count; i < given; i++) {
-    place p = {.up = &root, .index = i + 1};
-    if (!check(&c, &rows[count], first + i, &p)) return false;
-  }
-  return true;
+  int top = lua_gettop(L), first = top - n + 1, given = count_given(L, first, n);
+  if (check_values(&c, r, first, given)) return true;
+  lua_settop(L, top);
+  c.telling = true;
+  c.steps = PL_SCHEMA_STEPS;
+  c.tired = false;
+  return check_values(&c, r, first, given);
 }

@@ -241,6 +241,7 @@ static bool push_error(const pl_schema_checker *c, const char *path, const char 
 
 bool pl_schema_fail(pl_schema_checker *c, const pl_schema_row *r, const pl_schema_place *at,
                     const char *rule, int index) {
+  if (!c->telling) return false;
   char path[PATH_BYTES + 1], expected[EXPECTED_MAX + 1], found[EXPECTED_MAX + 1];
   text p = {path, path + PATH_BYTES};
   text e = {expected, expected + EXPECTED_MAX};

@@ -15,13 +15,15 @@ typedef struct pl_schema_checker {
   lua_State *L;
   const pl_schema *schema;
   pl_schema_part part;
+  bool telling;        // what is wrong, in an error
   lua_Integer length;  // of the list, or number of values, that is looked at
   uint64_t steps;      // of patterns, that are left
   bool tired;          // there were none left
 } pl_schema_checker;
 
-// Pushes the error of the value at `index` (0: there is none), which broke `rule` of the row:
-// type, missing, min, max, pattern, enum or count. Returns false. [-0, +1]
+// Returns false; when telling, pushes the error of the value at `index` (0: there is none), which
+// broke `rule` of the row: type, missing, min, max, pattern, enum or count. Else `at` may be NULL.
+// [-0, +0|1]
 bool pl_schema_fail(pl_schema_checker *c, const pl_schema_row *r, const pl_schema_place *at,
                     const char *rule, int index);
 // The same of a field that is none of the map.

@@ -126,6 +126,24 @@ to call it
   end)
 end)
 
+describe('a schema on worker threads', function()
+  it('holds, and is described by the worker', function()
+    local dir = process.temp_dir { ['app.lua'] = [[
+      require 'perilune'.action('half', function(n) return n / 2 end, { params = { 'int' }, returns = { 'number' } })
+    ]] }
+    process.start({ process.perilune, 'run', 'app.lua', '--name', 'node', '--workers=1', '--replicas=2' },
+      { cwd = dir }):wait_line '^ready '
+    local function perilune(...) return process.run({ process.perilune, ... }, { cwd = dir }) end
+    assert.equal('2.0\n', perilune('call', 'half', '4').stdout)
+    local r = perilune('call', 'half', '"x"')
+    assert.equal(1, r.code)
+    assert.matches('^INVALID: args%[1%]: int expected, got string\n.*outcome: not_executed\n', r.stderr)
+    r = perilune('describe', 'half')
+    assert.matches('described by   node/app%-%d\n', r.stdout)
+    assert.matches('arguments\n  1 n  int\n', r.stdout)
+  end)
+end)
+
 cluster.describe('a node that describes nonsense', { 'mem' }, function(over)
   it('is told as an error', function()
     local a = over.net:node('a', {}, function() mesh.action('x', print) end)

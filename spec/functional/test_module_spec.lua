@@ -206,3 +206,32 @@ describe('test.fake', function()
     ]]
   end)
 end)
+
+describe('a fake of an action with schemas', function()
+  it('takes and returns what that says', function()
+    assert_passes [[
+      it('does', function()
+        local net = test.mesh { nodes = {
+          shop = [=[
+            local schemas = { params = { 'string' }, returns = { 'int' } }
+            require 'perilune'.action('price', function() return 1 end, schemas)
+          ]=],
+          client = true,
+        } }
+        net.client:eval("require 'perilune'.wait 'price'")
+        local fake = net.client:fake('price', function(id) return id == 'tea' and 3 or 'much' end)
+        local function ask(id)
+          return net.client:eval([=[
+            local mesh = require 'perilune'
+            local ok, err = pcall(mesh.with { node = mesh.self().id }.call, 'price', ...)
+            return ok and err or err.message
+          ]=], id)
+        end
+        assert.equal(3, ask 'tea')
+        assert.equal('args[1]: string expected, got 5', ask(5))
+        assert.equal('result[1]: int expected, got string', ask 'coffee')
+        assert.equal(2, #fake:calls())
+      end)
+    ]]
+  end)
+end)

@@ -182,18 +182,19 @@ end
 local read
 
 local function read_fields(fields, state, at, depth)
-  local out, count = {}, 0
-  for name, schema in pairs(fields) do
+  local out, names = {}, {}
+  for name in pairs(fields) do
     if type(name) ~= 'string' then
       wrong(at, 'the name of a field is a string, got %s; an array is {list = …}', quote(name))
     end
     if name == '' or #name > NAME_MAX or name:find '%c' then
       wrong(at, 'the name of a field is 1 to %d bytes without control characters, got %s', NAME_MAX, quote(name))
     end
-    count = count + 1
-    if count > FIELDS_MAX then wrong(at, 'more than %d fields', FIELDS_MAX) end
-    out[name] = read(schema, state, at .. '.' .. name, depth + 1)
+    names[#names + 1] = name
+    if #names > FIELDS_MAX then wrong(at, 'more than %d fields', FIELDS_MAX) end
   end
+  table.sort(names)
+  for _, name in ipairs(names) do out[name] = read(fields[name], state, at .. '.' .. name, depth + 1) end
   return out
 end
 
