@@ -4,8 +4,8 @@ local check = require 'perilune.check'
 local choice = require 'perilune.choice'
 local codec = require 'perilune.core.codec'
 local core = require 'perilune.core.action'
-local schema = require 'perilune.schema'
 local value = require 'perilune.core.value'
+local require = require -- a script may put another one in its place
 
 local M = {}
 
@@ -68,13 +68,17 @@ local function check_tags(tags)
   return out
 end
 
---- Reads the schemas among the options.
+--- The schemas among the options, by what they are of, and their rows for the core. What reads them is loaded by an
+--- action that has some.
 local function read_schemas(options)
-  local lists = {}
+  local lists, schema = {}, nil
   for _, what in ipairs { 'params', 'returns', 'chunks' } do
-    if options[what] then lists[what] = schema.read(options[what], what, 'mesh.action', 3) end
+    if options[what] then
+      schema = schema or require 'perilune.schema'
+      lists[what] = schema.read(options[what], what, 'mesh.action', 3)
+    end
   end
-  return lists
+  return lists, schema and schema.rows(lists)
 end
 
 --- How the parameters of a function are called; nil where that is not known.
@@ -125,7 +129,8 @@ function M.action(name, handler, options)
   if weight and (weight < 1 or weight > WEIGHT_MAX) then
     error(("option 'weight' of mesh.action: %d is not between 1 and %d"):format(weight, WEIGHT_MAX), 2)
   end
-  local lists, tags = read_schemas(options), check_tags(options.tags)
+  local tags = check_tags(options.tags)
+  local lists, rows = read_schemas(options)
   core.action(name, handler, {
     concurrency = options.concurrency,
     queue = options.queue,
@@ -143,7 +148,7 @@ function M.action(name, handler, options)
     concurrency = options.concurrency,
     timeout = options.timeout,
     tags = tags,
-  }, schema.rows(lists), describe(name, handler, options, lists, tags))
+  }, rows, describe(name, handler, options, lists, tags))
 end
 
 --- Withdraws an action; calls in flight finish. False when there is none of that name.

@@ -7,16 +7,20 @@ local callers = require 'perilune.callers'
 local check = require 'perilune.check'
 local core = require 'perilune.core.node'
 local core_streams = require 'perilune.core.streams'
-local describe = require 'perilune.describe'
 local generation = require 'perilune.generation'
-local monitor = require 'perilune.monitor'
 local offload = require 'perilune.core.offload'
-local proxy = require 'perilune.proxy'
 local requests = require 'perilune.core.action'
 local states = require 'perilune.core.state'
 local sys = require 'perilune.core.sys'
 local task = require 'perilune.task'
 local value = require 'perilune.core.value'
+local require = require -- a script may put another one in its place
+
+--- A function of a module that few scripts use, which is loaded with its first call: a VM holds less then, and its
+--- collector has less to mark.
+local function on_demand(module, name)
+  return function(...) return require(module)[name](...) end
+end
 
 local M = {
   null = value.null,
@@ -36,12 +40,12 @@ local M = {
   every = task.every,
 
   with = callers.with,
-  proxy = proxy.proxy,
+  proxy = on_demand('perilune.proxy', 'proxy'),
   action = actions.action,
   remove = actions.remove,
-  describe = describe.describe,
+  describe = on_demand('perilune.describe', 'describe'),
 
-  monitor = monitor.monitor,
+  monitor = on_demand('perilune.monitor', 'monitor'),
 
   reload = generation.reload,
   on_unload = generation.on_unload,

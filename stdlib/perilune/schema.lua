@@ -320,12 +320,11 @@ function fill(rows, row, schema)
 end
 
 --- The rows of which lua/schema.c makes what it checks by: those of `params`, `returns` and `chunks` first, then what
---- they refer to. Nil when nothing is to be checked.
+--- they refer to.
 ---
----@param lists table<'params'|'returns'|'chunks', table[]?>
----@return table[]?
+---@param lists table<'params'|'returns'|'chunks', table[]?> at least one
+---@return table[]
 function M.rows(lists)
-  if not (lists.params or lists.returns or lists.chunks) then return nil end
   local rows = { {}, {}, {} }
   for i, what in ipairs { 'params', 'returns', 'chunks' } do
     local list, row = lists[what], rows[i]
