@@ -22,9 +22,9 @@ static int joined(lua_State *L) {
 
 // What the node of the process has, no script on a worker thread can say.
 static void check_housed(lua_State *L) {
-  static const char *const of_the_node[] = {"name", "listen",    "peers",     "mesh",
-                                            "id",   "advertise", "relay",     "insecure",
-                                            "psk",  "http",      "state_dir", "link_cost"};
+  static const char *const of_the_node[] = {"name",      "listen",    "peers",    "mesh", "id",
+                                            "advertise", "relay",     "insecure", "psk",  "http",
+                                            "state_dir", "link_cost", "admin"};
   if (!pl_host_is_housed(pl_host_of(L))) return;
   for (size_t i = 0; i < sizeof of_the_node / sizeof *of_the_node; i++) {
     if (lua_getfield(L, 1, of_the_node[i]) != LUA_TNIL)

@@ -349,6 +349,7 @@ void pl_host_script_changed(pl_host *h) {
     pl_host_stop(h, workers == PL_WORKERS_GIVEN_UP ? 1 : 0);
   } else if (!h->ready_told && h->node != NULL) {
     h->ready_told = true;
+    pl_node_set_ready(h->node, true);
     if (h->ops->on_ready != NULL) h->ops->on_ready(h, h->user);
   }
 }

@@ -59,7 +59,7 @@ static void name_node(pl_replica *r) {
 static void make_options(const pl_replica *r, pl_options *o) {
   static const char *const of_the_node[] = {"listen",    "mesh",     "advertise", "workers",
                                             "isolate",   "replicas", "state_dir", "http",
-                                            "link_cost", "insecure"};
+                                            "link_cost", "insecure", "admin"};
   char id[PL_ID_HEX], door[PL_URL_MAX];
   pl_options_copy(o, pl_node_options(pl_host_node(r->workers->host)));
   for (size_t i = 0; i < sizeof of_the_node / sizeof *of_the_node; i++)

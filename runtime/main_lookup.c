@@ -41,7 +41,7 @@ bool pl_command_takes(const pl_command *command, const pl_option *option) {
       "load_limit",  "reload_drain", "probation",       "state_dir",
       "state_limit", "region",       "relay",           "link_cost",
       "sandbox",     "allow",        "workers",         "isolate",
-      "replicas",    "max_restarts", "restart_window"};
+      "replicas",    "max_restarts", "restart_window",  "admin"};
   if (command->use != PL_USE_CLIENT) return command->use == PL_USE_NODE;
   for (size_t i = 0; i < sizeof of_nodes / sizeof *of_nodes; i++) {
     if (strcmp(of_nodes[i], option->name) == 0) return false;

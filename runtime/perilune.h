@@ -44,17 +44,17 @@ typedef enum pl_source {
 // "default", "script", "config file", "environment", "command line".
 const char *pl_source_name(pl_source source);
 
-enum { PL_OPTION_COUNT = 47 };
+enum { PL_OPTION_COUNT = 48 };
 
 // Options of a node, checked. Times in seconds, sizes in bytes.
 typedef struct pl_options {
-  char *name;       // NULL: made from the id
-  char *id;         // 32 hexadecimal digits; NULL: random
-  char *mesh;       // local mesh to join; NULL: "default" without listen and peers, else none
-  char *psk;        // path of a key file
-  char *psk_key;    // or the key itself, which only the environment may give
-  char *state_dir;  // NULL, or "": mesh.state is not saved
-  char *http;
+  char *name;          // NULL: made from the id
+  char *id;            // 32 hexadecimal digits; NULL: random
+  char *mesh;          // local mesh to join; NULL: "default" without listen and peers, else none
+  char *psk;           // path of a key file
+  char *psk_key;       // or the key itself, which only the environment may give
+  char *state_dir;     // NULL, or "": mesh.state is not saved
+  char *http, *admin;  // addresses; NULL, or "": none
   char *strategy, *region;
   char *log_level, *log_format;
   pl_texts listen, peers, advertise, allow;

@@ -1,4 +1,4 @@
-// A part of perilune.h: what a node counts.
+// A part of perilune.h: what a node counts, and tells its operators.
 #pragma once
 
 #include "base/buf.h"
@@ -21,3 +21,6 @@ typedef struct pl_action_figures {
 typedef void pl_figures_fn(const pl_action_figures *f, void *user);
 // In no order, but what is called comes first. Borrowed.
 void pl_node_each_figures(pl_node *n, pl_figures_fn *fn, void *user);
+
+// Whether it serves, for who asks the admin listener; from the start it does not.
+void pl_node_set_ready(pl_node *n, bool ready);

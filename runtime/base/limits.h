@@ -184,6 +184,12 @@ enum {
   PL_STATE_RETRY_US = 60 * 1000 * 1000,  // longest pause after saving failed
   PL_STATE_CACHE = 1024 * 1024,          // encoded bytes of tables that a script keeps decoded
 
+  // HTTP
+  PL_HTTP_HEAD_MAX = 16 * 1024,           // bytes of the head of a request
+  PL_HTTP_FIELDS_MAX = 64,                // lines of it
+  PL_ADMIN_CLIENTS = 64,                  // of the admin listener at once; the next is cut
+  PL_ADMIN_CLIENT_US = 10 * 1000 * 1000,  // to send a request, and again to take the answer
+
   // local mesh
   PL_LOCAL_DIALS = 8,          // neighbours a node dials by itself
   PL_LOCAL_SOCKETS = 1024,     // directory entries looked at

@@ -104,6 +104,8 @@
   X(changes_lost, "changes of files that a script did not take in time")    \
   X(traces_refused, "calls of traces that were not kept: too many at once") \
   X(notices_dropped, "events that a monitor did not take in time")          \
+  X(admin_requests, "requests to the admin listener")                       \
+  X(admin_refused, "of these, and of connections to it, refused")           \
   X(log_lines_lost, "log lines that the sink refused")
 
 typedef struct pl_metrics {

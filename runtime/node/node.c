@@ -294,6 +294,7 @@ pl_err pl_node_start(pl_node *n, void (*joined)(void *user), void *user, char *d
       n->options.listen.count > 0 || (n->options.relay && pl_option_is_given(&n->options, "relay"));
   if (err == PL_OK && is_place) err = pl_node_promote(n, detail);
   if (err == PL_OK) err = dial_peers(n, detail);
+  if (err == PL_OK) err = pl_node_open_admin(n, detail);
   if (err != PL_OK) {
     forget_all(n);
     pl_peers_unlisten_all(n->peers);
@@ -329,7 +330,8 @@ static void close_all(pl_node *n) {
   pl_timer_stop(&n->drain);
   pl_work_cancel(&n->join);
   forget_all(n);
-  n->open = 2;
+  n->open = n->admin != NULL ? 3 : 2;
+  if (n->admin != NULL) pl_admin_close(n->admin, one_closed, n);
   pl_service_leave(n->service);
   pl_err code = pl_service_is_drained(n->service) ? PL_DRAINING : PL_OK;
   pl_peers_shutdown(n->peers, code, "the node stops", one_closed, n);

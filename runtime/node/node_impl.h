@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/list.h"
+#include "edge/admin.h"
 #include "edge/local_mesh.h"
 #include "peer/peer.h"
 #include "perilune.h"
@@ -31,12 +32,14 @@ struct pl_node {
   pl_peers *peers;
   pl_service *service;
   pl_local_mesh *mesh;
+  pl_admin *admin;  // NULL: none
   pl_list contacts;
   pl_texts addresses;  // that others can dial
   pl_texts listeners;  // as bound
   uint64_t started_wall_us;
   uint64_t made_us;  // on the clock of the loop
   bool started, promoted, stopping, closing;
+  bool ready;
   pl_work change;  // on_change, once a turn
   pl_work yield;   // leaves the mesh to another node with the same id
   pl_work join;    // looks whether the join is complete
@@ -76,6 +79,9 @@ void pl_keys_refresh(pl_node *n);
 // PL_INVALID with `why` (PL_URL_MAX bytes): what is wrong with the key file at `path`. A path that
 // leads nowhere is not repeated: it may be a key.
 pl_err pl_key_file_check(const char *path, char *why);
+
+// admin.c: if the options want one.
+pl_err pl_node_open_admin(pl_node *n, char *detail);
 
 // report.c: answers `_perilune.info`.
 void pl_report_open(pl_node *n);

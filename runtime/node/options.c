@@ -76,6 +76,7 @@ const pl_option pl_option_list[PL_OPTION_COUNT] = {
     WHOLE(trace_sample, 0, 0, 1e9, "of so many calls made here one is traced, 0 = those asked for"),
     WORD(log_level, "info", "debug, info, warn, error or off"),
     WORD(log_format, "text", "text or json"),
+    TEXT(admin, "HOST:PORT on this machine for /metrics, /health and /ready over HTTP"),
     LATER(http, "address of the HTTP gateway"),
 };
 

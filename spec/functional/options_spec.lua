@@ -18,6 +18,7 @@ local OPTIONS = {
   { 'psk', nil, 'a.key', 'b.key', './c.key', 'd.key' },
   { 'relay', true, false, true, false, true },
   { 'link_cost', 0, 1.5, 2.5, 3.5, 4.5 },
+  { 'admin', nil, '127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3', '127.0.0.1:4' },
   { 'advertise', {}, { 'tcp://a:1' }, { 'tcp://b:2' }, { 'tcp://c:3' }, { 'tcp://d:4' } },
   { 'request_timeout', 10, 1.5, 2.5, 3.5, 4.5 },
   { 'stall_timeout', 60, 1.5, 2.5, 3.5, 4.5 },

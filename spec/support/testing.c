@@ -12,6 +12,7 @@
   X(cluster) \
   X(flow) \
   X(filework) \
+  X(http) \
   X(link) \
   X(lua) \
   X(meters) \
