@@ -4,22 +4,13 @@
 
 local mesh = require 'perilune'
 
-local function check(...)
-  for i = 1, select('#', ...) do
-    if type((select(i, ...))) ~= 'number' then
-      error { code = 'NOT_A_NUMBER', message = ('argument %d is no number'):format(i), details = { argument = i } }
-    end
-  end
-end
-
 --- An action that takes any number of numbers and folds them.
 local function fold(name, fn, description)
   mesh.action(name, function(first, ...)
-    check(first, ...)
     local result = first
     for i = 1, select('#', ...) do result = fn(result, (select(i, ...))) end
     return result
-  end, { idempotent = true, description = description })
+  end, { params = { 'number', 'number...' }, returns = { 'number' }, idempotent = true, description = description })
 end
 
 fold('add', function(a, b) return a + b end, 'the sum of all arguments')
@@ -28,18 +19,18 @@ fold('multiply', function(a, b) return a * b end, 'the product of all arguments'
 
 --- Two results: quotient and remainder.
 mesh.action('divide', function(a, b)
-  check(a, b)
   if b == 0 then error { code = 'DIVISION_BY_ZERO', message = ('%s cannot be divided by 0'):format(a) } end
   return a // b, a % b
-end, { idempotent = true, description = 'quotient and remainder' })
+end, { params = { 'number', 'number' }, returns = { 'number', 'number' }, idempotent = true,
+  description = 'quotient and remainder' })
 
 --- Takes numbers as they come and yields the sum so far for each; the result is their mean.
 mesh.action('totals', function()
   local total, count = 0, 0
   for number in mesh.input() do
-    check(number)
+    if type(number) ~= 'number' then error { code = 'NOT_A_NUMBER', message = 'only numbers can be summed up' } end
     total, count = total + number, count + 1
     coroutine.yield(total)
   end
   return count > 0 and total / count or nil
-end, { description = 'running totals of what is sent' })
+end, { params = {}, chunks = { 'number' }, returns = { '?number' }, description = 'running totals of what is sent' })

@@ -8,16 +8,18 @@ local mesh = require 'perilune'
 -- Keys of the callers get a prefix, so that none is the name of a method of mesh.state.
 local function own(key) return 'kv:' .. key end
 
-mesh.action('get', function(key) return mesh.state[own(key)] end)
+mesh.action('get', function(key) return mesh.state[own(key)] end, { params = { 'string' } })
 
-mesh.action('set', function(key, value, ttl) mesh.state:set(own(key), value, { ttl = ttl }) end)
+mesh.action('set', function(key, value, ttl) mesh.state:set(own(key), value, { ttl = ttl }) end,
+  { params = { 'string', '?any', '?number' } })
 
-mesh.action('delete', function(key) mesh.state[own(key)] = nil end)
+mesh.action('delete', function(key) mesh.state[own(key)] = nil end, { params = { 'string' } })
 
-mesh.action('add', function(key, by) return mesh.state:incr(own(key), by) end)
+mesh.action('add', function(key, by) return mesh.state:incr(own(key), by) end, { params = { 'string', '?number' } })
 
 -- Whether the value was `old`, and is `new` now.
-mesh.action('swap', function(key, old, new) return mesh.state:cas(own(key), old, new) end)
+mesh.action('swap', function(key, old, new) return mesh.state:cas(own(key), old, new) end,
+  { params = { 'string', '?any', '?any' } })
 
 mesh.action('list', function()
   local count = 0

@@ -86,7 +86,7 @@ end
 local path = arg[1]
 if path then
   mesh.action('log.tail', function(last) follow(path, last or 0, coroutine.yield) end,
-    { description = 'the lines of ' .. path .. ' as they come' })
+    { params = { '?int' }, chunks = { 'bytes' }, description = 'the lines of ' .. path .. ' as they come' })
 else
   print_all()
 end

@@ -19,7 +19,6 @@ local function count(first, last)
 end
 
 mesh.action('primes', function(limit)
-  if math.type(limit) ~= 'integer' then error { code = 'INVALID', message = 'how far to count is an integer' } end
   local tasks, size = {}, limit // PARTS + 1
   return mesh.scope(function(scope) -- who called may go away: so do its parts
     for first = 1, limit, size do
@@ -29,6 +28,7 @@ mesh.action('primes', function(limit)
     for _, part in ipairs(mesh.all(tasks)) do found = found + part end
     return found
   end)
-end, { timeout = 60, concurrency = 4, description = 'how many primes there are' })
+end, { params = { 'int' }, returns = { 'int' }, timeout = 60, concurrency = 4,
+  description = 'how many primes there are' })
 
 mesh.action('hello', function() return 'still here' end)

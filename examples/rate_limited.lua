@@ -38,4 +38,4 @@ mesh.action('api', function(path)
     if answer.code ~= 'SLOW_DOWN' or try == TRIES then error(answer, 0) end
     tokens = math.min(tokens, 0) - answer.retry_after * RATE -- nobody asks before that
   end
-end, { timeout = 30, share = true, description = 'asks the API, no faster than it allows' })
+end, { params = { 'string' }, timeout = 30, share = true, description = 'asks the API, no faster than it allows' })

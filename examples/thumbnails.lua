@@ -5,7 +5,6 @@
 local mesh = require 'perilune'
 
 local BYTES_MAX = 64 * 1024 * 1024
-local WIDTH_MAX = 1024
 
 --- What the caller sends, as one string.
 local function read_input()
@@ -19,10 +18,8 @@ local function read_input()
 end
 
 mesh.action('thumbnail', function(width)
-  if math.type(width) ~= 'integer' or width < 1 or width > WIDTH_MAX then
-    error { code = 'BAD_WIDTH', message = ('the width is an integer from 1 to %d'):format(WIDTH_MAX) }
-  end
   local picture, new_width, height = mesh.offload('ppm', 'shrink', read_input(), width) -- in ppm.lua
   coroutine.yield(mesh.bytes(picture))
   return { width = new_width, height = height, node = mesh.self().name }
-end, { concurrency = 8, timeout = 60, description = 'a small picture of the PPM or PGM that is sent' })
+end, { params = { { type = 'int', min = 1, max = 1024 } }, concurrency = 8, timeout = 60,
+  description = 'a small picture of the PPM or PGM that is sent' })

@@ -36,9 +36,10 @@ describe('calculator.lua', function()
     local by_zero = failure_of('divide', 1, 0)
     assert.same({ 'DIVISION_BY_ZERO', 'executed' }, { by_zero.code, by_zero.outcome })
     local no_number = failure_of('add', 1, 'two')
-    assert.same({ 'NOT_A_NUMBER', { argument = 2 } }, { no_number.code, no_number.details })
-    assert.equal('NOT_A_NUMBER', failure_of('add').code)
-    assert.equal('NOT_A_NUMBER', failure_of('divide', 1).code)
+    assert.same({ 'INVALID', 'not_executed', 'args[2]' },
+      { no_number.code, no_number.outcome, no_number.details.path })
+    assert.equal('INVALID', failure_of('add').code)
+    assert.equal('args[2]', failure_of('divide', 1).details.path)
   end)
 
   it('tells each total while numbers go on coming', function()

@@ -20,9 +20,9 @@ return {
 local mesh = require 'perilune'
 
 mesh.action('greet', function(name)
-  if type(name) ~= 'string' then error { code = 'NO_NAME', message = 'greet takes a name' } end
+  if name == '' then error { code = 'NO_NAME', message = 'an empty name cannot be greeted' } end
   return ('hello, %s'):format(name)
-end, { description = 'greets by name' })
+end, { params = { 'string' }, returns = { 'string' }, description = 'greets by name' })
 
 --- Each yield is a chunk, which the caller has while this goes on. When the caller leaves, this ends at its next wait.
 mesh.action('count', function(max)
@@ -31,7 +31,8 @@ mesh.action('count', function(max)
     mesh.sleep(0.1)
   end
   return 'done'
-end, { description = 'counts, a number each tenth of a second' })
+end, { params = { { type = 'int', min = 0 } }, chunks = { 'int' },
+  description = 'counts, a number each tenth of a second' })
 ]],
 
     ['spec/service_spec.lua'] = [[
@@ -47,6 +48,9 @@ describe('$NAME, in the node of the specs', function()
 
   it('says what it needs', function()
     local ok, err = pcall(mesh.call, 'greet')
+    assert.is_false(ok)
+    assert.same({ 'INVALID', 'args[1]' }, { err.code, err.details.path })
+    ok, err = pcall(mesh.call, 'greet', '')
     assert.is_false(ok)
     assert.equal('NO_NAME', err.code)
   end)
