@@ -200,7 +200,8 @@ mesh.proxy('calc', { timout = 1 }).add:stream(1)
       local found = 0
       for _ = 1, 600 do
         local params = any(1)
-        local review = lint.review { lint.read('a.lua', text) }
+        local review = lint.new()
+        lint.add(review, 'a.lua', text)
         found = found + #lint.findings(review, { a = { params = type(params) == 'table' and params or nil } })
       end
       print(found > 100)
@@ -248,5 +249,10 @@ mesh.proxy('calc', { timout = 1 }).add:stream(1)
     local missing = process.perilune_run('check', '/no/file.lua')
     assert.same({ 1, 'IO_ERROR: read /no/file.lua: no such file or directory\n' }, { missing.code, missing.stderr })
     assert.equal(3, check('', '--peer', 'tcp://127.0.0.1:1').code)
+    local large = check(('-- long\n'):rep(150000))
+    assert.same({ 1, 'TOO_LARGE: read app.lua: more than 1048576 bytes\n' }, { large.code, large.stderr })
+    local command = ("'%s' check spec/support/*.lua examples/*.lua | head -c 1"):format(process.perilune)
+    local result = process.run { 'sh', '-c', command }
+    assert.equal(0, result.code)
   end)
 end)

@@ -39,6 +39,7 @@ describe('perilune new', function()
     assert.truthy(read(dir .. '/README.md'):find('# greeter\n', 1, true))
     assert.is_nil(read(dir .. '/service.lua'):find('$', 1, true))
 
+    assert.same({ '', 0 }, { run_in(dir, 'check', 'service.lua').stdout, run_in(dir, 'check', 'service.lua').code })
     local specs = run_in(dir, 'test')
     assert.equal(0, specs.code, specs.stdout .. specs.stderr)
     assert.matches('4 successes', specs.stdout)

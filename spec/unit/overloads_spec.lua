@@ -33,7 +33,7 @@ end
 describe('overloads of actions', function()
   it('are types on one line, whatever is said of the actions', function()
     math.randomseed(6)
-    for _ = 1, 300 do
+    for _ = 1, 100 do
       local described = {}
       for _, name in ipairs(WORDS) do
         described[name] = { description = any(9), names = any(4), params = any(2), returns = any(2) }

@@ -6,12 +6,13 @@ local fs = require 'perilune.fs'
 local lint = require 'perilune.lint'
 local mesh = require 'perilune'
 
-local SIZE_MAX = 4 * 1024 * 1024 -- of a script
+local SIZE_MAX = 1024 * 1024 -- of a script
 
-local function read(path)
+local function add(review, path)
   local ok, text = pcall(fs.read, path, { max = SIZE_MAX })
   if not ok then client.fail(tostring(text)) end
-  return lint.read(path, text)
+  lint.add(review, path, text)
+  mesh.sleep(0) -- what computes for long without a wait is ended
 end
 
 --- The actions of the mesh, those that are called with what is said of them; nil when there is no mesh, and none was
@@ -41,9 +42,8 @@ end
 
 client.run(function()
   local options, words = client.arguments()
-  local scripts = {}
-  for i, path in ipairs(words) do scripts[i] = read(path) end
-  local review = lint.review(scripts)
+  local review = lint.new()
+  for _, path in ipairs(words) do add(review, path) end
   local findings = lint.findings(review, actions_for(review))
   if options.json then
     client.write(client.json(mesh.array(findings)) .. '\n')

@@ -20,8 +20,7 @@ local SCHEMAS = { params = true, returns = true, chunks = true } -- options of m
 
 ---@class perilune.lint.Script
 ---@field path string
----@field program perilune.lint.Parser?
----@field values perilune.lint.Values?
+---@field values perilune.lint.Values? While it is looked at.
 ---@field findings perilune.lint.Finding[]
 
 local function add(script, node, text)
@@ -38,22 +37,20 @@ local function compile(script, text)
     local line, what = message:match '^check:(%d+): (.*)$'
     line = tonumber(line) or 1
     local column = problem and problem.line == line and problem.column or 1
-    return add(script, { line = line, column = column }, what or message)
+    add(script, { line = line, column = column }, what or message)
+  elseif problem then
+    add(script, problem, problem.text)
+  else
+    return program
   end
-  if problem then return add(script, problem, problem.text) end
-  script.program = program
 end
 
 --- Reads a script; what is no Lua is found here.
----
----@param path string For the findings.
----@param text string
----@return perilune.lint.Script
-function M.read(path, text)
+local function read(path, text)
   local script = { path = path, findings = {} }
-  compile(script, text)
-  if script.program then script.values = values.new(script.program) end
-  return script
+  local program = compile(script, text)
+  if program then script.values = values.new(program) end
+  return script, program
 end
 
 --- All findings, script by script, from top to bottom.
@@ -160,26 +157,35 @@ end
 ---@field calls perilune.lint.Call[] Of actions, by a name that is known.
 ---@field offered { names: table<string, table>, is_open: boolean } By the scripts.
 
---- Looks at scripts that belong together: what one offers, another may call.
+--- Looks at a script. What it offers, others of the review may call. Of the script itself nothing is kept but its
+--- findings and calls.
 ---
----@param scripts perilune.lint.Script[]
----@return perilune.lint.Review
-function M.review(scripts)
-  local review = { scripts = scripts, calls = {}, offered = { names = {}, is_open = false } }
-  for _, script in ipairs(scripts) do
-    local function report(node, text) add(script, node, text) end
-    for _, node in ipairs(script.program and script.program.indexes or {}) do check_index(script, node) end
-    for _, call in ipairs(script.program and script.program.calls or {}) do
-      local fn = called(script, call)
-      if fn then
-        arguments.check(call, fn.fn, fn.name, report)
-        if fn.full == 'perilune.action' then note_action(script, call, review.offered) end
-        if fn.full == 'perilune.files.serve' then note_files(call, review.offered) end
-      end
-      review.calls[#review.calls + 1] = action_call(script, call, fn) or nil
+---@param review perilune.lint.Review
+---@param path string For the findings.
+---@param text string
+function M.add(review, path, text)
+  local script, program = read(path, text)
+  table.insert(review.scripts, script)
+  if not program then return end
+  local function report(node, what) add(script, node, what) end
+  for _, node in ipairs(program.indexes) do check_index(script, node) end
+  for _, call in ipairs(program.calls) do
+    local fn = called(script, call)
+    if fn then
+      arguments.check(call, fn.fn, fn.name, report)
+      if fn.full == 'perilune.action' then note_action(script, call, review.offered) end
+      if fn.full == 'perilune.files.serve' then note_files(call, review.offered) end
     end
+    review.calls[#review.calls + 1] = action_call(script, call, fn) or nil
   end
-  return review
+  script.values = nil
+end
+
+--- A review of scripts that belong together, without any.
+---
+---@return perilune.lint.Review
+function M.new()
+  return { scripts = {}, calls = {}, offered = { names = {}, is_open = false } }
 end
 
 local function check_call(one, actions, offered)

@@ -82,7 +82,7 @@ end
 function Lexer:skip_blank()
   while true do
     local after = self.text:match('^%s*()', self.at)
-    self:advance(after)
+    if after > self.at then self:advance(after) end
     if self.text:sub(after, after + 1) ~= '--' then return end
     local _, past = self:long_bracket(after + 2)
     self:advance(past or self.text:find('\n', after, true) or #self.text + 1)
@@ -153,7 +153,7 @@ function Lexer:next()
     token.kind = self:operator()
     after = at + #token.kind
   end
-  self:advance(after)
+  if token.kind == 'string' then self:advance(after) else self.at = after end
   return token
 end
 

@@ -99,6 +99,7 @@ end)
 A service for a perilune mesh.
 
     perilune test                                          # runs spec/
+    perilune check service.lua                             # looks for mistakes without running it
     perilune run service.lua --config node.json --watch    # serves, and reloads what is saved
 
 From another terminal of the same user:
