@@ -60,6 +60,11 @@ typedef struct pl_command {
   int (*act)(pl_invocation *inv);
 } pl_command;
 
+// Of commands that main_tools.c tells of.
+extern const char pl_repl_text[], pl_bench_text[];
+extern const pl_flag pl_bench_flags[];
+extern const pl_letter pl_bench_letters[];
+
 // Ends with a NULL name.
 extern const pl_command pl_command_list[];
 const pl_command *pl_command_find(const char *name);

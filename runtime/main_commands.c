@@ -190,19 +190,6 @@ static const char mem_text[] =
     "\n"
     "  perilune mem worker-1 --json\n";
 
-static const char repl_text[] =
-    "Reads lines of Lua, runs each and shows its values. `mesh` is there: calls, streams and "
-    "sleeps\n"
-    "wait. Ctrl-C ends the line that runs, Ctrl-D leaves; Tab completes names and actions. :help "
-    "has\n"
-    "more. Where standard input is no terminal, lines are read from it without prompts; it ends "
-    "with\n"
-    "1 when one of them failed.\n"
-    "\n"
-    "  perilune repl\n"
-    "  perilune repl --peer tcp://192.168.1.10:4100\n"
-    "  echo 'mesh.call(\"sum\", {1, 2})' | perilune repl\n";
-
 static const pl_flag log_flags[] = {
     {"node", "NODE", "whose lines, by name or id; else those of all"},
     {"follow", NULL, "go on with new lines until it is interrupted"},
@@ -419,10 +406,19 @@ const pl_command pl_command_list[] = {
      .first = "ID",
      .use = PL_USE_CLIENT,
      .flags = list_flags},
+    {.name = "bench",
+     .arguments = "ACTION [JSON-ARG]...",
+     .summary = "measure calls of an action",
+     .text = pl_bench_text,
+     .first = "ACTION",
+     .more = true,
+     .use = PL_USE_CLIENT,
+     .flags = pl_bench_flags,
+     .letters = pl_bench_letters},
     {.name = "repl",
      .arguments = "",
      .summary = "type Lua in a node of the mesh, line by line",
-     .text = repl_text,
+     .text = pl_repl_text,
      .use = PL_USE_CLIENT},
     {.name = "options",
      .arguments = "",
