@@ -72,6 +72,63 @@ cluster.describe('mesh.monitor', { 'mem', 'unix' }, function(over)
     assert.same({ 'OUT_OF_STOCK', 'nowhere', 'NOT_FOUND' }, { list[2].code, list[4].action, list[4].code })
   end)
 
+  it('tells of calls that are broken off, at every node', function()
+    local c = net:node('c', {}, function()
+      mesh.action('nap', function() mesh.sleep(1000) end)
+      mesh.monitor(report)
+    end)
+    local b = net:node('b', { peers = { c } }, watch)
+    local a = net:node('a', { peers = { b } }, watch)
+    a:eval(function() mesh.wait 'nap' end)
+    local call = a:start(function() mesh.call 'nap' end)
+    net:wait(function() return #events(c) > 0 end, 'the call')
+    call:cancel()
+    net:wait(function() return #events(b, 'end') > 0 and #events(c, 'end') > 0 end, 'its end')
+    for _, node in ipairs { a, b, c } do assert.equal('CANCELLED', events(node, 'end')[1].code) end
+    local late = a:fails(function() mesh.with { timeout = 0.05 }.call 'nap' end)
+    assert.equal('TIMEOUT', late.code)
+    net:wait(function() return #events(b, 'end') > 1 and #events(c, 'end') > 1 end, 'its end')
+    for _, node in ipairs { a, c } do assert.equal('TIMEOUT', events(node, 'end')[2].code) end
+  end)
+
+  it('tells of calls whose path is lost', function()
+    local b = net:node('b', { resume_window = 0 }, function()
+      mesh.action('nap', function() mesh.sleep(1000) end)
+      mesh.monitor(report)
+    end)
+    local a = net:node('a', { peers = { b }, resume_window = 0 }, watch)
+    local call = a:start(function() mesh.call 'nap' end)
+    net:wait(function() return #events(b) > 0 end, 'the call')
+    a:eval(function() mesh.disconnect('b', { abort = true }) end)
+    assert.equal('PEER_LOST', call:failure().code)
+    net:wait(function() return #events(a, 'end') > 0 and #events(b, 'end') > 0 end, 'its end')
+    for _, node in ipairs { a, b } do assert.equal('PEER_LOST', events(node, 'end')[1].code) end
+  end)
+
+  it('tells of each attempt of a call, in one trace', function()
+    local b = net:node('b', {}, function()
+      local first = true
+      mesh.action('nap', function(n)
+        if n then mesh.sleep(0.2) end
+        first = false
+        return first
+      end, { concurrency = 1, queue = 0 })
+    end)
+    local a = net:node('a', { peers = { b } }, watch)
+    local busy = a:start(function() mesh.call('nap', true) end)
+    net:advance(0.05)
+    local err = a:fails(function() mesh.with { retries = 2 }.call 'nap' end)
+    assert.equal('BUSY', err.code)
+    busy:wait()
+    local traces, attempts = {}, {}
+    for _, event in ipairs(events(a, 'outgoing')) do
+      traces[event.trace_id] = (traces[event.trace_id] or 0) + 1
+      attempts[event.call] = true
+    end
+    assert.is_true((traces[err.trace_id] or 0) >= 1)
+    for _, event in ipairs(events(a, 'end')) do assert.is_true(attempts[event.call]) end
+  end)
+
   it('tells of a call to the node itself once, as local', function()
     local a = net:node('a', {}, function()
       mesh.action('one', function() return 1 end)

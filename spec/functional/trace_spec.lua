@@ -1,6 +1,8 @@
 --- Traces: what nodes remember of the calls that one call led to.
 
 local cluster = require 'spec.support.cluster'
+local stranger = require 'spec.support.stranger'
+local testing = require 'perilune.testing'
 
 -- luacheck: globals mesh report, ignore 431
 
@@ -162,5 +164,50 @@ cluster.describe('the memory of traces', { 'mem' }, function(over)
     assert.equal(2 * 2100 - 4096, over.net:metrics().traces_refused)
     running:wait()
     assert.equal(1024, remembered(a, ID).count)
+  end)
+end)
+
+describe('the flags of a trace', function()
+  local put = testing.wire.msgpack.put
+  local net, a, s
+
+  before_each(function()
+    net = cluster.new 'mem'
+    a = net:node('a', {}, function()
+      mesh.action('ask', function(id) return mesh.with { node = id }.call 'tell' end)
+      mesh.monitor(function(event) if event.action then report(event) end end)
+    end)
+    s = stranger.greet(net, a, { id = ('n'):rep(16) })
+    s:offer { 'tell' }
+    net:settle()
+  end)
+  after_each(function() net:finish() end)
+
+  --- The trace in the CALL that the node makes for a call of ours with that trace.
+  local function passed_on(label, trace)
+    s:call(label, 'ask', { call_id = label, trace = trace }, put('array', 1) .. put('str', ('6e'):rep(16)))
+    local f = s:receive(stranger.CALL)
+    return testing.wire.message.decode('call', f.body).trace
+  end
+
+  it('are passed on as they came, whatever they mean, with the call that carries them on', function()
+    for i, flags in ipairs { 0, 1, 2, 0x7e, 0x80, 0xff } do
+      local got = passed_on(2 * i - 1, ('\x4b'):rep(16) .. ('\x0f'):rep(8) .. string.char(flags))
+      assert.equal(('\x4b'):rep(16), got:sub(1, 16))
+      assert.not_equal(('\x0f'):rep(8), got:sub(17, 24))
+      assert.equal(flags, got:byte(25))
+    end
+  end)
+
+  it('ask for the calls to be remembered, and not to be told', function()
+    local function known(id) return #a:reported(), remembered(a, id).count end
+    passed_on(1, ('\1'):rep(16) .. ('\0'):rep(8) .. '\0')
+    assert.same({ 2, 0 }, { known(('01'):rep(16)) }) -- it comes in, and another goes out
+    passed_on(3, ('\3'):rep(16) .. ('\0'):rep(8) .. '\1')
+    assert.same({ 4, 2 }, { known(('03'):rep(16)) })
+    passed_on(5, ('\5'):rep(16) .. ('\0'):rep(8) .. '\x80')
+    assert.same({ 4, 0 }, { known(('05'):rep(16)) })
+    passed_on(7, ('\7'):rep(16) .. ('\0'):rep(8) .. '\x81')
+    assert.same({ 4, 2 }, { known(('07'):rep(16)) })
   end)
 end)
