@@ -132,7 +132,6 @@ static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
                    sv->config.message_max, pl_now_us(sv->loop));
   }
   attach(c, ch);
-  if (c->span != NULL) pl_span_attempt(c);
   if (is_usual(c, order) && send_usual(c, order)) return;
 
   uint8_t room[PL_MSG_EXCLUDE_ROOM];
@@ -225,6 +224,17 @@ static pl_call *new_call(pl_service *sv, const pl_call_ops *ops, void *user) {
   return c;
 }
 
+static void opened(pl_call *c, uint64_t deadline_us) {
+  pl_loop *loop = c->service->loop;
+  if (deadline_us != PL_NEVER)
+    pl_timer_start(&loop->clock, &c->timer, deadline_us - pl_now_us(loop), pl_call_on_deadline);
+  c->opened_us = pl_now_us(loop);
+  c->meter->begun++;
+  if (pl_call_flows(c)) c->meter->streams++;
+  loop->metrics.calls_opened++;
+  loop->metrics.calls_now++;
+}
+
 // What the caller wants of it, however it goes.
 static pl_call *make(pl_service *sv, const pl_call_options *o, const pl_call_ops *ops, void *user) {
   pl_call *c = new_call(sv, ops, user);
@@ -249,19 +259,6 @@ static pl_channel *path_to(pl_service *sv, const pl_id *node) {
                    : pl_service_path(sv, pl_router_node(sv->router, node), NULL);
 }
 
-// It is under way.
-static void opened(pl_call *c, const pl_order *o) {
-  pl_loop *loop = c->service->loop;
-  if (o->deadline_us != PL_NEVER)
-    pl_timer_start(&loop->clock, &c->timer, o->deadline_us - pl_now_us(loop), pl_call_on_deadline);
-  c->opened_us = pl_now_us(loop);
-  c->meter->begun++;
-  if (pl_call_flows(c)) c->meter->streams++;
-  loop->metrics.calls_opened++;
-  loop->metrics.calls_now++;
-  if (c->service->taps != 0 || o->traced) pl_span_call(c, o);
-}
-
 // What a node serves itself is told to nobody, so nothing is chosen.
 static pl_err open_at(pl_call **out, pl_service *sv, const pl_call_options *o, pl_order *order,
                       const pl_id *via, const pl_call_ops *ops, void *user, pl_failure *why) {
@@ -280,7 +277,7 @@ static pl_err open_at(pl_call **out, pl_service *sv, const pl_call_options *o, p
   c->callee = *o->node;
   c->routed = routed;
   dispatch(c, ch, order);
-  opened(c, order);
+  opened(c, o->deadline_us);
   *out = c;
   return PL_OK;
 }
@@ -293,10 +290,13 @@ pl_err pl_call_open_at(pl_call **out, pl_service *sv, const pl_call_options *o,
   return open_at(out, sv, o, &order, via, ops, user, why);
 }
 
-// To whoever is chosen.
-static pl_err open_chosen(pl_call **out, pl_service *sv, const pl_call_options *o,
-                          const pl_order *order, const pl_call_ops *ops, void *user,
-                          pl_failure *why) {
+static pl_err open_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_order *order,
+                        const pl_call_ops *ops, void *user, pl_failure *why) {
+  pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order->ancestors) : PL_OK;
+  if (err != PL_OK) return refuse_descendant(why, err, o->action);
+  if (o->node != NULL && pl_system_is_known(sv, o->action))
+    return open_at(out, sv, o, order, NULL, ops, user, why);
+  if (sv->taps != 0) pl_span_sample(sv, order);
   pl_turn_down none;
   none.refused_count = none.tried_count = 0;
   pl_choice to =
@@ -308,20 +308,11 @@ static pl_err open_chosen(pl_call **out, pl_service *sv, const pl_call_options *
   c->meter = pl_entry_meter(&sv->directory, to.offer->entry);
   prepare_repeat(c, to.offer, order);
   pl_call_dispatch(c, to, order);
-  opened(c, order);
+  opened(c, o->deadline_us);
+  if (sv->taps != 0 || order->traced) pl_span_call(c, order);
   pl_budget_earn(&sv->budget);
   *out = c;
   return PL_OK;
-}
-
-static pl_err open_call(pl_call **out, pl_service *sv, const pl_call_options *o, pl_order *order,
-                        const pl_call_ops *ops, void *user, pl_failure *why) {
-  pl_err err = o->within != NULL ? pl_ancestry_line(o->within, &order->ancestors) : PL_OK;
-  if (err != PL_OK) return refuse_descendant(why, err, o->action);
-  if (o->node != NULL && pl_system_is_known(sv, o->action))
-    return open_at(out, sv, o, order, NULL, ops, user, why);
-  if (sv->taps != 0) pl_span_sample(sv, order);
-  return open_chosen(out, sv, o, order, ops, user, why);
 }
 
 // What is not known by name has no figures: nobody provides it.

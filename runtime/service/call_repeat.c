@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "service/call_impl.h"
 #include "service/choose.h"
+#include "service/span.h"
 
 enum { PAUSE_US = 25000, PAUSE_FACTOR = 4 };  // for the news of a lost path to spread
 
@@ -149,6 +150,7 @@ static void attempt(pl_call *c, pl_choice to) {
   c->tries->count++;
   c->service->loop->metrics.calls_repeated++;
   pl_call_dispatch(c, to, &c->order);
+  if (c->span != NULL) pl_span_attempt(c);
 }
 
 static void on_pause_over(pl_timer *timer) {

@@ -8,6 +8,9 @@
 struct pl_order;
 struct pl_relay;
 
+// Hardly ever called: it must not cost those who do not call it a register.
+#define PL_COLD __attribute__((cold))
+
 enum {
   PL_TAP_MONITOR = 1,  // there are monitors
   PL_TAP_SAMPLE = 2,   // some of the calls that begin here are traced
@@ -35,22 +38,22 @@ static inline bool pl_span_is_wanted(const pl_service *sv, const pl_trace *outer
 }
 
 // A call that is to be made may begin a trace that is sampled.
-void pl_span_sample(pl_service *sv, struct pl_order *o);
+PL_COLD void pl_span_sample(pl_service *sv, struct pl_order *o);
 // It has begun;
-void pl_span_call(pl_call *c, const struct pl_order *o);
+PL_COLD void pl_span_call(pl_call *c, const struct pl_order *o);
 // or it could not;
-void pl_span_refused(pl_service *sv, const struct pl_order *o, const pl_failure *why);
+PL_COLD void pl_span_refused(pl_service *sv, const struct pl_order *o, const pl_failure *why);
 // or it has begun again.
-void pl_span_attempt(pl_call *c);
-void pl_span_request(pl_request *r, const pl_msg_call *m);
+PL_COLD void pl_span_attempt(pl_call *c);
+PL_COLD void pl_span_request(pl_request *r, const pl_msg_call *m);
 // `m`: the head as it goes on.
-void pl_span_relay(struct pl_relay *r, const pl_msg_call *m);
+PL_COLD void pl_span_relay(struct pl_relay *r, const pl_msg_call *m);
 
 // Of one that is there.
-void pl_span_queued(pl_service *sv, const pl_span *s);
-void pl_span_started(const pl_service *sv, pl_span *s);
-void pl_span_chunks(pl_service *sv, pl_span *s, uint64_t count);
+PL_COLD void pl_span_queued(pl_service *sv, const pl_span *s);
+PL_COLD void pl_span_started(const pl_service *sv, pl_span *s);
+PL_COLD void pl_span_chunks(pl_service *sv, pl_span *s, uint64_t count);
 // What it will have ended with, unless that is known already;
-void pl_span_failed(pl_span *s, const pl_failure *f);
+PL_COLD void pl_span_failed(pl_span *s, const pl_failure *f);
 // and the end: *s is NULL. `f` NULL: nothing but that.
-void pl_span_end(pl_service *sv, pl_span **s, const pl_failure *f);
+PL_COLD void pl_span_end(pl_service *sv, pl_span **s, const pl_failure *f);
