@@ -51,6 +51,10 @@ describe('perilune check', function()
 
   it('knows the functions and handles that there are', function()
     finds("mesh.cal('x')", "1:38: perilune has no 'cal'; did you mean 'call'?")
+    assert.equal("app.lua:1:1: there is no global 'mesh'; missing: local mesh = require 'perilune'\n",
+      check("mesh.call 'x' mesh.call 'y'").stdout)
+    assert.equal('', check("require 'perilune.test'.mesh { script = function() mesh.call 'x' end }").stdout)
+    assert.equal('', check("mesh = require 'perilune' mesh.call 'x'").stdout)
     finds("mesh:call('x')", "1:38: 'call' is no method: write mesh.call(…)")
     finds("require('perilune.fs').opn 'x'", "1:56: perilune.fs has no 'opn'; did you mean 'open'?")
     finds("local hex = require 'perilune.crypto'.hex hex.encod 'x'",
@@ -68,9 +72,11 @@ describe('perilune check', function()
     finds("mesh.action('x', 5)",
       "1:50: argument 2 of mesh.action ('handler'): fun(...: any): ...: any expected, got number 5")
     finds("mesh.with { timout = 1 }", "1:45: unknown option 'timout' of mesh.with; did you mean 'timeout'?")
-    finds("mesh.with { retries = 1.5, priority = 'urgent' }",
+    finds("mesh.with { retries = 1.5, priority = 'urgent', strategy = 'lest' }",
       "1:55: option 'retries' of mesh.with: integer expected, got number 1.5",
-      "1:71: option 'priority' of mesh.with: 'high'|'normal'|'low'|nil expected, got string 'urgent'")
+      "1:71: option 'priority' of mesh.with: 'high'|'normal'|'low'|nil expected, got string 'urgent'",
+      "1:92: option 'strategy' of mesh.with: 'least'|'round_robin'|'random'|'weighted'|'p2c'|'hash'|'local'|function"
+      .. "|nil expected, got string 'lest'")
     finds("mesh.action('x', print, { ['queu'] = 1 })",
       "1:59: unknown option 'queu' of mesh.action; did you mean 'queue'?")
     finds("mesh.node { request_timout = 1, peers = true }",

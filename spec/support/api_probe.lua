@@ -32,6 +32,13 @@ local function names_of(...)
   return names
 end
 
+--- The types of the fields of that name.
+local function names_in(fields, name)
+  local list = {}
+  for _, field in ipairs(fields) do list[#list + 1] = field[1] == name and field[2] or nil end
+  return list
+end
+
 local function exports_of(module)
   local names = {}
   for name, value in pairs(module) do
@@ -239,6 +246,18 @@ end
 
 for _, module in ipairs(api.modules()) do check_texts(module.name, module.functions) end
 for name, class in pairs(classes) do check_texts(name, class.methods) end
+
+for _, field in ipairs(classes['perilune.CallOptions'].fields) do
+  for strategy in (field[1] == 'strategy' and field[2] or ''):gmatch "'([%l%d_]+)'" do
+    local ok, why = pcall(mesh.with, { strategy = strategy })
+    if not ok then print(why) end
+  end
+end
+local _, refusal = pcall(mesh.with, { strategy = 'none' })
+for strategy in refusal:match 'none of (.*)':gmatch '[%l%d_]+' do
+  local text = table.concat(names_in(classes['perilune.CallOptions'].fields, 'strategy'))
+  if not text:find("'" .. strategy .. "'", 1, true) then print('the table has no strategy ' .. strategy) end
+end
 
 local node_options = {}
 for name in pairs(mesh.options()) do node_options[name] = true end

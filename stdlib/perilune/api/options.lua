@@ -2,6 +2,8 @@
 
 local node = require 'perilune.core.node'
 
+local STRATEGIES = "'least'|'round_robin'|'random'|'weighted'|'p2c'|'hash'|'local'"
+
 --- Those of mesh.node are the options of the host.
 local function node_options()
   local fields = {}
@@ -31,7 +33,7 @@ return {
         },
         { 'serializer', "'msgpack'|'json'|nil" },
         { 'description', 'string?' },
-        { 'strategy', 'string?', 'Who of its providers takes a call that does not say so itself.' },
+        { 'strategy', STRATEGIES .. '|nil', 'Who of its providers takes a call that does not say so itself.' },
         { 'weight', 'integer?', '1 to 10000: its share of the calls with the strategy `weighted`.' },
         { 'tags', 'string[]?', 'At most 16 words to find it by: `mesh.actions { tag = … }`.' },
         { 'params', 'perilune.Schema[]?',
@@ -52,7 +54,7 @@ return {
           'Of those that wait for a slot; else that of the handler that calls.',
         },
         { 'wait', 'number?', 'Seconds to wait for a provider when there is none.' },
-        { 'strategy', 'string|function|nil', 'Who of several providers takes a call.' },
+        { 'strategy', STRATEGIES .. '|function|nil', 'Who of several providers takes a call.' },
         { 'key', 'string|number|nil', 'Of the strategy `hash`.' },
         { 'prefer', '{ region: string|string[] }?', 'Who comes first, while healthy.' },
         { 'providers', 'string|string[]|table<string, string|string[]>|nil', 'Who may take it, in this order.' },

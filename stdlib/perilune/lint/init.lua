@@ -157,6 +157,19 @@ end
 ---@field calls perilune.lint.Call[] Of actions, by a name that is known.
 ---@field offered { names: table<string, table>, is_open: boolean } By the scripts.
 
+local SIMULATES = { ['perilune.test'] = true, ['perilune.sim'] = true }
+
+--- Only functions for simulated nodes, which specs have, find `mesh` as a global.
+local function check_global(script, program)
+  local use = program.uses.mesh
+  if not use or program.globals.mesh then return end
+  for _, call in ipairs(program.calls) do
+    local is_require = call.fn.kind == 'name' and call.fn.name == 'require'
+    if is_require and SIMULATES[literal(call.arguments[1])] then return end
+  end
+  add(script, use, "there is no global 'mesh'; missing: local mesh = require 'perilune'")
+end
+
 --- Looks at a script. What it offers, others of the review may call. Of the script itself nothing is kept but its
 --- findings and calls.
 ---
@@ -168,6 +181,7 @@ function M.add(review, path, text)
   table.insert(review.scripts, script)
   if not program then return end
   local function report(node, what) add(script, node, what) end
+  check_global(script, program)
   for _, node in ipairs(program.indexes) do check_index(script, node) end
   for _, call in ipairs(program.calls) do
     local fn = called(script, call)

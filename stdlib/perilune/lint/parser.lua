@@ -22,6 +22,7 @@ local DEPTH_MAX = 200 -- as Lua itself
 ---@field indexes table[]
 ---@field bindings table[] Local variables, in the order in which they begin.
 ---@field globals table<string, boolean> That are assigned.
+---@field uses table<string, table> The first use of each global.
 local Parser = {}
 Parser.__index = Parser
 
@@ -116,7 +117,9 @@ function Parser:primary()
     return inner.kind == 'call' and node('first', token, { of = inner }) or inner
   end
   local name = self:need 'name'
-  return node('name', name, { name = name.value, binding = self.scope[name.value] })
+  local one = node('name', name, { name = name.value, binding = self.scope[name.value] })
+  if not one.binding then self.uses[one.name] = self.uses[one.name] or one end
+  return one
 end
 
 local CALLS = { ['('] = true, ['{'] = true, string = true }
@@ -378,6 +381,7 @@ end
 function M.parse(text)
   local parser = setmetatable({
     lexer = lexer.new(text), scope = {}, depth = 0, calls = {}, indexes = {}, bindings = {}, globals = {},
+    uses = {},
   }, Parser)
   parser.token = parser.lexer:next()
   parser:block()
