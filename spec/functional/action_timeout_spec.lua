@@ -1,6 +1,8 @@
 --- The timeout of an action is how long its callers wait, unless they say otherwise.
 
 local cluster = require 'spec.support.cluster'
+local stranger = require 'spec.support.stranger'
+local testing = require 'perilune.testing'
 
 -- luacheck: globals mesh report, ignore 431
 
@@ -79,5 +81,35 @@ cluster.describe('the timeout of an action', { 'mem' }, function(over)
     end)
     local a = over.net:node('a', { peers = { b } })
     assert_took({ 'TIMEOUT', 10 }, a, 'zero', 60)
+  end)
+
+  it('of a neighbour that tells nonsense is as if it was not said', function()
+    local message, put = testing.wire.message, testing.wire.msgpack.put
+    local told = {
+      put('str', '1'), put('nil'), put('int', -1), put('int', 0), put('int', math.maxinteger), put('float', 0 / 0),
+      put('float', math.huge), put('float', -1.5), put('float', 1e-9), put('bool', true), put('array', 0),
+    }
+    local a = over.net:node('a')
+    local raw = stranger.greet(over.net, a)
+    local items = {}
+    for i, value in ipairs(told) do
+      items[i] = { kind = 'action', name = 'odd' .. i, attributes = put('map', 2) .. put('str', 'tags') .. put('int', 5)
+        .. put('str', 'timeout') .. value }
+    end
+    items[#items + 1] = { kind = 'action', name = 'even', attributes = put('map', 1) .. put('str', 'timeout')
+      .. put('float', 1.5) }
+    raw:send(stranger.ADVERT, message.encode('advert', { version = 1, snapshot = true, complete = true,
+      items = message.items(items) }))
+    over.net:settle()
+    local function waits(name)
+      local call = a:start(function(...) return pcall(mesh.call, ...) end, name)
+      local frame = assert(raw:receive(stranger.CALL), name)
+      call:cancel()
+      return (assert(message.decode('call', frame.body)).timeout_ms + 50) // 100 / 10
+    end
+    for i in ipairs(told) do assert.equal(10.0, waits('odd' .. i), 'number ' .. i) end
+    assert.equal(1.5, waits 'even')
+    assert.equal(0, a:eval(function() return #mesh.actions { tag = 'x' } end))
+    raw.raw:abort()
   end)
 end)

@@ -302,3 +302,121 @@ cluster.describe('a schema that is none', { 'mem' }, function(over)
     end
   end)
 end)
+
+-- What the check says, against a second one that is as simple as can be, for schemas and values at random.
+
+local function fits(schema, value)
+  if schema.optional and (value == nil or value == 'NULL') then return true end
+  if value == nil then return false end
+  if schema.type == 'any' then return true end
+  if value == 'NULL' then return false end
+  if schema.enum then
+    for _, one in ipairs(schema.enum) do
+      if one == value then return true end
+    end
+    return false
+  end
+  if schema.list then
+    if type(value) ~= 'table' then return false end
+    local count = 0
+    for key, element in pairs(value) do
+      count = count + 1
+      if math.type(key) ~= 'integer' or key < 1 or key > #value or not fits(schema.list, element) then return false end
+    end
+    return count == #value and count >= (schema.min or 0) and count <= (schema.max or count)
+  end
+  if schema.fields then
+    if type(value) ~= 'table' then return false end
+    for name, field in pairs(schema.fields) do
+      if not fits(field, value[name]) then return false end
+    end
+    for key, element in pairs(value) do
+      if not schema.fields[key] and not (schema.extra and fits(schema.extra, element)) then return false end
+    end
+    return true
+  end
+  local kind = schema.type
+  if kind == 'int' and math.type(value) ~= 'integer' or kind == 'number' and not math.type(value) then return false end
+  if kind == 'string' or kind == 'boolean' or kind == 'table' then return type(value) == kind end
+  return value >= (schema.min or value) and value <= (schema.max or value)
+end
+
+local function random_schema(depth)
+  local pick = math.random(depth > 3 and 6 or 9)
+  local optional = math.random(3) == 1 or nil
+  local bound = math.random(4)
+  if pick <= 2 then
+    return { type = pick == 1 and 'int' or 'number', optional = optional, min = bound == 1 and 0 or nil,
+      max = bound <= 2 and 3 or nil }
+  end
+  if pick <= 5 then return { type = ({ 'string', 'boolean', 'any' })[pick - 2], optional = optional } end
+  if pick == 6 then return { enum = { 'x', 1, true }, optional = optional } end
+  if pick == 7 then
+    return { list = random_schema(depth + 1), optional = optional, max = bound == 1 and 2 or nil }
+  end
+  local fields = {}
+  for i = 1, math.random(0, 3) do fields[('abc'):sub(i, i)] = random_schema(depth + 1) end
+  return { fields = fields, extra = bound == 1 and random_schema(depth + 1) or nil, optional = optional }
+end
+
+--- Mostly what fits.
+local function random_value(schema, depth)
+  local pick = math.random(14)
+  if pick == 1 then return ({ 1, 2.5, 'x', true, -1, 'y', false })[math.random(7)] end
+  if pick == 2 and depth > 0 then return 'NULL' end
+  if pick == 3 then return { z = 1 } end
+  if schema.optional and pick == 4 then return nil end
+  if schema.enum then return schema.enum[math.random(3)] end
+  if schema.list then
+    local list = {}
+    for i = 1, math.random(0, 3) do
+      local value = random_value(schema.list, depth + 1)
+      list[i] = value == nil and 'NULL' or value
+    end
+    return list
+  end
+  if schema.fields then
+    local map = {}
+    for name, field in pairs(schema.fields) do map[name] = random_value(field, depth + 1) end
+    if schema.extra then map.more = random_value(schema.extra, depth + 1) end
+    return map
+  end
+  if schema.type == 'int' then return math.random(-1, 4) end
+  if schema.type == 'number' then return math.random(-2, 8) / 2 end
+  if schema.type == 'boolean' then return true end
+  return 'x'
+end
+
+cluster.describe('the check of a schema', { 'mem' }, function(over)
+  it('agrees with a simple one, for any schemas and values', function()
+    local a = over.net:node('a')
+    local cases, expected, refused = {}, {}, 0
+    for i = 1, 3000 do
+      local schema = random_schema(0)
+      local value = random_value(schema, 0)
+      cases[i], expected[i] = { schema = schema, value = value }, fits(schema, value)
+      if not expected[i] then refused = refused + 1 end
+    end
+    assert.is_true(refused > 300 and refused < 2700, refused)
+    local got = a:eval(function(list)
+      local function with_nulls(value)
+        if value == 'NULL' then return mesh.null end
+        if type(value) ~= 'table' then return value end
+        local copy = {}
+        for key, element in pairs(value) do copy[key] = with_nulls(element) end
+        return copy
+      end
+      local results = {}
+      for i, case in ipairs(list) do
+        mesh.action('tried', function() return true end, { params = { case.schema } })
+        local ok, err = pcall(mesh.call, 'tried', with_nulls(case.value))
+        assert(ok or err.code == 'INVALID', err)
+        results[i] = ok
+      end
+      return results
+    end, cases)
+    for i = 1, #cases do
+      assert.equal(expected[i], got[i], 'case ' .. i .. ': ' .. require 'dkjson'.encode(cases[i]))
+    end
+  end)
+end)
