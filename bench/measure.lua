@@ -5,7 +5,6 @@ local process = require 'process'
 
 local STARTS = 5 -- of each server in a round
 local GRACE = 20 -- seconds that a client may take beyond its workload
-local MAX_WORKERS = 2
 
 local M = { STARTS = STARTS }
 
@@ -94,22 +93,25 @@ function M.pure(side, o)
   return { governor = least[1] / least[2] }
 end
 
---- Calls that compute, with worker threads over those without, and how late calls to the node's thread are meanwhile.
---- On all CPUs.
+--- Calls that compute, with worker threads over those without, and how late calls to another script on the node's
+--- thread are meanwhile: where they share the thread, with as many threads as compute, and with one, over what they
+--- take when nobody computes. On all CPUs.
 function M.workers(side, o)
   local all = setmetatable({ cpu = 'all' }, { __index = o })
-  local figures, without = {}, nil
-  for count = 0, MAX_WORKERS do
+  local by_count = {}
+  for count = 0, 2 do
     local server <close> = process.start_server(side.workers.server(count), all)
-    local r = run(side.workers.client, { URL = server.url }, 4 * o.seconds, all)
-    if count == 0 then
-      without = r.computes
-    elseif r.computes and without then
-      figures['workers_' .. count] = r.computes / without
-    end
-    figures.beside_worker = r.beside_ms
+    by_count[count] = run(side.workers.client, { URL = server.url }, 4 * o.seconds, all)
+    if not by_count[count].computes then return {} end
   end
-  return figures
+  local none, one, two = by_count[0], by_count[1], by_count[2]
+  return {
+    workers_1 = one.computes / none.computes,
+    workers_2 = two.computes / none.computes,
+    beside_loop = none.beside_ms,
+    beside_worker = two.beside_ms,
+    beside_idle = one.beside_ms / one.idle_ms,
+  }
 end
 
 --- Runs a part of a bulk workload. `more`: arguments behind those of every part.

@@ -11,7 +11,7 @@ usage: bench/run [--quick] [--rounds N] [--seconds S] [--only WORKLOAD,…] [--c
              good_bound late_bound good_burn late_burn beside beside_relay many
              items_up down up peak_client peak_near peak_far peak_server reload_rate reload_pause
              reload_text vm_start vm_memory generation governor workers_1 workers_2
-             beside_worker memory start;
+             beside_loop beside_worker beside_idle memory start;
              loss_500 flap_500 news_500 loss_1000 flap_1000 take a minute each, and run only when they
              are named, in the first round
   --json     where to write the figures (bench/results.json)

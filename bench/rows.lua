@@ -78,7 +78,9 @@ return {
   -- Of threads beside the node's, on all CPUs: bench/workers.lua.
   { name = 'workers_1', by = 'workers', title = 'calls that compute, a worker', unit = 'x', least = 0.9 },
   { name = 'workers_2', by = 'workers', title = 'the same, two workers', unit = 'x', least = 1.5 },
-  { name = 'beside_worker', by = 'workers', title = 'beside two that compute, p99', unit = 'ms', most = 5 },
+  { name = 'beside_loop', by = 'workers', title = 'beside calls that compute, p99', unit = 'ms', most = 20 },
+  { name = 'beside_worker', by = 'workers', title = 'the same on two workers, p99', unit = 'ms', most = 5 },
+  { name = 'beside_idle', by = 'workers', title = 'on one, over p99 of an idle node', unit = 'x', most = 1.2 },
   { name = 'memory', by = 'starts', title = 'idle memory (RSS)', unit = 'MiB', most = 6 },
   { name = 'start', by = 'starts', title = 'start to ready', unit = 'ms', most = 20 },
 }

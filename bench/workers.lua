@@ -3,7 +3,8 @@
 --- Without an argument it is the node, on as many threads as it is started with. With SECONDS it is the client and
 --- prints one line: the calls a second with 64 in flight, of a handler that computes for about a millisecond
 --- (`computes`) and of one that does nothing (`nothing`), how long one of the latter takes alone (`p50_us`), and the
---- p99 of calls to bench/workers_beside.lua while two handlers compute all the time, a second each (`beside_ms`).
+--- p99 of calls to bench/workers_beside.lua, when nobody else calls (`idle_ms`) and while two handlers compute all the
+--- time, a second each (`beside_ms`).
 
 local mesh = require 'perilune'
 
@@ -62,9 +63,11 @@ mesh.wait('nothing', 10)
 mesh.wait('beside', 10)
 mesh.sleep(0.2)
 local computes, nothing, alone = rate 'computes', rate 'nothing', latencies('nothing', 0)
-local burn = mesh.spawn(function()
-  repeated(2, function() mesh.call('computes', 1000) end)
-end)
+local idle = latencies('beside', 0.001)
+local burn = mesh.spawn(repeated, 2, function() mesh.call('computes', 1000) end)
 local beside = mesh.all({ mesh.spawn(latencies, 'beside', 0.001), burn })[1]
-print(('computes=%.0f nothing=%.0f p50_us=%.1f beside_ms=%.2f'):format(computes, nothing, alone[#alone // 2 + 1] * 1e6,
-  beside[#beside * 99 // 100] * 1e3))
+
+local function part(samples, percent) return samples[(#samples * percent + 99) // 100] end
+
+print(('computes=%.0f nothing=%.0f p50_us=%.1f idle_ms=%.3f beside_ms=%.3f'):format(computes, nothing,
+  part(alone, 50) * 1e6, part(idle, 99) * 1e3, part(beside, 99) * 1e3))
