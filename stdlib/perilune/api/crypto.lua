@@ -72,6 +72,9 @@ print(crypto.sha256('abc', { hex = true }):sub(1, 16))
         { 'options', '{ url: boolean? }?' },
       },
       returns = { { 'string' } },
+      errors = {
+        'INVALID: it is no base64',
+      },
     },
     {
       name = 'hex.encode',
@@ -88,6 +91,9 @@ print(crypto.sha256('abc', { hex = true }):sub(1, 16))
         { 'text', 'string' },
       },
       returns = { { 'string' } },
+      errors = {
+        'INVALID: it is not made of pairs of digits',
+      },
     },
   },
   classes = {

@@ -4,6 +4,9 @@ return {
   name = 'perilune.dns',
   text = 'Names and addresses, as the system resolves them. Failures are error objects with '
     .. '`details.errno` (`EAI_NONAME`: there is no such name).',
+  errors = {
+    'IO_ERROR: the system refuses; `details.errno` is the name of its error, `EAI_NONAME`: there is no such name',
+  },
   functions = {
     {
       name = 'resolve',

@@ -4,6 +4,11 @@ return {
   name = 'perilune.files',
   text = 'Files over the mesh, of any size with constant memory: served below a folder, fetched, '
     .. 'stored, and the parts of which scripts make transfers of their own.',
+  errors = {
+    'IO_ERROR: the system refuses; `details.errno` is the name of its error',
+    'NOT_FOUND: nobody serves files by that name, or there is no such file',
+    'what `mesh.call` raises',
+  },
   functions = {
     {
       name = 'serve',

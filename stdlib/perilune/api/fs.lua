@@ -5,6 +5,10 @@ return {
   text = 'Files and folders. Every function waits for the system without holding up other tasks, and '
     .. 'raises an error object when the system refuses: `err.message` is `open /x: no such file or '
     .. 'directory`, `err.details.errno` is `ENOENT`.',
+  errors = {
+    'IO_ERROR: the system refuses; `details.errno` is the name of its error',
+    'BUSY: more than 1024 pieces of file work are waiting',
+  },
   functions = {
     {
       name = 'open',
@@ -23,6 +27,9 @@ return {
         { 'options', '{ max: integer? }?' },
       },
       returns = { { 'string' } },
+      errors = {
+        'TOO_LARGE: more than `max` bytes',
+      },
     },
     {
       name = 'write',

@@ -71,6 +71,9 @@ return {
           name = 'await',
           text = 'Waits for the end of the task; returns its results or raises its error.',
           returns = { { 'any', '...' } },
+          errors = {
+            'the error of the task; CANCELLED of one that was broken off',
+          },
         },
         {
           name = 'cancel',
@@ -98,11 +101,18 @@ return {
           name = 'next',
           text = 'Waits for the next chunk: true and its values; false when the stream has ended.',
           returns = { { 'boolean', 'more' }, { 'any', '...' } },
+          errors = {
+            'what `mesh.call` raises',
+            'TIMEOUT: the next chunk took longer than `idle`',
+          },
         },
         {
           name = 'result',
           text = 'What the action returned. Discards the chunks that nobody has read.',
           returns = { { 'any', '...' } },
+          errors = {
+            'what `mesh.call` raises',
+          },
         },
         {
           name = 'close',
@@ -116,6 +126,9 @@ return {
             { '...', 'any' },
           },
           returns = { { 'boolean', 'taken', 'False when the handler reads no more.' } },
+          errors = {
+            'what `mesh.call` raises; a handler that reads no more is no error',
+          },
         },
         {
           name = 'post',
@@ -124,6 +137,9 @@ return {
             { '...', 'any' },
           },
           returns = { { 'boolean', 'more', 'False when so much waits that the next should wait for `drain`.' } },
+          errors = {
+            'BUSY: far too much waits',
+          },
         },
         {
           name = 'drain',

@@ -5,6 +5,7 @@
 --- A module is a table in a file of its own, some in several:
 ---
 ---     name = 'perilune.fs', text = 'What it is for.',
+---     errors = { text },         -- that all of its functions may raise
 ---     is_function = true,        -- the module is no table; its file declares classes
 ---     values = { { name, type, text } },
 ---     functions = { FUNCTION }, aliases = { { name, type } }, classes = { CLASS },
@@ -38,7 +39,7 @@ function M.module(name)
   for i, part in ipairs(base.more or {}) do parts[i + 1] = require(part) end
   local module = {
     name = base.name, text = base.text, is_function = base.is_function,
-    short = name, values = {}, functions = {}, aliases = {}, classes = {},
+    errors = base.errors, short = name, values = {}, functions = {}, aliases = {}, classes = {},
   }
   for _, part in ipairs(parts) do
     for _, list in ipairs { 'values', 'functions', 'aliases', 'classes' } do append(module[list], part[list]) end

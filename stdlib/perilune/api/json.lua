@@ -23,6 +23,9 @@ return {
         { 'options', '{ pretty: boolean? }?', '`pretty`: indented, one value a line.' },
       },
       returns = { { 'string' } },
+      errors = {
+        'INVALID: a value that JSON cannot hold, with its place',
+      },
       example = [[
 local json = require 'perilune.json'
 print(json.encode { list = json.array {} })
@@ -36,6 +39,9 @@ print(json.encode { list = json.array {} })
         { 'text', 'string' },
       },
       returns = { { 'any' } },
+      errors = {
+        'PROTOCOL: it is no JSON, with the place',
+      },
     },
   },
 }

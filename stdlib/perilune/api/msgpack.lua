@@ -26,6 +26,9 @@ return {
         { 'v', 'any' },
       },
       returns = { { 'string' } },
+      errors = {
+        'INVALID: a value that cannot travel, with its place',
+      },
       example = [[
 local msgpack = require 'perilune.msgpack'
 print(#msgpack.encode { 1, 2, 3 })
@@ -38,6 +41,9 @@ print(#msgpack.encode { 1, 2, 3 })
       params = {
           },
       returns = { { 'any' } },
+      errors = {
+        'PROTOCOL: it is no MessagePack',
+      },
     },
   },
 }

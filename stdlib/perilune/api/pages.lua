@@ -37,6 +37,12 @@ local function add_returns(out, returns)
   out[#out + 1] = ''
 end
 
+local function add_errors(out, title, errors)
+  out[#out + 1] = title .. '\n'
+  for _, text in ipairs(errors) do out[#out + 1] = '- ' .. text end
+  out[#out + 1] = ''
+end
+
 local function add_example(out, fn)
   if not fn.example then return end
   out[#out + 1] = '<!-- run:\n' .. fn.prints:gsub('\n$', '') .. '\n-->\n```lua\n' .. fn.example .. '```'
@@ -52,11 +58,7 @@ local function add_function(out, level, prefix, fn)
   out[#out + 1] = fn.text .. '\n'
   if fn.params then add_rows(out, 'parameter', fn.params) end
   if fn.returns then add_returns(out, fn.returns) end
-  if fn.errors then
-    out[#out + 1] = 'Raises:\n'
-    for _, text in ipairs(fn.errors) do out[#out + 1] = '- ' .. text end
-    out[#out + 1] = ''
-  end
+  if fn.errors then add_errors(out, 'Raises:', fn.errors) end
   add_example(out, fn)
 end
 
@@ -78,6 +80,7 @@ function M.module(module)
   if not module.is_function then
     out[#out + 1] = ("    local %s = require '%s'\n"):format(module.short, module.name)
   end
+  if module.errors then add_errors(out, 'Its functions raise:', module.errors) end
   if #module.values > 0 then add_rows(out, 'value', module.values) end
   if #module.functions > 0 then out[#out + 1] = '## Functions\n' end
   for _, fn in ipairs(module.functions) do add_function(out, '###', module.short .. '.', fn) end

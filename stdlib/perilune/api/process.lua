@@ -5,6 +5,9 @@ return {
   text = 'Child processes. A task that is cancelled takes the processes it started with it: SIGTERM, '
     .. 'and SIGKILL for what is left after `cleanup_grace`. They run in a session of their own, so '
     .. 'that their descendants go too.',
+  errors = {
+    'IO_ERROR: the system refuses; `details.errno` is the name of its error',
+  },
   functions = {
     {
       name = 'spawn',
@@ -23,6 +26,10 @@ return {
         { 'options', 'perilune.process.RunOptions?' },
       },
       returns = { { 'perilune.process.Result' } },
+      errors = {
+        'TIMEOUT: it did not end in time',
+        'TOO_LARGE: more output than `max_output`',
+      },
       example = [[
 local process = require 'perilune.process'
 local result = process.run({ 'sh', '-c', 'tr a-z A-Z' }, { stdin = 'hello' })

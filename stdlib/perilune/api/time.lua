@@ -32,6 +32,9 @@ return {
         { 'text', 'string' },
       },
       returns = { { 'number', 'seconds', 'Since 1970; an integer unless there is a fraction.' } },
+      errors = {
+        'INVALID: it is no such time',
+      },
       example = [[
 local time = require 'perilune.time'
 print(time.format(time.parse '2026-01-02T04:04:05+01:00'))

@@ -3,6 +3,9 @@
 return {
   name = 'perilune.url',
   text = 'Addresses as RFC 3986 has them, strict: what is not an address raises `INVALID`.',
+  errors = {
+    'INVALID: a text that is no address, or has a bad escape',
+  },
   functions = {
     {
       name = 'encode',
