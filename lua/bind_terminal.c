@@ -260,6 +260,12 @@ static int terminal_unlimited(lua_State *L) {
   return 0;
 }
 
+// interrupted(task) -> whether it was cancelled, whatever error it ended with
+static int terminal_interrupted(lua_State *L) {
+  lua_pushboolean(L, pl_task_is_cancelled(pl_check_task(L, 1)));
+  return 1;
+}
+
 int pl_open_terminal(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"raw", terminal_raw},
@@ -268,6 +274,7 @@ int pl_open_terminal(lua_State *L) {
       {"read", terminal_read},
       {"wait", terminal_wait},
       {"take", terminal_take},
+      {"interrupted", terminal_interrupted},
       {"logged", terminal_logged},
       {"ends", terminal_ends},
       {"unlimited", terminal_unlimited},

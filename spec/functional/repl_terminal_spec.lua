@@ -96,9 +96,12 @@ describe('perilune repl at a terminal', function()
     t:resize(40, 8)
     t:wait_for '^> "abcdefghijklmnopqrstuvwxyz"$'
     t:resize(3, 2)
-    t:press('ctrl-e', 'enter')
+    t:press 'ctrl-e'
+    t:wait_until(function(screen) return screen:text():find 'z"' end)
     t:resize(60, 10)
-    t:wait_for 'wxyz"$'
+    t:wait_for '^> "abcdefghijklmnopqrstuvwxyz"$'
+    t:press 'enter'
+    t:wait_for '^"abcdefghijklmnopqrstuvwxyz"$'
     leave(t)
   end)
 
@@ -211,6 +214,23 @@ describe('perilune repl at a terminal', function()
     wait_until_it_reads(t)
     enter(t, '6 * 7', '^42$')
     leave(t)
+  end)
+
+  it('tells of code that cannot be interrupted, which ends by itself', function()
+    local t = start()
+    enter(t, 'table.sort({1, 2, 3}, function() while true do end end)')
+    t:wait_for('^MEMORY_LIMIT: not enough memory, or too long a time in code that cannot be')
+    leave(t)
+  end)
+
+  it('is plain where the cursor cannot be moved', function()
+    local t = terminal.start({ process.perilune, 'repl' }, { cwd = dir, env = { TERM = 'dumb' } })
+    t:type '6 * 7\n'
+    t:wait_for '^42$'
+    t:press 'ctrl-d'
+    assert.equal(0, t:wait())
+    assert.is_nil(t:output():find('\27', 1, true))
+    t:assert_restored()
   end)
 
   it('ends a background task that computes with Ctrl-C', function()

@@ -215,7 +215,8 @@ function Reader:line(max)
       take(self, newline and size + 1 or size)
       error(errors.new { code = 'TOO_LARGE', message = ('a line has more than %d bytes'):format(max) }, 0)
     end
-    if newline or not fill(self) then return read_line(self, false) end
+    if newline then return read_line(self, false) end
+    if not fill(self) then return self.size > 0 and take(self, self.size) or nil end -- a terminal goes on after its end
   end
 end
 

@@ -122,10 +122,15 @@ local function run_terminal()
   terminal.take(false)
 end
 
+--- Where a line can be edited: a terminal that moves its cursor.
+local function has_terminal()
+  return stdio.is_tty 'stdin' and stdio.is_tty 'stdout' and os.getenv 'TERM' ~= 'dumb'
+end
+
 client.run(function()
   client.arguments()
   client.join()
-  if stdio.is_tty 'stdin' and stdio.is_tty 'stdout' then
+  if has_terminal() then
     run_terminal()
     os.exit(0) -- whatever still runs in the background
   end

@@ -79,14 +79,15 @@ local function describe(err, traceback)
   return lines
 end
 
---- Whether it is what Ctrl-C does: it may come out of the line, as of a call that was broken off.
-local function is_interrupt(err)
-  return type(err) == 'table' and err.code == 'CANCELLED' and err.message == 'interrupted'
-end
+-- Code that cannot be interrupted is ended by an error that no handler of a script runs for.
+local NO_MEMORY = 'not enough memory'
+local NO_MEMORY_TEXT = 'MEMORY_LIMIT: not enough memory, or too long a time in code that cannot be interrupted'
 
-local function failure(err, traceback)
-  if is_interrupt(err) then return { ok = false, interrupted = true, values = { n = 0 } } end
-  return { ok = false, values = { n = 0 }, lines = describe(err, traceback) }
+--- What came of a task that failed. Ctrl-C may come out of the line as the failure of a call.
+local function failure(task, err, traceback)
+  if terminal.interrupted(task) then return { ok = false, interrupted = true, values = { n = 0 } } end
+  local lines = err == NO_MEMORY and { NO_MEMORY_TEXT } or describe(err, traceback)
+  return { ok = false, values = { n = 0 }, lines = lines }
 end
 
 --- Runs a compiled line as a task, which Ctrl-C ends, and waits for it.
@@ -106,8 +107,8 @@ function M.run(fn)
   local alive, results = pcall(task.await, task)
   if alive and results[1] then keep_reserve() else let_go_of_reserve() end
   terminal.ends(nil)
-  if not alive then return failure(results) end
-  if not results[1] then return failure(results[2], traceback) end
+  if not alive then return failure(task, results) end
+  if not results[1] then return failure(task, results[2], traceback) end
   return { ok = true, values = table.pack(table.unpack(results, 2, results.n)) }
 end
 
