@@ -22,7 +22,7 @@ struct pl_host {
   const pl_host_ops *ops;
   void *user;
   pl_node *node;
-  bool joined, ready_told, stopping, node_down, watches;
+  bool joined, ready_told, stopping, node_down, watches, stays;
   unsigned stops;
   int code;
   pl_states *states;
@@ -140,6 +140,11 @@ static pl_err start_node(pl_host *h, char *detail) {
   }
   if (err == PL_OK && !h->housed) err = open_states(h, detail);
   return err == PL_OK ? pl_node_start(h->node, on_joined, h, detail) : err;
+}
+
+pl_err pl_host_open(pl_host *h, char *detail) {
+  h->stays = true;
+  return start_node(h, detail);
 }
 
 pl_node *pl_host_start(lua_State *L) {
@@ -312,7 +317,7 @@ bool pl_host_listens(const pl_host *h) {
 
 static bool keeps_alive(pl_host *h) {
   bool relays = h->options.relay && pl_option_is_given(&h->options, "relay");
-  if (pl_host_listens(h) || relays) return true;
+  if (pl_host_listens(h) || relays || h->stays) return true;
   for (pl_list *n = h->scripts.next; n != &h->scripts; n = n->next) {
     if (pl_script_is_alive(pl_script_from(n))) return true;
   }

@@ -56,6 +56,9 @@ void pl_host_home_stores(pl_host *h, const char *path, pl_host_home *out);
 // never keeps the process alive.
 pl_err pl_host_add(pl_host *h, const char *path, pl_bytes source, const char *const *args,
                    size_t count, bool command, char *detail);
+// Makes and starts the node before any script does, and keeps it until it is stopped, whatever
+// becomes of the scripts. Before pl_host_run. An error with `detail` (PL_URL_MAX bytes).
+pl_err pl_host_open(pl_host *h, char *detail);
 // Starts all scripts.
 void pl_host_run(pl_host *h);
 // As on SIGTERM: drains and ends. A second time: at once.

@@ -14,6 +14,10 @@ function(perilune_prints name)
     VERBATIM)
 endfunction()
 
+if(NOT PERILUNE_SANITIZE)
+  include(runtime/package/library.cmake)
+endif()
+
 if(TARGET perilune AND NOT PERILUNE_SANITIZE)
   perilune_prints(perilune.1 help --man)
   perilune_prints(perilune.bash completion bash)
