@@ -1,10 +1,7 @@
 --- perilune describe: what an action is, at the command line.
 
-local cluster = require 'spec.support.cluster'
 local json = require 'dkjson'
 local process = require 'spec.support.process'
-
--- luacheck: globals mesh report
 
 describe('perilune describe', function()
   local dir
@@ -141,20 +138,5 @@ describe('a schema on worker threads', function()
     r = perilune('describe', 'half')
     assert.matches('described by   node/app%-%d\n', r.stdout)
     assert.matches('arguments\n  1 n  int\n', r.stdout)
-  end)
-end)
-
-cluster.describe('a node that describes nonsense', { 'mem' }, function(over)
-  it('is told as an error', function()
-    local a = over.net:node('a', {}, function() mesh.action('x', print) end)
-    local ok = a:eval(function()
-      local nodes = require 'perilune.core.node'
-      local offers = nodes.offers
-      nodes.offers = function() return { { name = 'y', node = mesh.self().id, hops = 0, node_name = 'a' } } end
-      local ok, err = pcall(mesh.describe, 'y')
-      nodes.offers = offers
-      return ok or err.code
-    end)
-    assert.equal('NOT_FOUND', ok)
   end)
 end)

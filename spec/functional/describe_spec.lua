@@ -122,3 +122,21 @@ cluster.describe('a node that is asked for a description', { 'mem' }, function(o
     assert.equal('adds two numbers', described(b, 'add').description)
   end)
 end)
+
+cluster.describe('a node that describes nonsense', { 'mem' }, function(over)
+  it('is told as an error, whatever it answers', function()
+    local S, message = stranger, testing.wire.message
+    local a = over.net:node('a')
+    local raw = S.greet(over.net, a)
+    raw:send(S.ADVERT, message.encode('advert', { version = 1, snapshot = true, complete = true,
+      items = message.items { { kind = 'action', name = 'y', attributes = put('map', 0) } } }))
+    over.net:settle()
+    for _, answer in ipairs { S.NOTHING, put('array', 1) .. put('int', 5), put('array', 1) .. put('nil'), '\xc1' } do
+      local asked = a:start(function() return mesh.describe 'y' end)
+      local frame = raw:receive(S.CALL)
+      raw:send(S.RESULT, answer, { label = frame.label, flags = S.CALLEE | S.NORMAL })
+      assert.equal('PROTOCOL', asked:failure().code)
+    end
+    raw.raw:abort()
+  end)
+end)
