@@ -107,19 +107,16 @@ cluster.describe('mesh.monitor', { 'mem', 'unix' }, function(over)
 
   it('tells of each attempt of a call, in one trace', function()
     local b = net:node('b', {}, function()
-      local first = true
-      mesh.action('nap', function(n)
-        if n then mesh.sleep(0.2) end
-        first = false
-        return first
-      end, { concurrency = 1, queue = 0 })
+      mesh.action('nap', function() mesh.sleep(1000) end, { concurrency = 1, queue = 0 })
+      mesh.monitor(report)
     end)
     local a = net:node('a', { peers = { b } }, watch)
-    local busy = a:start(function() mesh.call('nap', true) end)
-    net:advance(0.05)
+    local busy = a:start(function() mesh.call 'nap' end)
+    net:wait(function() return #events(b, 'incoming') > 0 end, 'the call')
     local err = a:fails(function() mesh.with { retries = 2 }.call 'nap' end)
     assert.equal('BUSY', err.code)
-    busy:wait()
+    busy:cancel()
+    net:wait(function() return #events(a, 'end') == 2 end, 'its end')
     local traces, attempts = {}, {}
     for _, event in ipairs(events(a, 'outgoing')) do
       traces[event.trace_id] = (traces[event.trace_id] or 0) + 1
