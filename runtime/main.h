@@ -129,6 +129,8 @@ void pl_default_set(pl_invocation *inv, const char *name, const char *text);
 int pl_options_print(pl_invocation *inv);
 // Runs a mesh under disasters, in virtual time.
 int pl_sim_command(pl_invocation *inv);
+extern const pl_flag pl_sim_flags[];
+extern const char pl_sim_text[];
 // Prints what makes a shell complete a command line; or, for such a shell, the words that may
 // stand where it is asked.
 int pl_completion_command(pl_invocation *inv);

@@ -57,21 +57,6 @@ static const pl_flag ps_flags[] = {
     {0},
 };
 
-static const pl_flag sim_flags[] = {
-    {"seed", "N", "what everything follows from [1]"},
-    {"seeds", "A..B", "a run for each of them; only those with a fault are told at length"},
-    {"nodes", "N", "2 to 2000 [follows from the seed, 2 to 8]"},
-    {"minutes", "N", "how long the disasters last, in virtual time [0.5]"},
-    {"topology", "WORD", "line, ring, star, tree, full or random [follows from the seed]"},
-    {"calm", NULL, "no disasters"},
-    {"slander", NULL, "intruders also tell records of other nodes"},
-    {"flaps", "N", "nothing but so many links that are lost and come back: how long it takes"},
-    {"trace", NULL, "print every event, and what the nodes log"},
-    {"sabotage", "WORD", "drop or duplicate frames, which must be found"},
-    {"json", NULL, "one line of JSON a run"},
-    {0},
-};
-
 static const pl_flag explain_flags[] = {
     {"key", "K", "of the strategy hash; the arguments by default"},
     {"json", NULL, "one line of JSON"},
@@ -184,6 +169,22 @@ static const char kill_text[] =
     "\n"
     "  perilune kill 4711 worker-1\n";
 
+static const pl_flag top_flags[] = {
+    {"interval", "S", "time between two looks, 0.1 to 3600 [1]"},
+    {"once", NULL, "print one look, also at a terminal"},
+    {"json", NULL, "the same as one line of JSON"},
+    {0},
+};
+
+static const char top_text[] =
+    "Shows nodes and actions live: calls a second, the latencies that 50 and 99 of 100 calls did\n"
+    "not exceed, what runs and waits, errors and items of streams a second. Without a terminal it\n"
+    "prints one look. Keys: s S column to sort by, r reverse, / filter by names, c who calls in\n"
+    "place of who serves, t all nodes together, n hide the nodes, p pause, arrows scroll, q quit.\n"
+    "\n"
+    "  perilune top\n"
+    "  perilune top worker-1 --once --json\n";
+
 static const char mem_text[] =
     "Prints the memory of each script of a node, or of all nodes of the mesh, and what the node\n"
     "holds for streams, queues and links.\n"
@@ -273,15 +274,6 @@ static const char check_text[] =
     "\n"
     "  perilune check app.lua\n"
     "  perilune check *.lua --peer tcp://192.168.1.10:4100\n";
-
-static const char sim_text[] =
-    "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
-    "go wrong; then everything is healed, and what happened is checked: every call has ended once\n"
-    "and truly, nothing ran twice that must not, every node sees what is there. The same seed\n"
-    "prints the same; a run with a fault ends with 1 and the command that replays it.\n"
-    "\n"
-    "  perilune sim --seeds 1..1000\n"
-    "  perilune sim --seed 42 --nodes 50 --minutes 5 --topology ring\n";
 
 static const char completion_text[] =
     "With it the tab key knows commands, their options and files, and asks the mesh, for 0.3\n"
@@ -393,6 +385,13 @@ const pl_command pl_command_list[] = {
      .further = 1,
      .use = PL_USE_CLIENT,
      .flags = list_flags},
+    {.name = "top",
+     .arguments = "[NODE]",
+     .summary = "watch nodes and actions live: rates, latencies, queues, errors",
+     .text = top_text,
+     .further = 1,
+     .use = PL_USE_CLIENT,
+     .flags = top_flags},
     {.name = "log",
      .arguments = "",
      .summary = "show what nodes log, and follow it",
@@ -430,9 +429,9 @@ const pl_command pl_command_list[] = {
     {.name = "sim",
      .arguments = "",
      .summary = "put a simulated mesh through disasters",
-     .text = sim_text,
+     .text = pl_sim_text,
      .use = PL_USE_NONE,
-     .flags = sim_flags,
+     .flags = pl_sim_flags,
      .act = pl_sim_command},
     {.name = "new",
      .arguments = "DIR",

@@ -49,7 +49,7 @@ bool pl_command_takes(const pl_command *command, const pl_option *option) {
   return true;
 }
 
-static const char *const later[] = {"emit", "top"};
+static const char *const later[] = {"emit"};
 
 bool pl_command_is_later(const char *name) {
   for (size_t i = 0; i < sizeof later / sizeof *later; i++) {

@@ -9,6 +9,30 @@
 #include "sim/sim.h"
 #include "wire/json.h"
 
+const pl_flag pl_sim_flags[] = {
+    {"seed", "N", "what everything follows from [1]"},
+    {"seeds", "A..B", "a run for each of them; only those with a fault are told at length"},
+    {"nodes", "N", "2 to 2000 [follows from the seed, 2 to 8]"},
+    {"minutes", "N", "how long the disasters last, in virtual time [0.5]"},
+    {"topology", "WORD", "line, ring, star, tree, full or random [follows from the seed]"},
+    {"calm", NULL, "no disasters"},
+    {"slander", NULL, "intruders also tell records of other nodes"},
+    {"flaps", "N", "nothing but so many links that are lost and come back: how long it takes"},
+    {"trace", NULL, "print every event, and what the nodes log"},
+    {"sabotage", "WORD", "drop or duplicate frames, which must be found"},
+    {"json", NULL, "one line of JSON a run"},
+    {0},
+};
+
+const char pl_sim_text[] =
+    "Nodes call and stream each other in virtual time while links break, machines stop and clocks\n"
+    "go wrong; then everything is healed, and what happened is checked: every call has ended once\n"
+    "and truly, nothing ran twice that must not, every node sees what is there. The same seed\n"
+    "prints the same; a run with a fault ends with 1 and the command that replays it.\n"
+    "\n"
+    "  perilune sim --seeds 1..1000\n"
+    "  perilune sim --seed 42 --nodes 50 --minutes 5 --topology ring\n";
+
 typedef struct request {
   pl_sim_config config;
   uint64_t first, last;              // seeds

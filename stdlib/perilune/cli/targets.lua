@@ -18,6 +18,15 @@ end
 
 local function by_name(a, b) return a.name ~= b.name and a.name < b.name or a.name == b.name and a.id < b.id end
 
+--- By name, and nodes of one name by id.
+---
+---@param nodes table[]
+---@return table[] nodes
+function M.sorted(nodes)
+  table.sort(nodes, by_name)
+  return nodes
+end
+
 --- The node of that name with its workers, or all others of the mesh by name; as `{ id, name, leaf }`.
 ---
 ---@param word string?
@@ -36,13 +45,40 @@ function M.of(word)
     end
     others = found
   end
-  table.sort(others, by_name)
-  return others
+  return M.sorted(others)
 end
 
 --- A client that has ended meanwhile is no failure.
 local function has_left(node, err)
   return node.leaf and (err.code == 'NO_ROUTE' or err.code == 'PEER_LOST' or err.code == 'NOT_FOUND')
+end
+
+--- Asks all of them; what each answers, or why it does not, by their places. Neither: a client that has left.
+---
+---@param nodes table[]
+---@param timeout number? Seconds for each; default 5.
+---@param what string
+---@return table<integer, any> answers
+---@return table<integer, any> failures
+function M.gather(nodes, timeout, what, ...)
+  local answers, failures, at = {}, {}, 0
+  local args = table.pack(...)
+  local function ask(node)
+    local to = mesh.with { node = node, timeout = timeout or TIMEOUT }
+    return to.call('_perilune.' .. what, table.unpack(args, 1, args.n))
+  end
+  local function work()
+    while at < #nodes do
+      at = at + 1
+      local i = at
+      local ok, result = pcall(ask, nodes[i].id)
+      if ok then answers[i] = result elseif not has_left(nodes[i], result) then failures[i] = result end
+    end
+  end
+  local tasks = {}
+  for i = 1, math.min(AT_ONCE, #nodes) do tasks[i] = mesh.spawn(work) end
+  mesh.all(tasks)
+  return answers, failures
 end
 
 --- Asks all of them. What a node does not answer is told to the user, and the command fails in the end.
@@ -53,19 +89,7 @@ end
 ---@return boolean whole # all have
 function M.ask_all(nodes, what, ...)
   if #nodes == 1 then return { { node = nodes[1], answer = M.ask(nodes[1].id, what, ...) } }, true end
-  local answers, failures, at = {}, {}, 0
-  local args = table.pack(...)
-  local function work()
-    while at < #nodes do
-      at = at + 1
-      local i = at
-      local ok, result = pcall(M.ask, nodes[i].id, what, table.unpack(args, 1, args.n))
-      if ok then answers[i] = result elseif not has_left(nodes[i], result) then failures[i] = result end
-    end
-  end
-  local tasks = {}
-  for i = 1, math.min(AT_ONCE, #nodes) do tasks[i] = mesh.spawn(work) end
-  mesh.all(tasks)
+  local answers, failures = M.gather(nodes, nil, what, ...)
   local list = {}
   for i, node in ipairs(nodes) do
     if answers[i] then list[#list + 1] = { node = node, answer = answers[i] } end
