@@ -137,9 +137,9 @@ describe('perilune bench', function()
   end)
 
   it('goes on when its provider goes away', function()
-    local p = process.start({ process.perilune, 'bench', 'slow', '-d', '2', '--warmup', '0.1', '-c', '2', '--json' },
+    local p = process.start({ process.perilune, 'bench', 'slow', '-d', '1', '--warmup', '0.1', '-c', '2', '--json' },
       { cwd = dir })
-    process.sleep(0.7)
+    process.sleep(0.5)
     worker:kill 'KILL'
     worker:wait()
     assert.is_number(p:wait())
