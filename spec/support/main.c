@@ -41,6 +41,7 @@ static int run(lua_State *L) {
   if (luaL_dostring(L, prepend_path) != LUA_OK) return lua_error(L);
 
   if (luaL_loadfile(L, argv[1]) != LUA_OK) return lua_error(L);
+  luaL_checkstack(L, argc, "too many arguments");
   for (int i = 2; i < argc; i++)
     lua_pushstring(L, argv[i]);
   lua_call(L, argc - 2, 0);
