@@ -162,7 +162,7 @@ describe('a command with --input', function()
       p = at_terminal(100, 'call', 'count', '--input', '/proc/self/status')
       assert.matches('\r[%d.]+ k?B  [%d.]+ .?B/s\27%[K\r\n$', p.collected.terminal)
       p = at_terminal(20, 'call', 'count', '--input', 'big')
-      assert.matches('\r%[##################\27%[K\r\n$', p.collected.terminal)
+      assert.matches('\r100 %%\27%[K\r\n$', p.collected.terminal)
     end)
 
     it('shows it while it waits', function()

@@ -50,13 +50,14 @@ function M.line(done, total, rate, over)
   return ('%s  %s left'):format(line, M.time((total - done) / rate))
 end
 
---- The line for a terminal of so many columns: where it does not fit, its numbers are worth more than its bar.
+--- The line for a terminal of so many columns: where it does not fit, first its bar is left out, then what comes last.
 ---
 ---@param line string
 ---@param columns integer
 ---@return string
 function M.fit(line, columns)
   if #line >= columns then line = line:gsub('^%[[#-]*%] *', '') end
+  while #line >= columns and line:find '  ' do line = line:match '^(.*)  ' end
   return line:sub(1, columns - 1)
 end
 
