@@ -1,4 +1,4 @@
--- docs/operations.md, "Bounds", names every limit with its value, and counters that exist.
+-- docs/bounds.md names every limit with its value, and counters that exist.
 
 local native = require('perilune.testing').cluster
 
@@ -20,8 +20,7 @@ local function limits()
 end
 
 local function bounds()
-  local text = read 'docs/operations.md'
-  return assert(text:match '\n## Bounds\n(.-)\n## ' or text:match '\n## Bounds\n(.*)$')
+  return read 'docs/bounds.md'
 end
 
 --- The cells of each row of the tables.
@@ -70,12 +69,12 @@ local function says(cells, limit)
   return false
 end
 
-describe('the bounds in docs/operations.md', function()
+describe('the bounds in docs/bounds.md', function()
   it('are all of the limits', function()
     local text = bounds()
     for _, limit in ipairs(limits()) do
       assert(text:find('`' .. limit.name .. '`', 1, true),
-        limit.name .. ' of runtime/base/limits.h is missing in a table of docs/operations.md, section Bounds')
+        limit.name .. ' of runtime/base/limits.h is missing in a table of docs/bounds.md')
     end
   end)
 
@@ -83,7 +82,7 @@ describe('the bounds in docs/operations.md', function()
     local known = {}
     for _, limit in ipairs(limits()) do known[limit.name] = true end
     for name in bounds():gmatch '`(PL_[%u%d_]+)`' do
-      assert(known[name], name .. ' in docs/operations.md is no limit of runtime/base/limits.h')
+      assert(known[name], name .. ' in docs/bounds.md is no limit of runtime/base/limits.h')
     end
   end)
 
@@ -94,7 +93,7 @@ describe('the bounds in docs/operations.md', function()
         if cells[#cells]:find('`' .. limit.name .. '`', 1, true) then
           count = count + 1
           assert(says(cells, limit),
-            ('docs/operations.md does not say that %s is %s'):format(limit.name, number(limit.value)))
+            ('docs/bounds.md does not say that %s is %s'):format(limit.name, number(limit.value)))
         end
       end
     end
@@ -109,7 +108,7 @@ describe('the bounds in docs/operations.md', function()
     for _, cells in ipairs(rows(bounds())) do
       for name in (#cells == 5 and cells[4] or ''):gmatch '`([%l_]+)`' do
         count = count + 1
-        assert(metrics[name], name .. ' in docs/operations.md is no counter')
+        assert(metrics[name], name .. ' in docs/bounds.md is no counter')
       end
     end
     assert.is_true(count > 20)
