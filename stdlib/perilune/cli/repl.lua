@@ -6,6 +6,7 @@ local complete = require 'perilune.repl.complete'
 local editors = require 'perilune.repl.editor'
 local evaluate = require 'perilune.repl.evaluate'
 local histories = require 'perilune.repl.history'
+local node = require 'perilune.core.node'
 local out = require 'perilune.repl.out'
 local pretty = require 'perilune.repl.pretty'
 local stdio = require 'perilune.stdio'
@@ -31,6 +32,7 @@ end
 
 --- What came of a line, if it did not do what it should.
 local function complain_of(outcome)
+  if node.stopping() then return true end -- by os.exit, in the line
   complain(outcome.interrupted and { '', 'interrupted' } or outcome.lines) -- ^C stands in the first line
   return false
 end
@@ -69,7 +71,7 @@ local function take(typed, line, is_terminal)
   local compiled = evaluate.compile(text, environment)
   local lines = typed.lines + 1
   typed.text, typed.lines = '', 0
-  if compiled.fn then return run(compiled.fn) end
+  if compiled.fn then return run(compiled.fn), node.stopping() end
   if not compiled.incomplete then
     complain { compiled.message }
   elseif lines >= LINES_MAX or #text >= BYTES_MAX then
