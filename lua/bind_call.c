@@ -247,14 +247,15 @@ static void read_policy(lua_State *L, pl_call_defaults *d) {
   }
 }
 
-// caller(timeout | nil, node | nil, meta | nil, idle, priority | nil, policy | nil, chooser | nil)
+// caller([timeout [, node [, meta [, idle [, priority [, policy [, chooser]]]]]]]), each may be nil
 // -> call, stream, explain, upload. The Lua side has checked the types, and leaves the policy
 // alone.
 static int l_caller(lua_State *L) {
+  enum { IDLE = 60 };  // seconds: the longest gap of a stream unless told otherwise
   static const char *const priorities[] = {"", "high", "normal", "low", NULL};
   lua_settop(L, 7);
   pl_call_defaults *d = lua_newuserdatauv(L, sizeof *d, PL_DEFAULTS_VALUES);
-  *d = (pl_call_defaults){.timeout = luaL_optnumber(L, 1, NAN), .idle = luaL_checknumber(L, 4)};
+  *d = (pl_call_defaults){.timeout = luaL_optnumber(L, 1, NAN), .idle = luaL_optnumber(L, 4, IDLE)};
   luaL_setmetatable(L, DEFAULTS);
   d->priority = (pl_priority)luaL_checkoption(L, 5, "", priorities);
   if (!lua_isnil(L, 2)) {

@@ -1,7 +1,6 @@
 --- mesh.action: what this node offers.
 
 local check = require 'perilune.check'
-local choice = require 'perilune.choice'
 local codec = require 'perilune.core.codec'
 local core = require 'perilune.core.action'
 local value = require 'perilune.core.value'
@@ -124,7 +123,7 @@ function M.action(name, handler, options)
   if serializer and serializer ~= 'msgpack' and serializer ~= 'json' then
     error(([[option 'serializer' of mesh.action: %q is neither "msgpack" nor "json"]]):format(serializer), 2)
   end
-  if options.strategy then choice.check_strategy(options.strategy, 'mesh.action', 3) end
+  if options.strategy then require 'perilune.choice'.check_strategy(options.strategy, 'mesh.action', 3) end
   local weight = options.weight
   if weight and (weight < 1 or weight > WEIGHT_MAX) then
     error(("option 'weight' of mesh.action: %d is not between 1 and %d"):format(weight, WEIGHT_MAX), 2)

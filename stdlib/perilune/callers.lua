@@ -11,8 +11,6 @@ local tasks = require 'perilune.core.task'
 
 local M = {}
 
-local IDLE = 60 -- seconds: the longest gap of a stream unless told otherwise
-
 local OPTIONS = {
   timeout = 'seconds',
   idle = 'seconds',
@@ -88,21 +86,12 @@ end
 ---@field via string?
 ---@field chosen boolean
 
---- The functions behind mesh.call, mesh.stream and mesh.explain.
----
----@return fun(name: string, ...: any): ...: any
----@return fun(name: string, ...: any): any, nil, nil, any
----@return fun(name: string, ...: any): table
-function M.default()
-  return core.caller(nil, nil, nil, IDLE)
-end
-
 --- One call, stream and explain for all actions, or for each list of providers one.
 local function make(options, level)
   local routes = choice.routes(options.providers, level + 1)
   local iterator = options.input ~= nil and inputs.iterator(options.input, "option 'input' of mesh.with", level + 1)
   local function caller(providers)
-    local call, stream, explain, upload = core.caller(options.timeout, options.node, options.meta, options.idle or IDLE,
+    local call, stream, explain, upload = core.caller(options.timeout, options.node, options.meta, options.idle,
       options.priority, choice.policy(options, providers, level + 2))
     if not iterator then return { call = call, stream = stream, explain = explain } end
     return {

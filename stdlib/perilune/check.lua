@@ -53,6 +53,14 @@ function M.arg(value, kind, position, name)
     :format(position, name, wanted(kind), got(value)), 3)
 end
 
+--- Raises at the caller's caller unless `value` is a function; `what` takes it.
+---
+---@param value any
+---@param what string
+function M.fn(value, what)
+  if type(value) ~= 'function' then error(('%s: a function is expected, got %s'):format(what, type(value)), 3) end
+end
+
 --- Which option may have been meant, in words, or nothing.
 local function meant(key, schema)
   local names = {}

@@ -3,25 +3,16 @@
 --- The first use of the mesh starts the node; `mesh.node` before it says how.
 
 local actions = require 'perilune.actions'
-local callers = require 'perilune.callers'
 local check = require 'perilune.check'
 local core = require 'perilune.core.node'
-local core_streams = require 'perilune.core.streams'
-local generation = require 'perilune.generation'
+local core_call = require 'perilune.core.call'
 local offload = require 'perilune.core.offload'
+local on_demand = require 'perilune.on_demand'
 local requests = require 'perilune.core.action'
 local states = require 'perilune.core.state'
 local sys = require 'perilune.core.sys'
 local task = require 'perilune.task'
 local value = require 'perilune.core.value'
-local require = require -- a script may put another one in its place
-
---- A function of a module that few scripts use, which is loaded with its first call: a VM holds less then, and its
---- collector has less to mark.
-local function on_demand(module, name)
-  return function(...) return require(module)[name](...) end
-end
-
 local M = {
   null = value.null,
   bytes = value.bytes,
@@ -39,7 +30,7 @@ local M = {
   after = task.after,
   every = task.every,
 
-  with = callers.with,
+  with = on_demand('perilune.callers', 'with'),
   proxy = on_demand('perilune.proxy', 'proxy'),
   action = actions.action,
   remove = actions.remove,
@@ -47,10 +38,21 @@ local M = {
 
   monitor = on_demand('perilune.monitor', 'monitor'),
 
-  reload = generation.reload,
-  on_unload = generation.on_unload,
-  on_load = generation.on_load,
-  on_close = generation.on_close,
+  reload = on_demand('perilune.generation', 'reload'),
+  on_unload = on_demand('perilune.generation', 'on_unload'),
+  on_load = on_demand('perilune.generation', 'on_load'),
+  on_close = on_demand('perilune.generation', 'on_close'),
+
+  actions = on_demand('perilune.network', 'actions'),
+  nodes = on_demand('perilune.network', 'nodes'),
+  routes = on_demand('perilune.network', 'routes'),
+  streams = on_demand('perilune.network', 'streams'),
+  wait = on_demand('perilune.network', 'wait'),
+  ping = on_demand('perilune.network', 'ping'),
+  connect = on_demand('perilune.network', 'connect'),
+  keep = on_demand('perilune.network', 'keep'),
+  unkeep = on_demand('perilune.network', 'unkeep'),
+  disconnect = on_demand('perilune.network', 'disconnect'),
 
   self = core.self,
   context = requests.context,
@@ -64,7 +66,7 @@ local M = {
 ---@type fun(module: string|function, name: any, ...: any): ...: any
 M.offload = offload.offload
 
-M.call, M.stream, M.explain = callers.default()
+M.call, M.stream, M.explain = core_call.caller()
 
 --- Seconds on a clock that never jumps. Only differences mean something.
 ---
@@ -90,162 +92,6 @@ M.node = core.configure
 function M.options()
   core.start()
   return core.options()
-end
-
-local ACTIONS = { tag = 'string' }
-
-local function has_tag(attributes, tag)
-  for _, one in ipairs(type(attributes.tags) == 'table' and attributes.tags or {}) do
-    if one == tag then return true end
-  end
-  return tag == nil
-end
-
---- Every action known in the mesh, by name, with its providers; with `tag`, those that have it.
----
----@param options { tag: string? }?
----@return perilune.Action[]
-function M.actions(options)
-  options = check.options(options, ACTIONS, 1, 'mesh.actions')
-  core.start()
-  local by_name, list = {}, {}
-  for _, offer in ipairs(core.offers()) do
-    local entry, attributes = by_name[offer.name], offer.attributes or {}
-    if not entry and has_tag(attributes, options.tag) then
-      entry = {
-        name = offer.name,
-        providers = {},
-        description = attributes.description,
-        serializer = attributes.serializer,
-        tags = attributes.tags,
-        timeout = attributes.timeout,
-      }
-      by_name[offer.name] = entry
-      list[#list + 1] = entry
-    end
-    if entry then
-      entry.providers[#entry.providers + 1] = { id = offer.node, name = offer.node_name, hops = offer.hops }
-    end
-  end
-  table.sort(list, function(a, b) return a.name < b.name end)
-  for _, entry in ipairs(list) do
-    table.sort(entry.providers, function(a, b) return a.id < b.id end)
-  end
-  return list
-end
-
---- Every known node, this one first.
----
----@return table[] # `id, name, hops, cost, via, actions, draining, leaf, state`, of a worker `worker_of`
-function M.nodes()
-  core.start()
-  local list, by_id = core.nodes(), {}
-  for _, node in ipairs(list) do
-    node.actions = {}
-    by_id[node.id] = node
-  end
-  for _, offer in ipairs(core.offers()) do
-    local node = by_id[offer.node]
-    if node then node.actions[#node.actions + 1] = offer.name end
-  end
-  for _, node in ipairs(list) do
-    table.sort(node.actions)
-  end
-  return list
-end
-
---- The best path to every node that can be reached: its cost in seconds, and the first steps of all paths that
---- are equally good.
----
----@return { id: string, name: string, hops: integer, cost: number, next: string[] }[]
-function M.routes()
-  core.start()
-  return core.routes()
-end
-
---- The streams that are open from and to this node, or pass `through` it, and who waits for whom. `chunks` and `bytes`
---- have passed; `credit` is what may follow before the consumer takes more. `waits_for` is the `consumer`, who has
---- chunks to read; the `producer`, who has none to give; or the `link`; and `waited` for how many seconds.
----
----@return perilune.OpenStream[]
-function M.streams()
-  core.start()
-  return core_streams.streams()
-end
-
---- Waits until some node provides the action. Raises `TIMEOUT` after `timeout` seconds; without one, never.
----
----@param name string
----@param timeout number?
-function M.wait(name, timeout)
-  check.arg(name, 'bytes', 1, 'mesh.wait')
-  check.arg(timeout, '?seconds', 2, 'mesh.wait')
-  core.start()
-  callers.wait_for(name, timeout, M.explain)
-end
-
---- The round-trip time to a node, in seconds.
----
----@param node string Id or unique name.
----@param timeout number? Seconds; 10 by default.
----@return number
-function M.ping(node, timeout)
-  check.arg(node, 'bytes', 1, 'mesh.ping')
-  check.arg(timeout, '?seconds', 2, 'mesh.ping')
-  core.start()
-  return core.ping(node, timeout or 10)
-end
-
-local CONNECT = { cost = 'seconds' }
-
---- Connects to an address and keeps it connected. What the node there provides is known then. With `cost`, in
---- seconds, that is what a path over the link costs, as if the address said it (`?cost=`).
----
----@param url string
----@param options { cost: number? }?
----@return string # the id of the node there
-function M.connect(url, options)
-  check.arg(url, 'bytes', 1, 'mesh.connect')
-  options = check.options(options, CONNECT, 2, 'mesh.connect')
-  if options.cost then url = ('%s%scost=%.6f'):format(url, url:find('?', 1, true) and '&' or '?', options.cost) end
-  core.start()
-  local id = core.connect(url)
-  local seen = core.changed()
-  while not core.knows(id) do
-    seen = core.changed(seen)
-  end
-  return id
-end
-
---- Keeps the link to a neighbour: when it is lost, it is dialled anew, at an address that the neighbour tells.
----
----@param node string Id or unique name.
-function M.keep(node)
-  check.arg(node, 'bytes', 1, 'mesh.keep')
-  core.start()
-  core.keep(node, true)
-end
-
---- Does not keep the link to a neighbour any more. Unless the neighbour keeps it, it goes with its last call.
----
----@param node string Id or unique name.
-function M.unkeep(node)
-  check.arg(node, 'bytes', 1, 'mesh.unkeep')
-  core.start()
-  core.keep(node, false)
-end
-
-local DISCONNECT = { reason = 'string', allow_reconnect = 'boolean', abort = 'boolean' }
-
---- Closes the links to a node.
----
----@param node string Id or unique name.
----@param options { reason: string?, allow_reconnect: boolean?, abort: boolean? }?
-function M.disconnect(node, options)
-  check.arg(node, 'bytes', 1, 'mesh.disconnect')
-  options = check.options(options, DISCONNECT, 2, 'mesh.disconnect')
-  core.start()
-  core.disconnect(node, options.reason, options.allow_reconnect, options.abort)
 end
 
 --- Begins to stop the process: requests that run may finish for `drain` seconds.

@@ -1,6 +1,7 @@
 --- mesh.proxy: the actions whose names begin alike, as functions of a table.
 
 local callers = require 'perilune.callers'
+local calls = require 'perilune.core.call'
 local check = require 'perilune.check'
 local describe = require 'perilune.describe'
 local errors = require 'perilune.core.error'
@@ -9,7 +10,7 @@ local nodes = require 'perilune.core.node'
 
 local M = {}
 
-local _, _, known_providers = callers.default()
+local _, _, known_providers = calls.caller()
 
 ---@class perilune.Member An action of a proxy.
 local Member = {}
