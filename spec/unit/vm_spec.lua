@@ -62,7 +62,7 @@ describe('a VM', function()
     vm:turn()
     assert.equal('done 6', table.concat({ first:state() }, ' ', 1, 2))
     local failed, done = 0, 0
-    for limit = 16 * 1024, 64 * 1024, 96 do
+    for limit = 16 * 1024, 80 * 1024, 128 do
       local made, small = pcall(script.vm, { memory_limit = limit })
       if made then
         local r = script.start(small, source)

@@ -6,19 +6,6 @@ local core_task = require 'perilune.core.task'
 
 local M = {}
 
----@class perilune.Reloaded
----@field generation integer That serves now.
----@field took number Seconds.
----@field added string[] Actions that the version before had not.
----@field removed string[]
----@field replaced string[]
-
---- Loads the script anew beside the version that serves, and puts it in its place. Raises when it cannot be loaded:
---- then the old version goes on. A call that asks for it finishes in the version in which it began.
----
----@type fun(): perilune.Reloaded
-M.reload = core.reload
-
 local function set(kind, fn)
   local before = core.hook(kind, fn)
   if not before then return end

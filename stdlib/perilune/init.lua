@@ -6,6 +6,7 @@ local actions = require 'perilune.actions'
 local check = require 'perilune.check'
 local core = require 'perilune.core.node'
 local core_call = require 'perilune.core.call'
+local core_reload = require 'perilune.core.reload'
 local offload = require 'perilune.core.offload'
 local on_demand = require 'perilune.on_demand'
 local requests = require 'perilune.core.action'
@@ -13,6 +14,7 @@ local states = require 'perilune.core.state'
 local sys = require 'perilune.core.sys'
 local task = require 'perilune.task'
 local value = require 'perilune.core.value'
+
 local M = {
   null = value.null,
   bytes = value.bytes,
@@ -38,7 +40,7 @@ local M = {
 
   monitor = on_demand('perilune.monitor', 'monitor'),
 
-  reload = on_demand('perilune.generation', 'reload'),
+  reload = core_reload.reload,
   on_unload = on_demand('perilune.generation', 'on_unload'),
   on_load = on_demand('perilune.generation', 'on_load'),
   on_close = on_demand('perilune.generation', 'on_close'),

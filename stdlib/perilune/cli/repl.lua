@@ -132,9 +132,11 @@ end
 client.run(function()
   client.arguments()
   client.join()
+  local code = 0
   if has_terminal() then
-    run_terminal()
-    os.exit(0) -- whatever still runs in the background
+    run_terminal() -- whatever still runs in the background ends
+  elseif run_input() then
+    code = 1
   end
-  if run_input() then os.exit(1) end
+  if not node.stopping() then os.exit(code) end
 end)
