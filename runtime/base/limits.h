@@ -106,7 +106,8 @@ enum {
   PL_RECORDS_PART = 16 * 1024 * 1024,     // of all that have come in part
   PL_RECORD_AGE_US = 30 * 1000 * 1000,    // how long the record of an unreachable node is kept
   PL_RECORD_CHECK_US = 30 * 1000 * 1000,  // between two comparisons with a neighbour
-  PL_RECORD_PACE_US = 10 * 1000,          // between two versions of the own record
+  PL_RECORD_PACE_US = 10 * 1000,          // between two versions of the own record, in the long run
+  PL_RECORD_BURST = 4,                    // that follow each other at once
   PL_RECORD_ASK_US = 200 * 1000,          // between two requests for one record
   PL_LINK_AWAY_US = 50 * 1000,            // until others are told that a link has broken
   PL_AROUND_MAX = 8,                      // neighbours whose own paths are computed for a detour

@@ -57,7 +57,10 @@ static void tell(pl_router *r) {
     pl_item_of(self->items.list[i])->fresh = false;
   pl_items_fini(&r->withdrawn);
   r->whole_due = false;
-  r->told_us = pl_router_now(r);
+  // Versions that could not wait do not make the next one wait for longer than others.
+  uint64_t now = pl_router_now(r), most = now + PL_RECORD_BURST * (uint64_t)PL_RECORD_PACE_US;
+  r->paced_us = (r->paced_us > now ? r->paced_us : now) + PL_RECORD_PACE_US;
+  if (r->paced_us > most) r->paced_us = most;
   if (pl_record_read(self)) pl_paths_changed(r, false);
   // Without memory the neighbours find the gap at the next change, or when they compare.
   if (err == PL_OK) pl_flood_add(r, NULL, self, &news);
@@ -78,14 +81,21 @@ void pl_own_tell_now(pl_router *r) {
   run_tell(&r->tell);
 }
 
-void pl_own_changed(pl_router *r) {
+// Tells it at once if fewer than `burst` versions went out just before.
+static void tell_soon(pl_router *r, unsigned burst) {
   if (!r->joined || r->left || pl_timer_active(&r->pace)) return;
-  uint64_t due = r->told_us + PL_RECORD_PACE_US, now = pl_router_now(r);
-  if (r->told_us == 0 || now >= due) {
+  uint64_t early = (burst - 1) * (uint64_t)PL_RECORD_PACE_US, now = pl_router_now(r);
+  uint64_t due = r->paced_us < early ? 0 : r->paced_us - early;
+  if (now >= due) {
     pl_loop_flush_later(r->config.loop, &r->tell, run_tell);
   } else {
     pl_timer_start(&r->config.loop->clock, &r->pace, due - now, on_pace);
   }
+}
+
+// Some at once, so that who comes just behind another finds the link to that one in the record.
+void pl_own_changed(pl_router *r) {
+  tell_soon(r, PL_RECORD_BURST);
 }
 
 void pl_own_surpassed(pl_router *r, uint64_t version) {
@@ -93,7 +103,7 @@ void pl_own_surpassed(pl_router *r, uint64_t version) {
   // Even two that were started in the same moment have to part.
   if (++r->echoes > ECHOES_MAX) pl_own_raise(r, r->self->epoch);
   r->whole_due = true;
-  pl_own_changed(r);
+  tell_soon(r, 1);
 }
 
 void pl_own_raise(pl_router *r, uint64_t over) {
@@ -107,7 +117,7 @@ void pl_own_raise(pl_router *r, uint64_t over) {
   r->echoes = 0;
   r->whole_due = true;
   r->ops->on_raised(self->epoch, r->user);
-  pl_own_changed(r);
+  tell_soon(r, 1);
 }
 
 void pl_own_fini(pl_router *r) {

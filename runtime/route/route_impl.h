@@ -98,7 +98,7 @@ struct pl_router {
   unsigned echoes;     // times that others told its very epoch with versions it never had
   bool whole_due;      // a snapshot, not a change
   pl_items withdrawn;  // since it was told
-  uint64_t told_us;    // when; 0: never
+  uint64_t paced_us;   // the moment to which the pace of its versions has been used up
   pl_work tell;
   pl_timer pace;
 

@@ -32,6 +32,19 @@ cluster.describe('the directory', cluster.kinds, function(over)
     assert.same({ 'second' }, names(b:eval(function() return mesh.actions() end)))
   end)
 
+  it('is whole for who joins just when a node has learned of another', function()
+    for _ = 1, 5 do
+      local far = over.net:node('far', {}, function() mesh.action('deep', function() return 'here' end) end)
+      local gate = over.net:node('gate', { peers = { far } }, function()
+        mesh.action('near', function() end)
+        mesh.wait 'deep'
+      end)
+      local leaf = over.net:node('leaf', { peers = { gate } })
+      assert.equal('here', leaf:eval(function() return mesh.call 'deep' end))
+      for _, node in ipairs { leaf, gate, far } do node:stop() end
+    end
+  end)
+
   it('lists the nodes', function()
     local b = over.net:node('b', {}, function()
       mesh.action('x', function() end)
