@@ -47,7 +47,8 @@ describe('rate_limited.lua', function()
     local answered, seconds = ask(300)
     assert.is_true(answered >= 155 and answered <= 162, answered) -- 10, and 5 in each of the 30 seconds that they have
     assert.is_true(seconds < 31, seconds)
-    assert.equal(answered, #api:calls())
+    local asked = #api:calls()
+    assert.is_true(asked == answered or asked == answered + 1, asked) -- the last one may come back too late
   end)
 
   it('gives the token of a caller that has left to the next one', function()
