@@ -97,6 +97,13 @@ static void agree(pl_edges *e, uint32_t nodes) {
   }
 }
 
+uint64_t pl_edges_between(const pl_router *r, uint32_t from, uint32_t to) {
+  const pl_edges *e = &r->edges;
+  uint32_t at = find_claim(e, from, to);
+  bool fit = at != UINT32_MAX && e->agreed[at] != unclaimed && e->agreed[at] < PL_LINK_COST_MAX;
+  return fit ? e->agreed[at] : PL_NO_PATH;
+}
+
 // Of a link of this node: the greater of what both ends say.
 static uint32_t own_cost(const pl_router *r, const pl_router_link *l) {
   uint32_t theirs = find_claim(&r->edges, l->to->place, r->self->place);

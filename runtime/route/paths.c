@@ -72,8 +72,9 @@ void pl_paths_compute(pl_router *r) {
   }
 }
 
-// Cost of the way to `n` through a neighbour from which no path leads back here; PL_NO_PATH: none
-// is known. A neighbour with one link leads nowhere else.
+// Cost of the way to `n` through a neighbour which does not lead back here; PL_NO_PATH: none is
+// known. A neighbour with one link leads nowhere else. One whose best way is straight back still
+// takes its own link to `n` for what comes from here (pl_router_next_hops).
 static uint64_t cost_around(pl_router *r, pl_router_link *l, const pl_mesh_node *n) {
   if (l->away || (l->to != n && (!l->to->relays || l->to->claim_count < 2))) return PL_NO_PATH;
   if (l->around == NULL) {
@@ -85,8 +86,12 @@ static uint64_t cost_around(pl_router *r, pl_router_link *l, const pl_mesh_node 
   const pl_path *there = &l->around[n->place];
   uint64_t back = l->around[r->self->place].cost, own = r->paths[n->place].cost;
   if (there->cost == PL_NO_PATH || back == PL_NO_PATH || own == PL_NO_PATH) return PL_NO_PATH;
-  if (there->cost >= back + own || there->hops >= PL_HOPS_MAX) return PL_NO_PATH;
-  return there->cost + back;
+  if (there->cost >= back + own) {
+    uint64_t own_link = pl_edges_between(r, l->to->place, n->place);
+    bool straight_back = l->around[r->self->place].hops == 1;
+    return straight_back && own_link != PL_NO_PATH ? own_link + back : PL_NO_PATH;
+  }
+  return there->hops < PL_HOPS_MAX ? there->cost + back : PL_NO_PATH;
 }
 
 size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,

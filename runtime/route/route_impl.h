@@ -205,6 +205,9 @@ bool pl_record_is_told(const pl_router *r, const pl_mesh_node *n);
 
 // edges.c: makes r->graph, and room for r->paths.
 void pl_edges_build(pl_router *r);
+// Cost of the link between two other nodes, by their places; PL_NO_PATH: there is none that both
+// claim, or it has broken.
+uint64_t pl_edges_between(const pl_router *r, uint32_t from, uint32_t to);
 void pl_edges_fini(pl_router *r);
 
 // paths.c
@@ -212,7 +215,7 @@ void pl_edges_fini(pl_router *r);
 void pl_paths_changed(pl_router *r, bool urgent);
 void pl_paths_news(pl_router *r);  // the layer above is to be told that something changed
 void pl_paths_compute(pl_router *r);
-// Neighbours other than the first steps of the best paths, from which no path leads back here.
+// Neighbours other than the first steps of the best paths, which do not lead back here.
 size_t pl_paths_around(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
                        pl_router_link *out[PL_NEXT_HOPS_MAX]);
 void pl_paths_fini(pl_router *r);

@@ -232,9 +232,24 @@ static size_t up_now(pl_router *r, const pl_mesh_node *n, const pl_id *not_via,
   return count > 0 ? count : pl_paths_around(r, n, not_via, out);
 }
 
+// Who sends here what is for `node`, although the best path from here leads through the sender, has
+// lost its link to it and counts on the one of this node (pl_paths_around). Any other neighbour
+// might send it back there.
+static bool is_detour(const pl_mesh_node *node, const pl_id *sender) {
+  if (sender == NULL || node->link == NULL || node->link->away) return false;
+  for (unsigned i = 0; i < node->next_count; i++) {
+    if (pl_id_equal(&node->next[i]->to->id, sender)) return true;
+  }
+  return false;
+}
+
 size_t pl_router_next_hops(pl_router *r, const pl_mesh_node *node, const pl_id *not_via,
                            pl_router_link *out[PL_NEXT_HOPS_MAX]) {
   if (node == NULL) return 0;
+  if (is_detour(node, not_via)) {
+    out[0] = node->link;
+    return 1;
+  }
   size_t count = up_now(r, node, not_via, out);
   if (count == 0 && r->dirty) {
     pl_paths_compute(r);  // what is known of it is told to the layer above later

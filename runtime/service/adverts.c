@@ -4,7 +4,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "service/channel.h"
+#include "service/call_impl.h"
 #include "wire/msgpack.h"
 
 static bool is(pl_bytes b, const char *text) {
@@ -160,6 +160,7 @@ static void on_forgotten(pl_mesh_node *n, void *user) {
 
 static void on_change(void *user) {
   pl_service *sv = user;
+  pl_calls_go_round(sv);
   sv->config.on_change(sv->config.user);
 }
 

@@ -53,7 +53,7 @@ struct pl_call {
   pl_channel *channel;  // NULL once nothing more can come
   const pl_call_ops *ops;
   void *user;
-  uint64_t call_id;
+  uint64_t call_id;  // of the attempt; 0 until it is sent
   pl_errand errand;  // the attempt under way
   pl_meter *meter;   // where it counts
   uint64_t opened_us;
@@ -155,6 +155,9 @@ void pl_call_drop_info(pl_call *c);
 
 // An attempt failed: true when the call goes on with another one, now or a little later.
 bool pl_call_repeat(pl_call *c, const pl_failure *f);
+// The paths have changed: calls that a link which is away has not taken go another way, if there is
+// one now.
+void pl_calls_go_round(pl_service *sv);
 // What is known of the execution of the call as a whole, when its last attempt ended so.
 pl_outcome pl_call_outcome(const pl_call *c, pl_outcome last);
 // Whether a relay may choose for the next attempt, and who has refused the call already.

@@ -119,7 +119,7 @@ static bool send_usual(pl_call *c, const pl_order *order) {
 
 static void dispatch(pl_call *c, pl_channel *ch, const pl_order *order) {
   pl_service *sv = c->service;
-  c->call_id = ++sv->next_call_id;
+  if (c->call_id == 0) c->call_id = ++sv->next_call_id;
   c->has_intake = c->stream;
   uint64_t window_bytes = 0;
   if (pl_call_flows(c)) {
@@ -176,12 +176,19 @@ void pl_call_dispatch(pl_call *c, pl_choice to, const pl_order *order) {
     pl_errand_begin(&c->errand, pl_offer_tally(to.offer), pl_now_us(c->service->loop));
 }
 
-// Keeps what a repeat would need, if there may be one.
-static void prepare_repeat(pl_call *c, const pl_offer *offer, const pl_order *order) {
-  unsigned retries = pl_order_retries(order);
-  c->idempotent = offer->idempotent;
-  bool far = offer->provider->channel == NULL;  // there may be another way
-  if (retries == 0 || (offer->entry->count < 2 && !offer->idempotent && !far)) return;
+// Whether there may be another attempt, or another way than the link that is away.
+static bool may_go_on(const pl_choice *to, const pl_order *order) {
+  if (pl_channel_is_away(to->way)) return true;
+  if (pl_order_retries(order) == 0) return false;
+  const pl_offer *offer = to->offer;
+  bool far = offer->provider->channel == NULL;
+  return offer->entry->count > 1 || offer->idempotent || far;
+}
+
+// Keeps what that would need.
+static void prepare_repeat(pl_call *c, const pl_choice *to, const pl_order *order) {
+  c->idempotent = to->offer->idempotent;
+  if (!may_go_on(to, order)) return;
   c->order = *order;
   const pl_parts *args = &order->args;
   if (args->head.owner == NULL && pl_parts_len(args) <= PL_ORDER_ROOM) {
@@ -246,6 +253,7 @@ static pl_call *make(pl_service *sv, const pl_call_options *o, const pl_call_ops
   c->whole = o->whole;
   c->traced = o->outer != NULL;
   if (c->traced) c->trace_id = o->outer->id;
+  c->call_id = 0;
   return c;
 }
 
@@ -306,7 +314,7 @@ static pl_err open_call(pl_call **out, pl_service *sv, const pl_call_options *o,
 
   pl_call *c = make(sv, o, ops, user);
   c->meter = pl_entry_meter(&sv->directory, to.offer->entry);
-  prepare_repeat(c, to.offer, order);
+  prepare_repeat(c, &to, order);
   pl_call_dispatch(c, to, order);
   opened(c, o->deadline_us);
   if (sv->taps != 0 || order->traced) pl_span_call(c, order);

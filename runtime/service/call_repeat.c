@@ -1,5 +1,5 @@
-// A call whose attempt has failed, and that may have better luck another time: with another
-// provider, or on another path. The rules are in docs/protocol.md, 5.9.
+// A call whose attempt has failed, or waits for a link that is away, and that may have better luck
+// another time: with another provider, or on another path. The rules are in docs/protocol.md, 5.9.
 //
 //   attempt --fails--> another provider ---------------> attempt
 //                 +--> the same, its path was lost: pause ^
@@ -80,7 +80,7 @@ static bool is_lost_path(pl_err code) {
 
 static bool may_repeat(const pl_call *c, const pl_failure *f) {
   if (!c->repeatable || c->flowing || c->timing_out) return false;
-  if (c->tries != NULL && c->tries->count >= pl_order_retries(&c->order)) return false;
+  if ((c->tries != NULL ? c->tries->count : 0) >= pl_order_retries(&c->order)) return false;
   if (c->order.deadline_us <= pl_now_us(c->service->loop)) return false;
   switch (f->outcome) {
     case PL_NOT_SENT:
@@ -163,6 +163,13 @@ static void on_pause_over(pl_timer *timer) {
   }
 }
 
+static void take_back(pl_call *c) {
+  if (c->input && c->channel != NULL) pl_unsent_take(&c->unsent, &c->flow);
+  pl_call_detach(c);
+  pl_call_drop_intake(c);
+  pl_call_drop_info(c);
+}
+
 // The attempt is over; what follows is another one.
 static void leave(pl_call *c, const pl_failure *f) {
   pl_tries *t = tries_of(c);
@@ -172,10 +179,8 @@ static void leave(pl_call *c, const pl_failure *f) {
   if (!c->left_open || !note_chosen(c, f)) turn_down(&t->down, &c->callee, f);
   uint64_t now_us = pl_now_us(c->service->loop);
   pl_errand_end(&c->errand, now_us, pl_verdict_of(f->code, f->outcome), false, f->retry_after_ms);
-  if (c->input && c->channel != NULL) pl_unsent_take(&c->unsent, &c->flow);
-  pl_call_detach(c);
-  pl_call_drop_intake(c);
-  pl_call_drop_info(c);
+  take_back(c);
+  c->call_id = 0;
 }
 
 bool pl_call_repeat(pl_call *c, const pl_failure *f) {
@@ -199,4 +204,32 @@ bool pl_call_repeat(pl_call *c, const pl_failure *f) {
     attempt(c, to);
   }
   return true;
+}
+
+// Nothing of it was sent, so this is no other attempt.
+static void go_another_way(pl_call *c) {
+  pl_service *sv = c->service;
+  if (!c->repeatable || c->timing_out || c->flow.began) return;
+  pl_turn_down down = {0};
+  if (c->tries != NULL) down = c->tries->down;
+  pl_failure why;
+  pl_choice to = pl_call_choose(sv, &c->order, pl_call_flows(c), &down, 0, &why);
+  if (to.offer == NULL || pl_channel_is_away(to.way)) return;
+  pl_errand_end(&c->errand, pl_now_us(sv->loop), PL_VERDICT_NONE, false, 0);
+  take_back(c);
+  pl_call_dispatch(c, to, &c->order);
+  if (c->span != NULL) pl_span_way(c);
+}
+
+void pl_calls_go_round(pl_service *sv) {
+  for (pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
+    pl_channel *ch = pl_container(at, pl_neighbour, node)->channel;
+    if (ch == NULL || !pl_channel_is_away(ch)) continue;
+    pl_list waiting;
+    pl_list_take(&waiting, &ch->call_list);
+    for (pl_list *n; (n = pl_list_pop(&waiting)) != NULL;) {
+      pl_list_push(&ch->call_list, n);
+      go_another_way(pl_call_of(n));
+    }
+  }
 }

@@ -128,6 +128,10 @@ void pl_span_sample(pl_service *sv, pl_order *o) {
   o->traced = true;
 }
 
+void pl_span_way(pl_call *c) {
+  c->span->peer = *pl_session_peer_id(c->channel->session);
+}
+
 void pl_span_call(pl_call *c, const pl_order *o) {
   pl_service *sv = c->service;
   const pl_trace *outer = o->traced ? &o->outer : NULL;
@@ -140,8 +144,8 @@ void pl_span_call(pl_call *c, const pl_order *o) {
   s->stream = pl_call_flows(c);
   s->caller = sv->config.identity->id;
   pl_trace_of(&s->trace, &s->caller, c->call_id, outer);
-  s->peer = *pl_session_peer_id(c->channel->session);
   c->span = s;
+  pl_span_way(c);
   tell(sv, PL_NOTICE_CALL, s, 0);
 }
 
@@ -150,7 +154,7 @@ void pl_span_attempt(pl_call *c) {
   pl_trace again;
   pl_trace_of(&again, &s->caller, c->call_id, &s->trace);
   s->trace = again;
-  s->peer = *pl_session_peer_id(c->channel->session);
+  pl_span_way(c);
   tell(c->service, PL_NOTICE_CALL, s, 0);
 }
 

@@ -43,8 +43,10 @@ PL_COLD void pl_span_sample(pl_service *sv, struct pl_order *o);
 PL_COLD void pl_span_call(pl_call *c, const struct pl_order *o);
 // or it could not;
 PL_COLD void pl_span_refused(pl_service *sv, const struct pl_order *o, const pl_failure *why);
-// or it has begun again.
+// or it has begun again,
 PL_COLD void pl_span_attempt(pl_call *c);
+// or goes another way than it was to.
+PL_COLD void pl_span_way(pl_call *c);
 PL_COLD void pl_span_request(pl_request *r, const pl_msg_call *m);
 // `m`: the head as it goes on.
 PL_COLD void pl_span_relay(struct pl_relay *r, const pl_msg_call *m);

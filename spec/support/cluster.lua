@@ -226,6 +226,15 @@ end
 --- Lets everything that is under way come to rest.
 function Cluster:settle() self:advance(self.virtual and 0.001 or 0.03) end
 
+--- Runs until nodes have told each other what they know of the mesh.
+function Cluster:converge()
+  local before
+  repeat
+    before = self:metrics().adverts_sent
+    self:advance(0.1)
+  until self:metrics().adverts_sent == before
+end
+
 function Cluster:metrics() return self.native:metrics() end
 
 function Cluster:log() return self.native:log() end

@@ -27,6 +27,20 @@ routes.describe('a link that is away', function(over)
     assert.same({ 2 }, w:next(1, 2))
   end)
 
+  it('is gone round at once by a neighbour whose own best way it was', function()
+    w = over.keep(world(3))
+    w:link(1, 2, 500)
+    w:link(1, 3, 500)
+    w:link(2, 3, 4000)
+    w:advance(5)
+    assert.same({ 1 }, w:next(3, 2))
+    w:away(1, 2, true)
+    assert.same({ 3 }, w:next(1, 2))
+    assert.same({ 2 }, w:next(3, 2, 1))
+    w:away(2, 3, true)
+    assert.same({}, w:next(3, 2, 1))
+  end)
+
   it('is what remains when there is no other', function()
     w = over.keep(line(3))
     w:away(1, 2, true)
@@ -81,6 +95,37 @@ routes.describe('a link that is away', function(over)
       w:advance(0.0005)
     end
     assert.equal(200, arrived)
+  end)
+
+  it('makes no loop before the news of it spreads, whatever links cost', function()
+    local passed, n, draw = 0, 8, math.random
+    for seed = 1, 60 do
+      math.randomseed(seed)
+      w = over.keep(world(n))
+      local linked = {}
+      local function link(x, y)
+        if x == y or linked[x * n + y] then return end
+        linked[x * n + y], linked[y * n + x] = true, true
+        w:link(x, y, draw(40) * 500)
+      end
+      for i = 2, n do link(draw(i - 1), i) end
+      for _ = 1, 5 do link(draw(n), draw(n)) end
+      link(1, n)
+      w:advance(5)
+      w:away(1, n, true)
+      for from = 1, n do
+        for to = 1, n do
+          local at, before, seen = from, nil, {}
+          while at and at ~= to do
+            assert.is_nil(seen[at], ('seed %d: from %d to %d'):format(seed, from, to))
+            seen[at] = true
+            at, before = w:next(at, to, before)[1], at
+          end
+          passed = passed + 1
+        end
+      end
+    end
+    assert.equal(60 * 64, passed)
   end)
 
   it('is no news when it is back soon', function()
