@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/pages.h"
 #include "lua/core.h"
 #include "lua/inspect.h"
 #include "lua/pack.h"
@@ -19,13 +20,14 @@ static uint64_t resident_bytes(void) {
   return read ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+// What is in use, of the C library's and of the pages that scripts have their small objects in.
 static uint64_t allocated_bytes(void) {
+  uint64_t bytes = pl_pages_bytes();
 #if defined(__GLIBC__)
   struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
-#else
-  return 0;
+  bytes += info.uordblks + info.hblkhd;
 #endif
+  return bytes;
 }
 
 static void pack_entry(pl_pack *k, const char *name, uint64_t value) {

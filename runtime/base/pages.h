@@ -8,3 +8,5 @@
 // exhausted.
 void *pl_pages_map(size_t size);
 void pl_pages_unmap(void *pages, size_t size);
+// How many bytes are mapped at this moment.
+size_t pl_pages_bytes(void);
