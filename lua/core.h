@@ -213,9 +213,12 @@ void pl_task_forget_threads(pl_vm *vm);  // finished coroutines that are kept
 // The traceback of `co`, pushed on L; of a deep recursion its innermost levels only. Lua's own
 // walks all levels again and again, which there takes longer than others may be held up. [-0, +1]
 void pl_push_traceback(lua_State *L, lua_State *co, int level);
-// The message handler of every task: keeps the traceback of the error. [-1, +1]
+// Keeps the traceback of `L` for when the task fails.
+void pl_task_keep_traceback(pl_task *t, lua_State *L);
+// The message handler of every task: keeps the traceback of the error, below a hint (lua/hint.h)
+// when it is a slip. [-1, +1]
 int pl_task_on_error(lua_State *L);
-// The error at the top, which is raised next, says all: no traceback is made of it.
+// The error at the top, which is raised next, says where it arose: only a hint is kept of it.
 void pl_task_untraced(lua_State *L);
 // The error that `failed` ended with goes on in the running task.
 void pl_task_follow_trace(pl_vm *vm, const pl_task *failed);

@@ -73,7 +73,7 @@ static void end_slice(pl_vm *vm, lua_State *L) {
   pl_task *t = vm->current;
   if (t != NULL) {
     t->overran = true;
-    if (!t->trace_live) pl_task_on_error(L);
+    if (!t->trace_live) pl_task_keep_traceback(t, L);
   }
   lua_newuserdatauv(L, (size_t)1 << 60, 0);
 }

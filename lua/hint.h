@@ -1,14 +1,16 @@
-// What is shown with an error of a script that does not load: the line of its text, and what may
-// have been meant. Loop thread only.
+// What is shown with an error of a script: the line of its text, and what may have been meant. The
+// thread of the VM.
 #pragma once
 
 #include <lua.h>
+#include <stdbool.h>
 
-#include "lua/origins.h"
-
-// Pushes a text of whole lines, without the last newline, or nil when there is nothing to say.
-// `message` is the error as it is shown, `traceback` NULL or that of where it arose. Runs Lua, may
-// raise.
+// Pushes a text of whole lines, without the last newline, or nil when there is nothing to say, or
+// no more Lua is run than must be (a sandboxed script), or it failed. `message` is the error as it
+// is shown, `traceback` NULL or that of where it arose. In a message handler, variables of the
+// function that failed are known. Runs Lua, protected.
 // [-0, +1]
-void pl_hint_push(lua_State *L, const char *message, const char *traceback,
-                  const pl_origins *sources);
+void pl_hint_push(lua_State *L, const char *message, const char *traceback);
+
+// Whether an error is a slip in the text of the script, and not something it raised on purpose.
+bool pl_hint_is_slip(const char *message);

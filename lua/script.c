@@ -222,23 +222,14 @@ static void print_details(lua_State *L) {
   lua_pop(L, 1);
 }
 
-// What the error is about. 1 and 2 are as in `describe`, the message is at the top.
-static int print_hint(lua_State *L) {
-  const pl_generation *g = pl_generation_of(L);
-  pl_hint_push(L, lua_tostring(L, -1), lua_touserdata(L, 2), &g->sources);
+// A slip has its hint in the traceback. The message is at the top. [-0, +0]
+static void print_hint(lua_State *L, const char *traceback) {
+  static const char plain[] = "stack traceback:";
+  bool has = traceback != NULL && traceback[0] != '\0';
+  if (has && strncmp(traceback, plain, sizeof plain - 1) != 0) return;
+  pl_hint_push(L, lua_tostring(L, -1), traceback);
   if (lua_isstring(L, -1)) fprintf(stderr, "%s\n", lua_tostring(L, -1));
-  return 0;
-}
-
-// Of a sandboxed script no more Lua is run than must be.
-static void try_hint(lua_State *L) {
-  const pl_generation *g = pl_generation_of(L);
-  if (g == NULL || pl_script_vm_options(g->script).sandboxed) return;
-  lua_pushcfunction(L, print_hint);
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 2);
-  lua_pushvalue(L, -4);
-  if (lua_pcall(L, 3, 0, 0) != LUA_OK) lua_pop(L, 1);  // the error itself is shown anyway
+  lua_pop(L, 1);
 }
 
 // An error as it is shown to a person: CODE: message, the line of the script and a hint, details,
@@ -246,7 +237,7 @@ static void try_hint(lua_State *L) {
 static int describe(lua_State *L) {
   const char *traceback = lua_touserdata(L, 2);
   fprintf(stderr, "%s\n", pl_error_push_shown(L, 1));
-  try_hint(L);
+  print_hint(L, traceback);
   if (lua_istable(L, 1)) print_details(L);
   if (pl_error_is(L, 1)) print_text(L, "traceback");
   if (traceback != NULL && traceback[0] != '\0') fprintf(stderr, "%s\n", traceback);

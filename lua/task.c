@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "lua/core.h"
+#include "lua/hint.h"
 
 // Keys in the registry.
 static const char threads_key;   // table: reference -> coroutine, what keeps them alive
@@ -366,6 +367,29 @@ void pl_push_traceback(lua_State *L, lua_State *co, int level) {
   luaL_pushresult(&b);
 }
 
+// Keeps the text at the top, if it is one. [-1, +0]
+static void keep_top(pl_task *t, lua_State *L) {
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  if (text != NULL) keep_trace(t, text, len);
+  lua_pop(L, 1);
+}
+
+void pl_task_keep_traceback(pl_task *t, lua_State *L) {
+  pl_push_traceback(L, L, 1);
+  keep_top(t, L);
+}
+
+// Only where it arose: coroutines further out pass it on.
+static void keep_hint(pl_task *t, lua_State *L) {
+  if (t->trace_live || lua_type(L, 1) != LUA_TSTRING) return;
+  const char *message = lua_tostring(L, 1);
+  if (!pl_hint_is_slip(message)) return;
+  keep_trace(t, "", 0);  // what takes too long now is not told in its place
+  pl_hint_push(L, message, NULL);
+  keep_top(t, L);
+}
+
 int pl_task_on_error(lua_State *L) {
   pl_task *t = pl_vm_of(L)->current;
   if (t == NULL || t->cancel.raised) return 1;
@@ -374,17 +398,16 @@ int pl_task_on_error(lua_State *L) {
   if (told) return 1;  // mesh.scope and its like let it through
   t->trace_co = L;
   t->trace_error = error;
-  pl_push_traceback(L, L, 1);
-  size_t len;
-  const char *text = lua_tolstring(L, -1, &len);
-  keep_trace(t, text, len);
-  lua_pop(L, 1);
+  keep_hint(t, L);
+  pl_task_keep_traceback(t, L);
   return 1;
 }
 
 void pl_task_untraced(lua_State *L) {
   pl_task *t = pl_vm_of(L)->current;
-  t->trace_live = true;
+  keep_trace(t, "", 0);
+  pl_hint_push(L, lua_tostring(L, -1), NULL);
+  keep_top(t, L);
   t->trace_co = L;
   t->trace_error = lua_topointer(L, -1);
 }

@@ -1,4 +1,4 @@
---- What is shown with the error of a script that does not load.
+--- What is shown with the error of a script: one that does not load, and a slip in what runs later.
 
 local process = require 'spec.support.process'
 
@@ -67,14 +67,18 @@ app.lua:2: unknown option 'concurency' of mesh.action; did you mean 'concurrency
       shown(MESH .. "mesh.action('a', print, { [5] = 5 })"))
   end)
 
-  it('has no hint from the text of another node', function()
+  it('has no hint of its own for the slip of another node, which comes with that of the other', function()
     local dir = process.temp_dir {
       ['there/app.lua'] = MESH .. "\nmesh.action('fails', function() return prnt 'x' end)",
       ['here/app.lua'] = MESH .. "mesh.wait('fails', 10)\nlocal prnt, x = print, mesh.call 'fails'",
     }
     process.start({ process.perilune, 'run', 'app.lua' }, { cwd = dir .. '/there' }):wait_line '^ready '
     local run = process.perilune_run('run', 'app.lua', { cwd = dir .. '/here' })
-    assert.matches("\n    3 | local prnt, x = print, mesh.call 'fails'\nstack traceback:", run.stderr)
+    assert.equal([[
+    3 | local prnt, x = print, mesh.call 'fails'
+    3 | mesh.action('fails', function() return prnt 'x' end)
+      |                                        ^^^^
+  did you mean print?]], run.stderr:match '\n(    3.-)\nstack traceback:')
   end)
 
   it('has a mark below the word with tabs, and letters of several bytes', function()
@@ -100,7 +104,7 @@ app.lua:2: unknown option 'concurency' of mesh.action; did you mean 'concurrency
     assert.matches('^OUT_OF_STOCK: none left', shown "error { code = 'OUT_OF_STOCK', message = 'none left' }")
     assert.equal("nowhere.lua:7: mine\n    1 | error('nowhere.lua:7: mine', 0)",
       shown "error('nowhere.lua:7: mine', 0)")
-    assert.equal('app.lua:99: mine', shown "error('app.lua:99: mine', 0)")
+    assert.equal("app.lua:99: mine\n    1 | error('app.lua:99: mine', 0)", shown "error('app.lua:99: mine', 0)")
   end)
 
   it('is found by a long path', function()
@@ -122,4 +126,111 @@ app.lua:2: unknown option 'concurency' of mesh.action; did you mean 'concurrency
     local dir = process.temp_dir { ['app.lua'] = table.concat(text, '\n') }
     assert.equal(0, process.perilune_run('run', 'app.lua', { cwd = dir }).code)
   end)
+end)
+
+--- What the traceback of a call of the handler begins with; the text may span lines, the first is the second line of
+--- the script.
+local function traced(handler)
+  local text = MESH .. "mesh.action('fails', " .. handler .. ')\n'
+    .. "local ok, err = pcall(mesh.call, 'fails')\nprint(err.traceback)\nos.exit(0)"
+  local run = process.perilune_run('run', 'app.lua', { cwd = process.temp_dir { ['app.lua'] = text } })
+  assert.equal(0, run.code, run.stderr)
+  return (run.stdout:gsub('\n?stack traceback:.*', '')), run
+end
+
+describe('a slip in a handler', function()
+  it('is told to the caller with its line, the mark and a hint, and to the log', function()
+    local told, run = traced "function() mesh.acton('x', print) end"
+    assert.equal([[
+    2 | mesh.action('fails', function() mesh.acton('x', print) end)
+      |                                      ^^^^^
+  did you mean mesh.action?]], told)
+    assert.matches('traceback="    2 | mesh.action.-\\n  did you mean mesh.action%?\\nstack traceback:', run.stderr)
+  end)
+
+  it('has a hint for what is often meant', function()
+    local cases = { -- each is a line of the script
+      { 'function(n) return n + 1 end', 'n is an argument, and was not given' },
+      { 'function() return json.encode(1) end', "missing: local json = require 'perilune.json'" },
+      { 'function() local shop = { price = 1 } return shop.prise + 1 end', 'did you mean shop.price?' },
+      { '(function() local a = { b = { price = 1 } } return function() return a.b.prise() end end)()',
+        'did you mean a.b.price?' },
+      { 'function() local s <const> = { send = print } s:sent() end', 'did you mean s.send?' },
+      { 'function() local t = mesh.spawn(print) return t + 1 end', 't is a task; its results are those of t:await()' },
+      { "function() local s = mesh.stream 'x' return s .. '' end",
+        's is a stream; its chunks come from s:next(), its results from s:result()' },
+      { 'function() table.sort({ 1, 2 }, function() mesh.sleep(1) end) end',
+        'table.sort is C and cannot be left halfway: wait before it, or after' },
+      { 'function() mesh.spawn(function() coroutine.yield(1) end):await() end',
+        'chunks are yielded by the handler itself; a task that it spawned has its results only' },
+      { 'function() mesh.with { timout = 1 } end' },
+      { 'function() coroutine.wrap(function() prnt() end)() end', 'did you mean print?' },
+    }
+    local lines, expected, told = {}, {}, {}
+    for i, case in ipairs(cases) do
+      local line = ('mesh.action("%d", %s)'):format(i, case[1])
+      lines[i] = line
+      expected[i] = ('%5d | %s%s'):format(i + 1, line, case[2] and '\n  ' .. case[2] or '')
+    end
+    local ask = 'for i = 1, %d do\nlocal _, e = pcall(mesh.call, tostring(i)) io.write(e.traceback, "\\0")\nend\n'
+      .. 'os.exit(0)'
+    local run = process.perilune_run('run', 'app.lua', { cwd = process.temp_dir {
+      ['app.lua'] = MESH .. table.concat(lines, '\n') .. '\n' .. ask:format(#cases),
+    } })
+    for traceback in run.stdout:gmatch '[^\0]+' do
+      local hint = traceback:gsub('\n?stack traceback:.*', ''):gsub('\n      | *%^+', '')
+      told[#told + 1] = hint
+    end
+    assert.same(expected, told)
+  end)
+
+  it('is not looked for in what a script raises on purpose, or catches', function()
+    assert.equal('', (traced "function() error 'sold out' end"))
+    assert.equal('', (traced "function() error { code = 'NO', message = 'app.lua:2: attempt to index' } end"))
+    assert.equal('', (traced "function() pcall(function() prnt() end) error('sold out', 0) end"))
+  end)
+
+  it('holds nobody up, whatever became of the functions it is looked for with', function()
+    assert.equal('', (traced 'function() string.match = function() while true do end end prnt() end'))
+    assert.equal('', (traced 'function() string.find = error string.match = error prnt() end'))
+  end)
+
+  it('is told of a script in a sandbox without a hint', function()
+    local text = MESH .. "mesh.action('fails', function() prnt() end)\nmesh.call 'fails'"
+    local dir = process.temp_dir { ['app.lua'] = text }
+    local run = process.perilune_run('run', 'app.lua', '--sandbox', { cwd = dir })
+    assert.matches('traceback="stack traceback:\\n', run.stderr)
+    assert.is_nil(run.stderr:find('did you mean', 1, true))
+  end)
+
+  it('is told of one on a worker thread', function()
+    local dir = process.temp_dir {
+      ['app.lua'] = MESH .. "mesh.action('fails', function() prnt() end)",
+      ['asks.lua'] = MESH .. "mesh.wait('fails', 20)\nmesh.call 'fails'",
+    }
+    local words = { process.perilune, 'run', 'app.lua', '--workers', '1', '--replicas', '1' }
+    process.start(words, { cwd = dir }):wait_line '^ready '
+    assert.matches('\n  did you mean print%?\nstack traceback:',
+      process.perilune_run('run', 'asks.lua', { cwd = dir }).stderr)
+  end)
+end)
+
+describe('a slip in a script that is loaded again', function()
+  for what, case in pairs {
+    ['where its syntax ends'] = { 'local = 5', "<name> expected near '='\n    1 | local = 5\n      |       ^\n" },
+    ['what may have been meant'] = { 'prnt()',
+      "(global 'prnt')\n    1 | prnt()\n      | ^^^^\n  did you mean print?\nstack traceback:" },
+  } do
+    it('is told with ' .. what, function()
+      local good = MESH .. "mesh.action('x', print)"
+      local dir = process.temp_dir { ['app.lua'] = good }
+      process.start({ process.perilune, 'run', 'app.lua' }, { cwd = dir }):wait_line '^ready '
+      local file <close> = assert(io.open(dir .. '/app.lua', 'w'))
+      file:write(case[1])
+      file:close()
+      local run = process.perilune_run('reload', { cwd = dir })
+      assert.equal(1, run.code)
+      assert(run.stderr:find(case[2], 1, true), run.stderr)
+    end)
+  end
 end)

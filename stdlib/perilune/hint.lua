@@ -1,8 +1,11 @@
---- What is shown below an error of a script that does not load: its line, marked, and what may have been meant. It is
---- given the error as it is shown, the traceback or nil, the texts of the script and its modules by path, and
---- `guess(word, list)`.
+--- What is shown below an error of a script: its line, marked, and what may have been meant. It is given the error as
+--- it is shown, the traceback or nil, and
+---
+--- - `line_of(path, number)`: that line of the script or of a module of it; of a path as Lua shows it;
+--- - `value_of(name)`: of a variable where the error arose, and whether that is an argument;
+--- - `guess(word, list)`.
 
-local message, traceback, sources, guess = ...
+local message, traceback, line_of, value_of, guess = ...
 
 local LINE_MAX = 160
 
@@ -11,33 +14,15 @@ for name in ('crypto dns files fs json log msgpack process stdio test time url')
   MODULES[#MODULES + 1] = 'perilune.' .. name
 end
 
---- The text whose path is shown as `shown`: Lua cuts long ones in front.
-local function text_of(shown)
-  if sources[shown] then return sources[shown] end
-  local tail = shown:match '^%.%.%.(.+)$'
-  if not tail then return end
-  for path, text in pairs(sources) do
-    if path:sub(-#tail) == tail then return text end
-  end
-end
-
---- The text and line where it arose, and whether the message says so; else it is the innermost line of the script in
+--- The line where it arose, its number, and whether the message says so; else it is the innermost line of the script in
 --- the traceback.
 local function place()
-  local path, line = message:match '^([^\n]-):(%d+): '
-  local text = path and text_of(path)
-  if text then return text, tonumber(line), true end
-  for frame_path, frame_line in (traceback or ''):gmatch '\n%s*([^\n]-):(%d+): in ' do
-    text = text_of(frame_path)
-    if text then return text, tonumber(frame_line), false end
-  end
-end
-
-local function line_at(text, number)
-  local at = 1
-  for line in (text .. '\n'):gmatch '([^\n]*)\r?\n' do
-    if at == number then return (line:gsub('\r$', '')) end
-    at = at + 1
+  local path, number = message:match '^([^\n]-):(%d+): '
+  local line = path and line_of(path, tonumber(number))
+  if line then return line, tonumber(number), true end
+  for frame_path, frame_number in (traceback or ''):gmatch '\n%s*([^\n]-):(%d+): in ' do
+    line = line_of(frame_path, tonumber(frame_number))
+    if line then return line, tonumber(frame_number), false end
   end
 end
 
@@ -75,19 +60,27 @@ local function keys_of(t)
   return list
 end
 
---- The module that a local variable of the text holds, and its table.
-local function module_of(text, name)
-  local required = text:match('%f[%w_]' .. name .. "%s*=%s*require%s*%(?%s*['\"]([%w_.]+)['\"]")
-  local module = required and package.loaded[required] or not required and rawget(_G, name)
-  return type(module) == 'table' and module or nil
+--- What `a.b.c` is where the error arose.
+local function owner_of(path)
+  local value
+  for name in path:gmatch '[%a_][%w_]*' do
+    if value == nil then
+      value = value_of(name)
+      if value == nil then value = rawget(_G, name) end
+    else
+      value = rawget(value, name)
+    end
+    if type(value) ~= 'table' then return end
+  end
+  return value
 end
 
-local function hint_field(text, line, word)
-  local owner = line:match('([%a_][%w_]*)%s*[.:]%s*' .. word .. '%f[^%w_]')
-  local module = owner and module_of(text, owner)
-  if not module then return end
-  local nearest = guess(word, keys_of(module))
-  return nearest and ('did you mean %s.%s?'):format(owner, nearest)
+local function hint_field(line, word)
+  local path = line:match('([%a_][%w_.]*)%s*[.:]%s*' .. word .. '%f[^%w_]')
+  local owner = path and owner_of(path)
+  if not owner then return end
+  local nearest = guess(word, keys_of(owner))
+  return nearest and ('did you mean %s.%s?'):format(path, nearest)
 end
 
 local function is_module(name)
@@ -109,8 +102,29 @@ local function hint_module()
   return nearest and ("did you mean require '%s'?"):format(nearest)
 end
 
-local text, number, is_told = place()
-local line = text and line_at(text, number)
+--- Of handles that are taken for what they lead to.
+local HANDLES = {
+  ['perilune.Task'] = '%s is a task; its results are those of %s:await()',
+  ['perilune.Stream'] = '%s is a stream; its chunks come from %s:next(), its results from %s:result()',
+}
+
+local function hint_variable(word)
+  local handle = HANDLES[message:match 'a ([%w_.]+) value %(' or '']
+  if handle then return (handle:gsub('%%s', word)) end
+  local value, is_argument = value_of(word)
+  if value == nil and is_argument then return word .. ' is an argument, and was not given' end
+end
+
+--- Of waits and chunks where there can be none.
+local function hint_wait()
+  local boundary = message:match 'cannot wait across a C boundary %(([^()]+)%)'
+  if boundary then return ('%s is C and cannot be left halfway: wait before it, or after'):format(boundary) end
+  if message:find('attempt to yield a chunk outside an action', 1, true) then
+    return 'chunks are yielded by the handler itself; a task that it spawned has its results only'
+  end
+end
+
+local line, number, is_told = place()
 local kind, word, near
 if is_told then -- and not by another node, of another text
   kind, word = message:match "%((%a+) '([%a_][%w_]*)'%)"
@@ -121,10 +135,12 @@ if line and line:find '%S' then lines[1] = shown(number, line, word or near) end
 local hint
 if kind == 'global' then
   hint = hint_global(word)
-elseif line and (kind == 'field' or kind == 'method') then
-  hint = hint_field(text, line, word)
+elseif kind == 'field' or kind == 'method' then
+  hint = hint_field(line, word)
+elseif kind == 'local' or kind == 'upvalue' then
+  hint = hint_variable(word)
 elseif is_told then
-  hint = hint_module()
+  hint = hint_module() or hint_wait()
 end
 if hint then lines[#lines + 1] = '  ' .. hint end
 return lines[1] and table.concat(lines, '\n') or nil
