@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "lua/error.h"
+#include "lua/feed.h"
 #include "lua/host.h"
 #include "lua/pack.h"
 #include "lua/sandbox.h"
@@ -23,16 +24,17 @@ typedef struct waiting {
 } waiting;
 
 typedef struct monitor {
+  pl_feed feed;
   pl_monitor tap;
   pl_node *told_by;
-  pl_op op;    // of the task that waits
-  bool waits;  // and has not been woken
-  bool closed;
-  unsigned refs;  // the script's, and the waiting task's
   pl_list queue;  // of waiting, oldest first
   size_t count;
   uint64_t dropped;  // since the newest in the queue
 } monitor;
+
+static monitor *monitor_of(pl_feed *f) {
+  return pl_container(f, monitor, feed);
+}
 
 // Events as tables.
 
@@ -108,12 +110,6 @@ static void push_dropped(monitor *m) {
   push(m, &k);
 }
 
-static void wake(monitor *m) {
-  if (!m->waits) return;
-  m->waits = false;
-  pl_op_wake(&m->op);
-}
-
 static void on_notice(const pl_notice *e, void *user) {
   monitor *m = user;
   if (m->count >= PL_NOTICES_MAX) {
@@ -125,11 +121,11 @@ static void on_notice(const pl_notice *e, void *user) {
   pl_pack k = {0};
   put_notice(&k, e);
   push(m, &k);
-  wake(m);
+  pl_feed_wake(&m->feed);
 }
 
-static void drop(monitor *m) {
-  if (--m->refs > 0) return;
+static void free_monitor(pl_feed *f) {
+  monitor *m = monitor_of(f);
   for (pl_list *n; (n = pl_list_pop(&m->queue)) != NULL;)
     pl_free(pl_container(n, waiting, node));
   pl_free(m);
@@ -137,7 +133,13 @@ static void drop(monitor *m) {
 
 // For scripts.
 
-static int push_next(lua_State *L, monitor *m) {
+static bool has_event(pl_feed *f) {
+  const monitor *m = monitor_of(f);
+  return m->count > 0 || m->dropped > 0;
+}
+
+static int push_event(lua_State *L, pl_feed *f) {
+  monitor *m = monitor_of(f);
   if (m->count == 0) push_dropped(m);
   waiting *w = pl_container(pl_list_pop(&m->queue), waiting, node);
   m->count--;
@@ -151,31 +153,13 @@ static int push_next(lua_State *L, monitor *m) {
   return 1;
 }
 
-static int finish(lua_State *L, pl_op *op) {
-  monitor *m = pl_container(op, monitor, op);
-  bool closed = m->closed;
-  drop(m);  // unless it is closed the script's reference is still there
-  return closed ? 0 : push_next(L, m);
-}
-
-static void cancel(pl_op *op) {
-  monitor *m = pl_container(op, monitor, op);
-  m->waits = false;
-  drop(m);
-}
-
-static const pl_op_type next_type = {.name = "mesh.monitor", .finish = finish, .cancel = cancel};
+static const pl_feed_type monitor_type = {
+    .op = PL_FEED("mesh.monitor"), .has = has_event, .push = push_event, .free = free_monitor};
 
 // next() -> the oldest event that waits, or the next to come; nothing once it is closed
 static int l_next(lua_State *L) {
   monitor *m = *(monitor **)luaL_checkudata(L, 1, MONITOR_TYPE);
-  if (m == NULL) return 0;
-  if (m->count > 0 || m->dropped > 0) return push_next(L, m);
-  pl_op_check(L, &next_type);
-  m->op.type = &next_type;
-  m->waits = true;
-  m->refs++;
-  return pl_op_wait(L, &m->op);
+  return m != NULL ? pl_feed_next(L, &m->feed) : 0;
 }
 
 // Also __gc and __close.
@@ -185,9 +169,7 @@ static int l_close(lua_State *L) {
   *box = NULL;
   if (m == NULL) return 0;
   pl_node_unmonitor(m->told_by, &m->tap);
-  m->closed = true;
-  wake(m);
-  drop(m);
+  pl_feed_close(&m->feed);
   return 0;
 }
 
@@ -200,7 +182,7 @@ static int l_open(lua_State *L) {
   luaL_setmetatable(L, MONITOR_TYPE);
   monitor *m = pl_new(monitor);
   m->told_by = n;
-  m->refs = 1;
+  pl_feed_init(&m->feed, &monitor_type);
   pl_list_init(&m->queue);
   pl_node_monitor(n, &m->tap, on_notice, m);
   *box = m;

@@ -8,7 +8,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "lua/error.h"
-#include "lua/task.h"
+#include "lua/feed.h"
 #include "lua/vm.h"
 
 #define WATCH_TYPE "perilune.Watcher"
@@ -20,29 +20,16 @@ typedef struct change {
 } change;
 
 typedef struct watcher {
+  pl_feed feed;  // held by the handle, too
   uv_fs_event_t handle;
   pl_loop *loop;
-  pl_op op;         // of the task that waits
-  bool waiting;     // and has not been woken
-  unsigned refs;    // the script's, the handle's, and the waiting task's
   pl_list changes;  // of change, oldest first, at most PL_CHANGES_MAX and an overflow
   unsigned count;
   int error;
-  bool closed;
 } watcher;
 
-static void drop(watcher *w) {
-  if (--w->refs > 0) return;
-  for (pl_list *n; (n = pl_list_pop(&w->changes)) != NULL;) {
-    pl_free(pl_container(n, change, node));
-  }
-  pl_free(w);
-}
-
-static void wake(watcher *w) {
-  if (!w->waiting) return;
-  w->waiting = false;
-  pl_op_wake(&w->op);
+static watcher *watcher_of(pl_feed *f) {
+  return pl_container(f, watcher, feed);
 }
 
 static bool is_last(const watcher *w, const char *kind, const char *name) {
@@ -75,21 +62,25 @@ static void on_event(uv_fs_event_t *handle, const char *name, int events, int st
   if (name == NULL) name = "";
   if ((events & UV_RENAME) != 0) keep(w, renamed, name);
   if ((events & UV_CHANGE) != 0) keep(w, changed, name);
-  wake(w);
+  pl_feed_wake(&w->feed);
 }
 
 static void on_closed(uv_handle_t *handle) {
-  drop(pl_container((uv_fs_event_t *)handle, watcher, handle));
+  pl_feed_drop(&pl_container((uv_fs_event_t *)handle, watcher, handle)->feed);
 }
 
 static void close_watcher(watcher *w) {
-  w->closed = true;
-  wake(w);
   uv_close((uv_handle_t *)&w->handle, on_closed);
-  drop(w);
+  pl_feed_close(&w->feed);
 }
 
-static int push_next(lua_State *L, watcher *w) {
+static bool has_change(pl_feed *f) {
+  const watcher *w = watcher_of(f);
+  return w->count > 0 || w->error != 0;
+}
+
+static int push_change(lua_State *L, pl_feed *f) {
+  watcher *w = watcher_of(f);
   pl_list *node = pl_list_pop(&w->changes);
   if (node == NULL) return pl_raise_io(L, w->error, "watch", "files");
   w->count--;
@@ -109,34 +100,19 @@ static int push_next(lua_State *L, watcher *w) {
   return 2;
 }
 
-static int finish(lua_State *L, pl_op *op) {
-  watcher *w = pl_container(op, watcher, op);
-  bool closed = w->closed;
-  drop(w);  // unless it is closed the script's reference is still there
-  return closed ? 0 : push_next(L, w);
+static void free_watcher(pl_feed *f) {
+  watcher *w = watcher_of(f);
+  for (pl_list *n; (n = pl_list_pop(&w->changes)) != NULL;)
+    pl_free(pl_container(n, change, node));
+  pl_free(w);
 }
 
-static void cancel(pl_op *op) {
-  watcher *w = pl_container(op, watcher, op);
-  w->waiting = false;
-  drop(w);
-}
-
-static const pl_op_type next_type = {.name = "fs.watch", .finish = finish, .cancel = cancel};
+static const pl_feed_type watch_type = {
+    .op = PL_FEED("fs.watch"), .has = has_change, .push = push_change, .free = free_watcher};
 
 static int watcher_next(lua_State *L) {
-  watcher **box = luaL_checkudata(L, 1, WATCH_TYPE);
-  watcher *w = *box;
-  if (w == NULL) return 0;
-  if (!pl_list_empty(&w->changes) || w->error != 0) return push_next(L, w);
-  if (w->waiting) {
-    return pl_raise_code(L, PL_BUSY, PL_NOT_EXECUTED, "watch: another task is waiting for it");
-  }
-  pl_op_check(L, &next_type);
-  w->op.type = &next_type;
-  w->waiting = true;
-  w->refs++;
-  return pl_op_wait(L, &w->op);
+  watcher *w = *(watcher **)luaL_checkudata(L, 1, WATCH_TYPE);
+  return w != NULL ? pl_feed_next(L, &w->feed) : 0;
 }
 
 // Also __gc and __close.
@@ -158,6 +134,7 @@ int pl_filewatch_open(lua_State *L) {
   *box = NULL;
   luaL_setmetatable(L, WATCH_TYPE);
   watcher *w = pl_new(watcher);
+  pl_feed_init(&w->feed, &watch_type);
   w->loop = loop;
   pl_list_init(&w->changes);
   int rc = uv_fs_event_init(loop->uv, &w->handle);
@@ -165,7 +142,7 @@ int pl_filewatch_open(lua_State *L) {
     pl_free(w);
     return pl_raise_io(L, rc, "watch", path);
   }
-  w->refs = 2;
+  pl_feed_hold(&w->feed);
   *box = w;
   rc = uv_fs_event_start(&w->handle, on_event, path, 0);
   if (rc == 0) return 1;

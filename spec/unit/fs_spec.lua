@@ -396,6 +396,17 @@ describe('perilune.fs', function()
       ]], dir) })
     end)
 
+    it('is waited for by one task at a time', function()
+      local code, message = run([[
+        local w <close> = fs.watch(...)
+        local t = task.spawn(w.next, w)
+        task.sleep(0)
+        return catch(w.next, w)
+      ]], dir)
+      assert.equal('BUSY', code)
+      assert.equal('fs.watch: another task is waiting for it', message)
+    end)
+
     it('fails for what is not there', function()
       assert.equal('ENOENT', select(3, run("return catch(fs.watch, (...) .. '/none')", dir)))
     end)
