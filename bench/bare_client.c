@@ -7,6 +7,7 @@ enum {
   SAMPLES_MAX = 1 << 20,
   WARM_UP_PART = 10,     // a tenth of the time goes by before counting starts
   CALLS_PER_SAMPLE = 8,  // as in client.lua
+  PAYLOAD_MAX = 1024 * 1024,
 };
 
 typedef struct workload {
@@ -14,29 +15,36 @@ typedef struct workload {
   bare_kind kind;
   uint32_t in_flight;  // calls, or the window of a stream in chunks
   size_t bytes;        // of the payload each way; 0: a sum
+  uint32_t chunks;     // of a stream that is followed by the next; 0: it never ends
 } workload;
 
 static const workload workloads[] = {
-    {"unary_1", BARE_SUM, 1, 0},
-    {"unary_64", BARE_SUM, 64, 0},
-    {"unary_512", BARE_SUM, 512, 0},
-    {"echo_1k", BARE_ECHO, 64, 1024},
-    {"echo_64k", BARE_ECHO, 64, BARE_BLOCK},
-    {"integers", BARE_COUNT, 1024, 4},
-    {"blocks_64k", BARE_BLOCKS, 4, BARE_BLOCK},
+    {"unary_1", BARE_SUM, 1, 0, 0},
+    {"unary_64", BARE_SUM, 64, 0, 0},
+    {"unary_512", BARE_SUM, 512, 0, 0},
+    {"echo_1k", BARE_ECHO, 64, 1024, 0},
+    {"echo_64k", BARE_ECHO, 64, BARE_BLOCK, 0},
+    {"integers", BARE_COUNT, 1024, 4, 0},
+    {"echo_256k", BARE_ECHO, 16, 256 * 1024, 0},
+    {"echo_1m", BARE_ECHO, 8, PAYLOAD_MAX, 0},
+    {"blocks_64k", BARE_BLOCKS, 4, BARE_BLOCK, 0},
+    {"stream_1m", BARE_BLOCKS, 4, BARE_BLOCK, 16},
+    {"stream_5m", BARE_BLOCKS, 4, BARE_BLOCK, 80},
+    {"stream_10m", BARE_BLOCKS, 4, BARE_BLOCK, 160},
 };
 
 typedef struct load {
   const workload *work;
   uint64_t warm_at, end_at, counted_from, sampled_at;  // uv_hrtime
   uint64_t count;
-  uint32_t received;  // chunks since the start, which is what an integer must be
+  uint32_t received;  // chunks of the stream, which is what an integer must be
+  uint32_t promised;  // chunks that the server may have sent of it
   bool warm;
   size_t sample_count;
   uint32_t *samples;  // ns a call, with one call in flight
 } load;
 
-static uint8_t payload[BARE_BLOCK];
+static uint8_t payload[PAYLOAD_MAX];
 static const uint8_t numbers[] = {10, 20, 30};
 
 static void send_call(conn *c, const workload *w, uint32_t id) {
@@ -47,11 +55,31 @@ static void send_call(conn *c, const workload *w, uint32_t id) {
   }
 }
 
+static void open_stream(conn *c, load *l) {
+  const workload *w = l->work;
+  l->received = 0;
+  l->promised = w->in_flight;
+  frame_put(&c->out, (uint8_t)w->kind, 0, &w->in_flight, sizeof w->in_flight);
+}
+
+// What has come may be followed by as much, up to the end of the stream; then the next begins.
+static void go_on(conn *c, load *l, uint32_t chunks) {
+  uint32_t all = l->work->chunks;
+  if (all > 0 && l->received == all) {
+    open_stream(c, l);
+    return;
+  }
+  if (all > 0 && chunks > all - l->promised) chunks = all - l->promised;
+  if (chunks == 0) return;
+  l->promised += chunks;
+  frame_put(&c->out, BARE_CREDIT, 0, &chunks, sizeof chunks);
+}
+
 static void on_open(conn *c) {
   load *l = c->user;
   const workload *w = l->work;
   if (w->kind == BARE_COUNT || w->kind == BARE_BLOCKS) {
-    frame_put(&c->out, (uint8_t)w->kind, 0, &w->in_flight, sizeof w->in_flight);
+    open_stream(c, l);
     return;
   }
   for (uint32_t id = 0; id < w->in_flight; id++)
@@ -126,7 +154,7 @@ static size_t on_bytes(conn *c, const uint8_t *bytes, size_t len) {
       on_reply(c, l, &f);
     }
   }
-  if (chunks > 0) frame_put(&c->out, BARE_CREDIT, 0, &chunks, sizeof chunks);
+  if (chunks > 0) go_on(c, l, chunks);
   keep_time(c, l);
   return (size_t)(at - bytes);
 }

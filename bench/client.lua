@@ -28,11 +28,14 @@ local function integers()
   return STREAM_INTEGERS
 end
 
-local function blocks()
-  local bytes = 0
-  for block in mesh.stream('blocks', STREAM_BLOCKS, BLOCK) do bytes = bytes + #block end
-  if bytes ~= STREAM_BLOCKS * BLOCK then error('wrong number of bytes') end
-  return STREAM_BLOCKS
+--- A stream of so many blocks, to its end.
+local function blocks(count)
+  return function()
+    local bytes = 0
+    for block in mesh.stream('blocks', count, BLOCK) do bytes = bytes + #block end
+    if bytes ~= count * BLOCK then error('wrong number of bytes') end
+    return count
+  end
 end
 
 --- Repeats `work` in `in_flight` tasks at once.
@@ -69,16 +72,21 @@ local function timed(work)
 end
 
 local text = ('a small document of text '):rep(41):sub(1, 1024)
-local binary = ('\255\0\1\2'):rep(BLOCK // 4)
+local function binary(size) return ('\255\0\1\2'):rep(size // 4) end
 
 local workloads = {
   unary_1 = { in_flight = 1, work = sum, latency = true },
   unary_64 = { in_flight = 64, work = sum },
   unary_512 = { in_flight = 512, work = sum },
   echo_1k = { in_flight = 64, work = echo(text) },
-  echo_64k = { in_flight = 64, work = echo(binary) },
+  echo_64k = { in_flight = 64, work = echo(binary(BLOCK)) },
+  echo_256k = { in_flight = 16, work = echo(binary(4 * BLOCK)) },
+  echo_1m = { in_flight = 8, work = echo(binary(16 * BLOCK)) },
   integers = { in_flight = 1, work = integers },
-  blocks_64k = { in_flight = 1, work = blocks },
+  blocks_64k = { in_flight = 1, work = blocks(STREAM_BLOCKS) },
+  stream_1m = { in_flight = 1, work = blocks(16) },
+  stream_5m = { in_flight = 1, work = blocks(80) },
+  stream_10m = { in_flight = 1, work = blocks(160) },
 }
 
 local name, seconds = arg[1], tonumber(arg[2])

@@ -8,7 +8,8 @@
 #include <sys/socket.h>
 
 enum {
-  IN_BYTES = 256 * 1024,  // also bounds a frame; stays within the second-level cache
+  IN_BYTES = 256 * 1024,       // stays within the second-level cache
+  IN_MAX_BYTES = 4096 * 1024,  // what a frame makes of it that is longer
   BACKLOG = 16,
 };
 
@@ -104,6 +105,7 @@ static conn *conn_new(uv_loop_t *loop, bool is_tcp, const conn_ops *ops, void *u
   c->ops = ops;
   c->user = user;
   c->in = grown(NULL, IN_BYTES);
+  c->in_cap = IN_BYTES;
   check("socket", is_tcp ? uv_tcp_init(loop, &c->h.tcp) : uv_pipe_init(loop, &c->h.pipe, 0));
   return c;
 }
@@ -167,7 +169,14 @@ void conn_flush(conn *c) {
 static void on_room(uv_handle_t *handle, size_t hint, uv_buf_t *buf) {
   (void)hint;
   conn *c = (conn *)handle;
-  *buf = uv_buf_init((char *)c->in + c->in_len, (unsigned)(IN_BYTES - c->in_len));
+  *buf = uv_buf_init((char *)c->in + c->in_len, (unsigned)(c->in_cap - c->in_len));
+}
+
+// For a frame that does not fit.
+static void grow_in(conn *c) {
+  if (c->in_cap == IN_MAX_BYTES) die("frame", "longer than the read buffer");
+  c->in_cap *= 2;
+  c->in = grown(c->in, c->in_cap);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -182,7 +191,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   conn_flush(c);  // before the bytes that it may borrow move
   c->in_len = len - taken;
   if (taken > 0 && c->in_len > 0) memmove(c->in, c->in + taken, c->in_len);
-  if (c->in_len == IN_BYTES) die("frame", "longer than the read buffer");
+  if (c->in_len == c->in_cap) grow_in(c);
 }
 
 static void start(conn *c) {

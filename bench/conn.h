@@ -36,7 +36,8 @@ struct conn {
   void *user;   // from conn_listen or conn_dial
   void *state;  // of the ops, one a connection
   batch out;
-  uint8_t *in;    // owned
+  uint8_t *in;  // owned
+  size_t in_cap;
   size_t in_len;  // bytes of a partial frame at its start
 };
 

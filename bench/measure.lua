@@ -23,7 +23,7 @@ function M.client(row, command, url, o)
   if result.workload ~= work then return nil end
   if row.unit == 'us' then return result.p50_us end
   local rate = result.count / result.seconds
-  return row.unit == 'GB/s' and rate * 65536 / 1e9 or rate
+  return row.unit == 'GB/s' and rate * row.bytes / 1e9 or rate
 end
 
 --- Milliseconds from spawn to the ready line, and MiB once idle.

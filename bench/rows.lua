@@ -2,29 +2,41 @@
 ---
 --- The goal bounds the product's figure over that of the baseline `of`, or without one the
 --- figure itself. `by` is the function of bench/measure.lua that measures it, and others of the kind at once; without,
---- it is a workload of bench/client.lua. `path` and `work` are what the name says if they are missing.
+--- it is a workload of bench/client.lua. `path` and `work` are what the name says if they are missing; `bytes` has what
+--- the workload counts.
 
 local LUA = 'prototype'
+local BLOCK = 65536
 
 return {
   { name = 'unary_1', title = 'unary, 1 in flight, p50', unit = 'us', of = 'bare', most = 1.5 },
   { name = 'unary_64', title = 'unary, 64 in flight', unit = '/s', of = LUA, least = 0.7 },
   { name = 'unary_512', title = 'unary, 512 in flight', unit = '/s', of = LUA, least = 0.7 },
   { name = 'echo_1k', title = 'echo 1 KiB, 64 in flight', unit = '/s', of = LUA, least = 0.7 },
-  { name = 'echo_64k', title = 'echo 64 KiB, 64 in flight', unit = 'GB/s', of = LUA, least = 0.8 },
+  { name = 'echo_64k', title = 'echo 64 KiB, 64 in flight', unit = 'GB/s', bytes = BLOCK, of = LUA, least = 0.8 },
+  { name = 'echo_256k', title = 'echo 256 KiB, 16 in flight', unit = 'GB/s', bytes = 4 * BLOCK, of = LUA,
+    least = 0.8 },
+  { name = 'echo_1m', title = 'echo 1 MiB, 8 in flight', unit = 'GB/s', bytes = 16 * BLOCK, of = LUA, least = 0.8 },
   { name = 'integers', title = 'stream of integers', unit = '/s', of = LUA, least = 0.5 },
-  { name = 'blocks_64k', title = 'stream of 64 KiB blocks', unit = 'GB/s', of = LUA, least = 0.9 },
+  { name = 'blocks_64k', title = 'stream of 64 KiB blocks', unit = 'GB/s', bytes = BLOCK, of = LUA, least = 0.9 },
+  { name = 'stream_1m', title = 'streams of 1 MiB', unit = 'GB/s', bytes = BLOCK, of = LUA, least = 0.8 },
+  { name = 'stream_5m', title = 'streams of 5 MiB', unit = 'GB/s', bytes = BLOCK, of = LUA, least = 0.9 },
+  { name = 'stream_10m', title = 'streams of 10 MiB', unit = 'GB/s', bytes = BLOCK, of = LUA, least = 0.9 },
   { name = 'relay_1', path = 'relay', work = 'unary_1', title = 'one relay, 1 in flight, p50', unit = 'us', of = 'bare',
     most = 1.5 },
   { name = 'relay_64', path = 'relay', work = 'unary_64', title = 'one relay, 64 in flight', unit = '/s', of = LUA,
     least = 0.6 },
   { name = 'relay_echo_64k', path = 'relay', work = 'echo_64k', title = 'one relay, echo 64 KiB', unit = 'GB/s',
-    of = LUA, least = 0.6 },
+    bytes = BLOCK, of = LUA, least = 0.6 },
   { name = 'chain_1', path = 'chain', work = 'unary_1', title = 'chain of ten, 1 in flight', unit = 'us', of = 'bare',
     most = 1.5 },
   { name = 'chain_64', path = 'chain', work = 'unary_64', title = 'chain of ten, 64 in flight', unit = '/s', of = LUA,
     least = 0.6 },
   { name = 'star_64', path = 'star', work = 'unary_64', title = 'star of eight, 64 in flight', unit = '/s', of = LUA,
+    least = 0.6 },
+  { name = 'gateway_1', path = 'gateway', work = 'unary_1', title = 'gateway, hub, workers, 1',
+    unit = 'us', of = 'bare', most = 1.5 },
+  { name = 'gateway_64', path = 'gateway', work = 'unary_64', title = 'the same, 64 in flight', unit = '/s', of = LUA,
     least = 0.6 },
   -- A simulated mesh of which links are lost and come back, at random: perilune sim --flaps.
   { name = 'loss_10', by = 'mesh', nodes = 10, title = '10 nodes, a link is lost', unit = 's', most = 2 },
@@ -80,7 +92,7 @@ return {
   { name = 'workers_2', by = 'workers', title = 'the same, two workers', unit = 'x', least = 1.5 },
   { name = 'beside_loop', by = 'workers', title = 'beside calls that compute, p99', unit = 'ms', most = 20 },
   { name = 'beside_worker', by = 'workers', title = 'the same on two workers, p99', unit = 'ms', most = 5 },
-  { name = 'beside_idle', by = 'workers', title = 'on one, over p99 of an idle node', unit = 'x', most = 1.2 },
+  { name = 'beside_idle', by = 'workers', title = 'on one, over an idle node', unit = 'x', most = 1.2 },
   { name = 'memory', by = 'starts', title = 'idle memory (RSS)', unit = 'MiB', most = 6 },
   { name = 'start', by = 'starts', title = 'start to ready', unit = 'ms', most = 20 },
 }

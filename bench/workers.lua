@@ -4,11 +4,12 @@
 --- prints one line: the calls a second with 64 in flight, of a handler that computes for about a millisecond
 --- (`computes`) and of one that does nothing (`nothing`), how long one of the latter takes alone (`p50_us`), and the
 --- p99 of calls to bench/workers_beside.lua, when nobody else calls (`idle_ms`) and while two handlers compute all the
---- time, a second each (`beside_ms`).
+--- time, a second each (`beside_ms`). A turn of theirs is 10 ms, and on the thread of the node most calls wait for one.
 
 local mesh = require 'perilune'
 
 local ROUNDS = 100000 -- about a millisecond
+local SAMPLES = 300 -- at least: of less than a hundred, 99 % take as long as the worst
 
 if not arg[1] then
   mesh.action('computes', function(ms)
@@ -46,15 +47,15 @@ local function rate(action)
   return count / took
 end
 
---- Seconds that calls take which are made one after the other, sorted.
+--- Seconds that calls take which are made one after the other, sorted. They go on until there are enough.
 local function latencies(action, pause)
-  local samples = {}
-  repeated(1, function()
+  local samples, stop = {}, mesh.now() + seconds
+  while #samples < SAMPLES or mesh.now() < stop do
     local from = mesh.now()
     mesh.call(action)
     samples[#samples + 1] = mesh.now() - from
-    mesh.sleep(pause)
-  end)
+    if pause > 0 then mesh.sleep(pause) end
+  end
   table.sort(samples)
   return samples
 end
@@ -64,8 +65,15 @@ mesh.wait('beside', 10)
 mesh.sleep(0.2)
 local computes, nothing, alone = rate 'computes', rate 'nothing', latencies('nothing', 0)
 local idle = latencies('beside', 0.001)
-local burn = mesh.spawn(repeated, 2, function() mesh.call('computes', 1000) end)
-local beside = mesh.all({ mesh.spawn(latencies, 'beside', 0.001), burn })[1]
+local burning = true
+local function burn()
+  while burning do mesh.call('computes', 1000) end
+end
+local beside = mesh.all({ mesh.spawn(function()
+  local samples = latencies('beside', 0.001)
+  burning = false
+  return samples
+end), mesh.spawn(burn), mesh.spawn(burn) })[1]
 
 local function part(samples, percent) return samples[(#samples * percent + 99) // 100] end
 
