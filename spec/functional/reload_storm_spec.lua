@@ -36,22 +36,16 @@ for i = 1, 1000 do held[i] = { i, tostring(i) } end
 ]]
 
 -- Of a VM of its own in the same node: how much CPU time of the loop's thread passes between two of its turns.
-local TICKER = [[
+local TICKER = latency.CLOCK .. [[
 local mesh = require 'perilune'
-local clock <const> = assert(io.open '/proc/thread-self/schedstat')
-clock:setvbuf 'no'
-local function cpu()
-  clock:seek('set', 0)
-  return clock:read 'n' / 1e9
-end
-local most, last = 0, cpu()
+local most, last = 0, used()
 mesh.action('most', function() local m = most most = 0 return m end)
 local released = false
 mesh.action('wait for release', function() while not released do mesh.sleep(0.01) end end)
 mesh.action('release', function() released = true end)
 mesh.action('collect here', function() collectgarbage() end)
 mesh.every(0.001, function()
-  local now = cpu()
+  local now = used()
   most = math.max(most, now - last)
   last = now
 end)
