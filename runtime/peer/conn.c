@@ -241,11 +241,35 @@ static void tell_away(pl_conn *c, bool away) {
     ps->ops->on_away(c->peer, c->session, away, ps->user);
 }
 
+// One that waits for what the neighbour on `asked` answers to its claim of the same id.
+static pl_conn *claimant_of(const pl_peers *ps, const pl_conn *asked) {
+  for (pl_list *n = ps->conns.next; n != &ps->conns; n = n->next) {
+    pl_conn *c = pl_container(n, pl_conn, node);
+    if (c->stage == PL_CONN_GREETING && c->probe != NULL && c->probe->asked == asked) return c;
+  }
+  return NULL;
+}
+
+// No answer comes on a link that is away: who came just before it was lost is treated as who comes
+// just after. A restarted node often is how the loss is noticed.
+static void decide_claims(pl_peers *ps, const pl_conn *asked) {
+  for (pl_conn *c; (c = claimant_of(ps, asked)) != NULL;) {
+    c->probe->asker = NULL;
+    c->probe = NULL;
+    if (pl_session_status(c->session) == PL_SESSION_CLOSING) continue;
+    pl_conn *active = active_of(ps, pl_session_peer_id(c->session));
+    bool live = active != NULL && !pl_conn_is_waiting(active);
+    if (!live || !pl_conn_probe(c, active)) id_probed(c, live ? PL_OK : PL_PEER_LOST);
+  }
+}
+
 static void on_suspended(pl_session *s, void *user) {
   (void)s;
   pl_conn *c = user;
+  pl_peers *ps = c->peers;
   if (c->peer != NULL) pl_peer_choose(c->peer);
   tell_away(c, true);
+  decide_claims(ps, c);
 }
 
 static void on_resumed(pl_session *s, void *user) {

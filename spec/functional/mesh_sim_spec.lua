@@ -221,6 +221,30 @@ describe('mesh.sim', function()
     ]])
   end)
 
+  it('shows that what was pending at a node that starts again fails at once', function()
+    assert.same({ '1\tPEER_LOST\tunknown\ttrue', '2\tPEER_LOST\tunknown\ttrue', '2' }, lines_of [[
+      local net <close> = mesh.sim { nodes = 0, options = { resume_window = 10, heartbeat = 20 } }
+      local a = net:node 'a'
+      local b = net:node('b', { peers = { a }, options = { id = ('b'):rep(32) }, script = function()
+        mesh.action('hold', function() mesh.sleep(60) end)
+        mesh.action('flow', function() coroutine.yield(1) mesh.sleep(60) end)
+        mesh.action('starts', function() return 2 end)
+      end })
+      local hold = a:start(function() mesh.with { timeout = 0 }.call 'hold' end)
+      local flow = a:start(function() for _ in mesh.stream 'flow' do end end)
+      net:advance(1)
+      b:crash { power = true } -- so that nobody hears of it before it is back
+      net:advance(0.5)
+      local before = net:now()
+      b:restart()
+      for i, task in ipairs { hold, flow } do
+        local _, err = pcall(task.wait, task)
+        print(i, err.code, err.outcome, net:now() - before < 0.1)
+      end
+      print(a:call 'starts')
+    ]])
+  end)
+
   it('takes everything down when it is forgotten', function()
     assert.same({ 'over' }, lines_of [[
       mesh.sim { nodes = 3, script = function() mesh.every(1, function() end) end }

@@ -307,6 +307,37 @@ describe('a session whose link is cut', function()
     assert.equal('up', b:peer().state)
   end)
 
+  it('is replaced as soon as it is lost by a restart of its dialler that came before', function()
+    start()
+    proxy:stall(true)
+    local again_a = net:node { id = 1, epoch = 2, name = 'again', resume_window = WINDOW }
+    again_a:dial 'mem://b'
+    net:advance(0.01)
+    assert.same({}, downs(b)) -- it is asked whether it lives
+    proxy:deafen(true)
+    proxy:cut()
+    net:advance(0.001)
+    assert.same({ 'down PEER_LOST' }, downs(b))
+    assert.equal(2, b:peer().epoch)
+    assert.equal('up', b:peer().state)
+  end)
+
+  it('is kept when it is lost while a former start of its dialler claims to be it', function()
+    start()
+    proxy:stall(true)
+    local former = net:node { id = 1, epoch = 0, name = 'former', resume_window = WINDOW }
+    former:dial 'mem://b'
+    net:advance(0.01)
+    proxy:cut()
+    net:advance(0.001)
+    assert.same({}, downs(b))
+    proxy:stall(false)
+    net:advance(0.1)
+    assert.equal(1, b:peer().epoch)
+    assert.equal('up', b:peer().state)
+    assert.same({}, downs(a))
+  end)
+
   it('is kept beside a new link to its dialler, which is used at once, until its window is over', function()
     start({ resume_window = 0.2 }, { resume_window = 10 })
     proxy:deafen(true)
