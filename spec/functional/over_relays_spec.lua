@@ -160,6 +160,48 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
       assert.same({ 0, 0 }, { net:metrics().relays_now, net:metrics().requests_now })
     end)
 
+    it('brings what caused its error, and what caused that, over three links and in one trace', function()
+      local nodes = build { { 's' }, { 'r1', 's' }, { 'r2', 'r1' }, { 'c', 'r2' } }
+      nodes.s:eval(function()
+        mesh.action('first', function()
+          report('first', mesh.context().trace_id)
+          error { code = 'DEEPEST', message = 'it began here', details = { left = 0 } }
+        end)
+        mesh.action('third', function()
+          report('third', mesh.context().trace_id)
+          mesh.call 'second'
+        end)
+      end)
+      nodes.c:eval(function()
+        mesh.wait 'third'
+        mesh.action('second', function()
+          local _, err = pcall(mesh.call, 'first')
+          error { code = 'MIDDLE', message = 'it went on', cause = err }
+        end)
+      end)
+      nodes.s:eval(function() mesh.wait 'second' end)
+      local chain, trace = nodes.c:eval(function()
+        local _, err = pcall(mesh.call, 'third')
+        local list, trace = {}, err.trace_id
+        while err do
+          list[#list + 1] = { err.code, err.message, err.outcome, err.node, err.action, err.trace_id == trace }
+          if not err.cause then list[#list].details = err.details end
+          err = err.cause
+        end
+        return list, trace
+      end)
+      local s, c = nodes.s:id(), nodes.c:id()
+      assert.same({
+        { 'MIDDLE', 'it went on', 'executed', s, 'third', true },
+        { 'MIDDLE', 'it went on', 'executed', c, 'second', true },
+        { 'DEEPEST', 'it began here', 'executed', s, 'first', true, details = { left = 0 } },
+      }, chain)
+      assert.matches('^' .. ('%x'):rep(32) .. '$', trace)
+      local reports = nodes.s:reports()
+      assert.same({ { 'third', trace }, { 'first', trace } },
+        { { reports[1][1], reports[1][2] }, { reports[2][1], reports[2][2] } })
+    end)
+
     it('whose handler calls back over the same relay is answered', function()
       local nodes = build { { 's' }, { 'r', 's' }, { 'a', 'r' }, { 'c', 'r' } }
       nodes.a:eval(function()

@@ -80,6 +80,29 @@ describe('a simulated mesh', function()
     assert.is_true(tonumber(back) > 0 and tonumber(back) < 5, run.stdout)
   end)
 
+  it('has hundreds of nodes', function()
+    local run = sim('--seed', '5', '--nodes', '200', '--topology', 'ring', '--minutes', '0.05')
+    assert_clean(run)
+    local cuts, partitions, deaths = run.stdout:match 'disasters +(%d+) cuts, (%d+) partitions, (%d+) deaths'
+    assert.is_true(cuts + 0 > 0 and partitions + 0 > 0 and deaths + 0 > 0, run.stdout)
+    assert.is_true(tonumber(run.stdout:match ' streams: (%d+) ok') > 300, run.stdout)
+  end)
+
+  it('knows every kind of disaster', function()
+    local seen = {}
+    for _, seed in ipairs { '3', '5', '8' } do
+      local run = sim('--seed', seed, '--nodes', '5', '--minutes', '0.3')
+      assert_clean(run)
+      for count, kind in run.stdout:match('disasters +([^\n]+)'):gmatch '(%d+) (%a+)' do
+        seen[kind] = (seen[kind] or 0) + count
+      end
+    end
+    for _, kind in ipairs { 'cuts', 'partitions', 'deaths', 'stops', 'slow', 'clocks', 'actions', 'keys', 'visits',
+      'copies' } do
+      assert.is_true((seen[kind] or 0) > 0, kind)
+    end
+  end)
+
   it('has leaves, which only call, handlers that fail after their chunks, and keys that are changed', function()
     local executed, leaves, rotations = 0, 0, 0
     for line in sim('--seeds', '7..16', '--minutes', '0.1', '--json').stdout:gmatch '[^\n]+' do

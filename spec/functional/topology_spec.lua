@@ -2,7 +2,7 @@
 
 local cluster = require 'spec.support.cluster'
 
--- luacheck: globals mesh report
+-- luacheck: globals mesh report, ignore 211/guard 431
 
 local function member() mesh.action('of ' .. mesh.self().name, function() return mesh.self().name end) end
 
@@ -206,25 +206,53 @@ cluster.describe('a mesh', { 'mem' }, function(over)
 end)
 
 cluster.describe('a neighbour', { 'mem', 'tcp' }, function(over)
-  it('that is cut off with abort fails everything pending at once', function()
-    local b = over.net:node('b', {}, function()
-      mesh.action('slow', function()
+  it('that is cut off with abort fails everything pending at once, at both ends', function()
+    local function provider()
+      local function hold()
+        local guard <close> = setmetatable({}, { __close = function() report 'closed' end })
         report 'began'
-        mesh.sleep(60)
+        mesh.sleep(600)
+      end
+      mesh.action('slow at ' .. mesh.self().name, hold)
+      mesh.action('flow', function()
+        coroutine.yield 'first'
+        hold()
       end)
-    end)
-    local a = over.net:node('a', { peers = { b } })
-    local calls = {}
-    for i = 1, 20 do calls[i] = a:start(function() mesh.call 'slow' end) end
-    b:wait_reports(20)
-    local began = over.net:now()
-    a:eval(function(id) mesh.disconnect(id, { abort = true }) end, b:id())
-    for _, call in ipairs(calls) do
-      local err = call:failure()
-      assert.equal('PEER_LOST', err.code)
-      assert.equal('unknown', err.outcome)
+      mesh.action('take', function()
+        for _ in mesh.input() do report 'taken' end
+      end)
     end
-    assert.is_true(over.net:now() - began < 5, 'it took long')
+    local b = over.net:node('b', {}, provider)
+    local a = over.net:node('a', { peers = { b } }, provider)
+    b:eval(function() mesh.wait 'slow at a' end)
+    local pending = {}
+    pending[1] = b:start(function() mesh.call 'slow at a' end)
+    for i = 2, 21 do pending[i] = a:start(function() mesh.call 'slow at b' end) end
+    pending[22] = a:start(function()
+      for _ in mesh.with { node = 'b', idle = 0 }.stream 'flow' do report 'flows' end
+    end)
+    pending[23] = a:start(function()
+      local s <close> = mesh.with { node = 'b', idle = 0 }.stream 'take'
+      s:send 'something'
+      s:result()
+    end)
+    b:wait_reports(22)
+    a:wait_reports(2)
+    local cut = over.net:now()
+    a:eval(function(id) mesh.disconnect(id, { abort = true }) end, b:id())
+    local function lost(task)
+      local err = task:failure()
+      assert.same({ 'PEER_LOST', 'unknown' }, { err.code, err.outcome })
+    end
+    for i = 2, #pending do lost(pending[i]) end
+    assert.is_true(over.net:now() - cut <= over.net:within(0.1), over.net:now() - cut)
+    lost(pending[1]) -- there it is not known before the link could have come back
+    assert.is_true(over.net:now() - cut <= over.net:within(0.85), over.net:now() - cut)
+    b:wait_reports(22 + 21)
+    a:wait_reports(2 + 1)
+    over.net:settle()
+    local m = over.net:metrics()
+    assert.same({ 0, 0, 0 }, { m.calls_now, m.requests_now, m.links_now })
   end)
 
   it('past max_peers is refused with the reason', function()

@@ -3,6 +3,7 @@
 local routes = require 'spec.support.routes'
 
 local world, line, check_tables = routes.world, routes.line, routes.check_tables
+local ADVERT = 7
 
 routes.describe('routers', function(over)
   local w
@@ -26,6 +27,31 @@ routes.describe('routers', function(over)
     w:advance(5)
     check_tables(w, 7, rows)
     assert.equal(4, (w:route(1, 6)))
+  end)
+
+  it('do not follow every little change of a round trip, in either direction', function()
+    w = over.keep(world(3))
+    w:link(1, 2, 1870 // 2)
+    w:link(2, 3, 5062 // 2)
+    w:advance(5)
+    local function cost() return (select(2, w:route(1, 2))) end
+    assert.equal(1500, cost())
+    local told = w:tape()
+    for i = 1, 60 do -- where another cost would be nearer, and back
+      w:delay(1, 2, (i % 2 == 0 and 1870 or 2490) // 2)
+      w:advance(1)
+      assert.equal(1500, cost())
+    end
+    for _, frame in ipairs(told) do assert.not_equal(ADVERT, frame.type) end
+    w:delay(1, 2, 2600 // 2)
+    w:advance(5)
+    assert.equal(2250, cost())
+    w:delay(1, 2, 1870 // 2) -- as before
+    w:advance(60)
+    assert.equal(2250, cost())
+    w:delay(1, 2, 1300 // 2)
+    w:advance(5)
+    assert.equal(1500, cost())
   end)
 
   it('do not reach farther than sixteen hops', function()
