@@ -2,6 +2,8 @@ local cluster = require 'spec.support.cluster'
 
 -- luacheck: globals mesh report, ignore 211/guard 431
 
+local ACCURACY = 0.02 -- seconds; later only where others need the processor
+
 local function worker()
   mesh.action('hold', function(seconds)
     local guard <close> = setmetatable({}, { __close = function() report('closed', mesh.now()) end })
@@ -51,26 +53,30 @@ cluster.describe('the timeout of a call', cluster.kinds, function(over)
       assert.equal('TIMEOUT', err.code)
       assert.equal('unknown', err.outcome)
       assert.equal('hold', err.action)
-      assert.is_true(math.abs(took - seconds) <= 0.02, took)
+      assert.is_true(took >= seconds - ACCURACY and took <= seconds + over.net:within(ACCURACY), took)
     end
     over.net:settle()
     local reports = b:reports()
     assert.same({ 'began', 'closed', 'began', 'closed' }, b:reported())
-    assert.is_true(math.abs(reports[2][2] - reports[1][2] - 0.05) <= 0.02)
-    assert.is_true(math.abs(reports[4][2] - reports[3][2] - 0.3) <= 0.02)
+    for i, seconds in ipairs { 0.05, 0.3 } do -- the handler began a little later than its caller
+      local took = reports[2 * i][2] - reports[2 * i - 1][2]
+      assert.is_true(took <= seconds + over.net:within(ACCURACY), took)
+      if over.net.virtual then assert.is_true(took >= seconds - ACCURACY, took) end
+    end
     assert.equal(0, over.net:metrics().requests_now)
   end)
 
   it('travels with the call and is inherited by calls in the handler', function()
     local left, outer = a:eval(function() return mesh.with { timeout = 3 }.call 'nested' end)
-    assert.is_true(outer > 2.9 and outer <= 3, outer)
-    assert.is_true(left > 2.8 and left <= outer + 0.05, left)
+    local passed = over.net:within(0.1) -- by far the most that is gone meanwhile
+    assert.is_true(outer > 3 - passed and outer <= 3, outer)
+    assert.is_true(left <= 3 and left >= outer - 0.002, left .. ' of ' .. outer) -- which is looked at after that
   end)
 
   it('is never for 0, and else what the node says', function()
     assert.is_nil((a:eval(function() return mesh.with { timeout = 0 }.call 'left' end)))
     local standard = a:eval(function() return mesh.call 'left' end)
-    assert.is_true(standard > 9.9 and standard <= 10, standard)
+    assert.is_true(standard > 10 - over.net:within(0.1) and standard <= 10, standard)
     local c = over.net:node('c', { peers = { b }, request_timeout = 0.1 })
     assert.equal('TIMEOUT', c:fails(function() mesh.call('hold', 100) end).code)
     local d = over.net:node('d', { peers = { b }, request_timeout = 0 })
@@ -78,7 +84,7 @@ cluster.describe('the timeout of a call', cluster.kinds, function(over)
   end)
 
   it('of queued work is not_executed, and it never runs', function()
-    local first = a:start(function() return mesh.call('one', 0.3) end)
+    local first = a:start(function(s) return mesh.call('one', s) end, over.net.virtual and 0.3 or 1)
     b:wait_reports(1)
     local err = a:fails(function() mesh.with { timeout = 0.1 }.call('one', 0) end)
     assert.equal('TIMEOUT', err.code)
@@ -100,8 +106,7 @@ cluster.describe('the timeout of a call', cluster.kinds, function(over)
   it('discards and counts a reply that comes too late', function()
     local err = a:fails(function() mesh.with { timeout = 0.05 }.call('late', 100) end)
     assert.equal('TIMEOUT', err.code)
-    over.net:advance(0.05)
-    assert.equal(1, over.net:metrics().replies_late)
+    over.net:wait(function() return over.net:metrics().replies_late == 1 end, 'the late reply')
     assert.equal('late', a:eval(function() return mesh.call('late', 0) end))
   end)
 

@@ -143,7 +143,8 @@ describe('a caller that was stopped for longer than its heartbeats', function()
     local err = call:failure()
     assert.equal('PEER_LOST', err.code)
     assert.equal('unknown', err.outcome)
-    assert.matches('no such session', err.message)
+    local told = err.message:find('no such session', 1, true) -- or it did not get there in time itself
+    assert.is_truthy(told or err.message:find('not back within 0.10 s', 1, true), err.message)
     b:wait_for "return seen[2] == 'closed'"
     assert.equal(1, a:metrics().peers_lost)
     assert.equal(1, b:metrics().peers_lost)
