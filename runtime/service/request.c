@@ -271,10 +271,11 @@ static void admit(pl_request *r, const pl_bytes *name) {
     return;
   }
   pl_request_count(r, a);
-  uint64_t longest = a->options.timeout_us;
-  uint64_t now = pl_now_us(sv->loop);
+  uint64_t usual = a->options.timeout_us;
   bool flows = pl_request_flows(r);
-  if (longest > 0 && !flows && now + longest < r->deadline_us) r->deadline_us = now + longest;
+  // Callers that know of it have said so: a longer one is what they want.
+  bool unsaid = usual > 0 && !flows && r->deadline_us == PL_NEVER;
+  if (unsaid) r->deadline_us = pl_now_us(sv->loop) + usual;
   if (r->deadline_us != PL_NEVER) pl_request_watch_later(r);
   if (a->system) {
     pl_system_admit(r);

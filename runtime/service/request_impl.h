@@ -83,8 +83,7 @@ struct pl_request {
   pl_flow flow;
 
   // Of some.
-  uint64_t last_us;  // if shared: the latest deadline it may get
-  uint64_t mark;     // see ancestry.h
+  uint64_t mark;  // see ancestry.h
   pl_trace trace;
   pl_intake intake;  // if has_intake,
   pl_work tidy;      // which copies unread items out of the read slab at the end of the turn,

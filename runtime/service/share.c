@@ -59,8 +59,6 @@ static pl_request *open_run(pl_request *r) {
   move(&run->meta, &r->meta);
   move(&run->identity, &r->identity);
   move(&run->ancestors, &r->ancestors);
-  uint64_t longest = r->action->options.timeout_us;
-  run->last_us = longest > 0 ? pl_now_us(sv->loop) + longest : PL_NEVER;
   pl_list_init(&run->wait.in_line);
   pl_list_init(&run->in_queue);
   pl_list_push(&sv->orphans, &run->node);
@@ -79,8 +77,7 @@ static void join(pl_request *r, pl_dedup_entry *e) {
   }
   r->service->loop->metrics.requests_shared++;
   pl_repeat_join(r, e);
-  uint64_t deadline_us = r->deadline_us < run->last_us ? r->deadline_us : run->last_us;
-  if (deadline_us > run->deadline_us) pl_repeat_run_until(run, deadline_us);
+  if (r->deadline_us > run->deadline_us) pl_repeat_run_until(run, r->deadline_us);
 }
 
 // What is_equal compares, in short: runs that differ are looked for under different keys.
