@@ -73,10 +73,6 @@ static void on_change(pl_node *n, void *user) {
   fire_all(&h->change_watches);
 }
 
-static void print_failure(pl_err err, const char *detail) {
-  fprintf(stderr, "%s: %s\n", pl_err_name(err), detail[0] != '\0' ? detail : pl_err_text(err));
-}
-
 static void on_joined(void *user) {
   pl_host *h = user;
   char detail[PL_URL_MAX] = "";
@@ -85,7 +81,7 @@ static void on_joined(void *user) {
   if (h->workers == NULL || h->stopping) return;
   pl_err err = pl_workers_start(h->workers, detail);
   if (err == PL_OK) return;
-  print_failure(err, detail);
+  pl_err_print(err, detail);
   pl_host_stop(h, 1);
 }
 
@@ -330,7 +326,7 @@ static bool start_for_workers(pl_host *h) {
   if (h->workers == NULL || (h->node != NULL && pl_node_started(h->node))) return true;
   pl_err err = start_node(h, detail);
   if (err == PL_OK) return true;
-  print_failure(err, detail);
+  pl_err_print(err, detail);
   pl_host_stop(h, 1);
   return false;
 }

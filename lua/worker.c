@@ -168,7 +168,7 @@ static void start(pl_worker *w, const order *o) {
   pl_err err = pl_host_add(r->host, o->path, (pl_bytes){0}, (const char *const *)o->args.items,
                            o->args.count, false, detail);
   if (err != PL_OK) {
-    fprintf(stderr, "%s: %s\n", pl_err_name(err), detail);
+    pl_err_print(err, detail);
     pl_host_stop(r->host, 1);
     return;
   }

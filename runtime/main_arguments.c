@@ -14,12 +14,13 @@
 enum { NAME_MAX_SHOWN = 64 };
 
 int pl_usage_fail(const pl_command *command, pl_err code, const char *format, ...) {
+  char text[PL_ERROR_TEXT_MAX];
   va_list args;
   va_start(args, format);
-  fprintf(stderr, "%s: ", pl_err_name(code));
-  vfprintf(stderr, format, args);
+  vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  fprintf(stderr, "\ntry 'perilune help%s%s'\n", command != NULL ? " " : "",
+  pl_err_print(code, text);
+  fprintf(stderr, "try 'perilune help%s%s'\n", command != NULL ? " " : "",
           command != NULL ? command->name : "");
   return PL_EXIT_USAGE;
 }

@@ -198,7 +198,7 @@ static int close_session(session *s) {
 
 // When it did not come to running.
 static int abandon_session(session *s, pl_err err, const char *detail) {
-  fprintf(stderr, "%s: %s\n", pl_err_name(err), detail[0] != '\0' ? detail : pl_err_text(err));
+  pl_err_print(err, detail);
   pl_host_stop(s->host, PL_EXIT_FAILED);
   return close_session(s);
 }

@@ -1,6 +1,7 @@
 #include "base/err.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <uv.h>
 
@@ -47,6 +48,20 @@ const char *pl_outcome_name(pl_outcome outcome) {
     case PL_EXECUTED: return "executed";
   }
   return "unknown";
+}
+
+void pl_err_print(pl_err err, const char *detail) {
+  enum { SHOWN = 1500 };
+  char text[SHOWN * 4 + 4];  // each byte may become four
+  size_t len = 0, at = 0;
+  if (detail == NULL || detail[0] == '\0') detail = pl_err_text(err);
+  for (; detail[at] != '\0' && at < SHOWN; at++) {
+    unsigned char c = (unsigned char)detail[at];
+    int plain = (c >= ' ' && c != 0x7f) || c == '\n' || c == '\t';
+    len += (size_t)snprintf(text + len, 5, plain ? "%c" : "\\x%02x", c);
+  }
+  fprintf(stderr, "%s: %.*s%s\n", pl_err_name(err), (int)len, text,
+          detail[at] != '\0' ? "..." : "");
 }
 
 pl_err pl_err_from_uv(int uv_error) {

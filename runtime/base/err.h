@@ -52,5 +52,10 @@ pl_err pl_err_find(const char *name);
 // "not_sent", "not_executed", "unknown", "executed".
 const char *pl_outcome_name(pl_outcome outcome);
 
+// Writes "CODE: detail" and a line end to standard error; without a detail the text of the error.
+// The detail may have words of anybody: what would steer a terminal is shown as \x1b, and what is
+// longer than a screen is cut.
+void pl_err_print(pl_err err, const char *detail);
+
 // The nearest error of an errno or libuv value (negative), e.g. UV_EADDRINUSE.
 pl_err pl_err_from_uv(int uv_error);

@@ -310,8 +310,9 @@ function Process:wait(timeout)
   return self.code, self.signal
 end
 
---- Whether it has ended.
-function Process:ended()
+--- Whether it has ended; with `seconds`, after output or at most so many.
+function Process:ended(seconds)
+  if seconds and not self.reaped then pump(self, seconds) end
   while pump(self, 0) do end
   return self.reaped == true
 end

@@ -65,6 +65,9 @@ local function wait(self, reading, timeout)
   return ready[self.fd] == true
 end
 
+--- Whether somebody has come that is not accepted yet, or bytes have.
+function Socket:waits() return wait(self, true, 0) end
+
 ---@return spec.Socket
 function Socket:accept(timeout)
   assert(wait(self, true, timeout), 'nobody connected')

@@ -12,11 +12,13 @@ local stdio = require 'perilune.stdio'
 local M = {}
 
 local FAILED, USAGE, NOT_REACHED = 1, 2, 3
+local TOLD_MAX = 1500 -- bytes of a line that may have any word in it
 
 --- An end of the command that is told to the user: an exit code, a line, and further lines.
 local Failure = {}
 
 local function fail(exit, text, lines)
+  if #text > TOLD_MAX then text = text:sub(1, TOLD_MAX) .. '...' end
   error(setmetatable({ exit = exit, text = text, lines = lines or {} }, Failure))
 end
 
@@ -33,7 +35,7 @@ function M.refuse(text) return fail(USAGE, text) end
 --- Tells the user something; the command goes on.
 ---
 ---@param text string
-function M.complain(text) io.stderr:write(text, '\n') end
+function M.complain(text) io.stderr:write(M.printable(text), '\n') end
 
 --- The options and words of the command line.
 ---
@@ -207,13 +209,12 @@ end
 
 local function report(err)
   if getmetatable(err) == Failure then
-    io.stderr:write(err.text, '\n')
-    for _, line in ipairs(err.lines) do io.stderr:write('  ', line, '\n') end
+    M.complain(table.concat({ err.text, table.unpack(err.lines) }, '\n  '))
     return err.exit
   end
   if has_left(err) then return 0 end -- whoever read the output had enough
   if node.stopping() then return FAILED end -- interrupted, which is no news to who did it
-  io.stderr:write(M.printable(table.concat(M.describe(err), '\n')), '\n')
+  M.complain(table.concat(M.describe(err), '\n'))
   return FAILED
 end
 
