@@ -5,6 +5,8 @@ local process = require 'process'
 
 local STARTS = 5 -- of each server in a round
 local GRACE = 20 -- seconds that a client may take beyond its workload
+local KNOWN_FEW, KNOWN_MANY, KNOWN_ACTIONS = 50, 150, 5000
+local TRACED_PAIRS = 5
 
 local M = { STARTS = STARTS }
 
@@ -46,6 +48,53 @@ function M.news(side, o, row)
   local text, ok = process.output(('%s%s%d 2>/dev/null'):format(process.on(o), side.news, row.nodes))
   local bytes = process.fields(text).bytes
   return ok and bytes and { [row.name] = bytes / 1000 } or {}
+end
+
+--- The same of a mesh at rest.
+function M.rest(side, o, row)
+  local text, ok = process.output(('%s%s%d rest 2>/dev/null'):format(process.on(o), side.news, row.nodes))
+  local bytes = process.fields(text).bytes
+  return ok and bytes and { [row.name] = bytes / 1000 } or {}
+end
+
+--- Thousands of bytes that a node holds for each node, and each action, that it knows.
+function M.known(side, o)
+  local function bytes(part, count, url)
+    return run(side.known[part], { COUNT = tostring(count), URL = url }, o.seconds, o).bytes
+  end
+  local few, many = bytes('nodes', KNOWN_FEW), bytes('nodes', KNOWN_MANY)
+  local server <close> = process.start_server(side.known.server, o)
+  local action = bytes('actions', KNOWN_ACTIONS, server.url)
+  return {
+    known_node = few and many and (many - few) / (KNOWN_MANY - KNOWN_FEW) / 1000,
+    known_action = action and action / 1000,
+  }
+end
+
+--- Milliseconds that `perilune call` takes, from its start to its end.
+function M.cold(side, o)
+  local server <close> = process.start_server(side.server, o)
+  return { cold_call = run(side.cold, { URL = server.url }, o.seconds, o).whole_ms }
+end
+
+--- Calls a second of which one in a hundred is traced, over those without: the median over pairs of runs.
+function M.traced(side, o)
+  local server <close> = process.start_server(side.server, o)
+  local part = setmetatable({ seconds = o.seconds / 2 }, { __index = o })
+  local ratios = {}
+  for i = 1, TRACED_PAIRS do
+    local rates = {}
+    for j = 0, 1 do -- in turns, so that none is always the first
+      local traced = (i + j) % 2 == 1
+      local values = { URL = server.url, WORKLOAD = 'unary_64', SAMPLE = traced and '100' or '0' }
+      local r = run(side.traced, values, part.seconds, part)
+      if not r.count then return {} end
+      rates[traced] = r.count / r.seconds
+    end
+    ratios[i] = rates[true] / rates[false]
+  end
+  table.sort(ratios)
+  return { traced = ratios[(TRACED_PAIRS + 1) // 2] }
 end
 
 --- Percent of what the slots can give, and p99, in milliseconds or over that at 1 x capacity.

@@ -56,6 +56,15 @@ return {
     unit = 'KB/min', most = 400 },
   { name = 'news_500', by = 'news', nodes = 500, rare = true, title = '500 busy nodes, news of one',
     unit = 'KB/min', most = 400 },
+  -- One in which nothing happens; and the memory of a node for all that it knows of others: bench/known.lua.
+  { name = 'rest_10', by = 'rest', nodes = 10, title = '10 nodes at rest, news of one', unit = 'KB/min', most = 1 },
+  { name = 'rest_100', by = 'rest', nodes = 100, title = '100 nodes at rest, of one', unit = 'KB/min', most = 1 },
+  { name = 'rest_500', by = 'rest', nodes = 500, rare = true, title = '500 nodes at rest, of one',
+    unit = 'KB/min', most = 1 },
+  { name = 'rest_1000', by = 'rest', nodes = 1000, rare = true, title = '1000 nodes at rest, of one',
+    unit = 'KB/min', most = 1 },
+  { name = 'known_node', by = 'known', title = 'memory of a known node', unit = 'KB', most = 2 },
+  { name = 'known_action', by = 'known', title = 'memory of a known action', unit = 'KB', most = 1 },
   -- A node that is offered so many times the calls that it has slots for: bench/overload.lua.
   { name = 'good_1', by = 'overload', title = '1 x capacity, good answers', unit = '%', least = 80 },
   { name = 'good_2', by = 'overload', title = '2 x capacity, good answers', unit = '%', least = 80 },
@@ -93,6 +102,8 @@ return {
   { name = 'beside_loop', by = 'workers', title = 'beside calls that compute, p99', unit = 'ms', most = 20 },
   { name = 'beside_worker', by = 'workers', title = 'the same on two workers, p99', unit = 'ms', most = 5 },
   { name = 'beside_idle', by = 'workers', title = 'on one, over an idle node', unit = 'x', most = 1.2 },
+  { name = 'traced', by = 'traced', title = 'one in a hundred traced', unit = 'x', least = 0.95 },
+  { name = 'cold_call', by = 'cold', title = 'perilune call, start to end', unit = 'ms', most = 25 },
   { name = 'memory', by = 'starts', title = 'idle memory (RSS)', unit = 'MiB', most = 6 },
   { name = 'start', by = 'starts', title = 'start to ready', unit = 'ms', most = 20 },
 }

@@ -87,6 +87,23 @@ static bool read_memory(pid_t pid, sample *s) {
   return found == 2;
 }
 
+// True when the command ends with 0 before it is too late.
+static bool wait_end(pid_t pid, int fd) {
+  char said[4096];
+  for (double deadline = now_ms() + EXIT_TIMEOUT_MS;;) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    double left = deadline - now_ms();
+    if (left <= 0 || poll(&p, 1, (int)left + 1) <= 0) {
+      kill(pid, SIGKILL);
+      waitpid(pid, NULL, 0);
+      return false;
+    }
+    if (read(fd, said, sizeof said) <= 0) break;
+  }
+  int status;
+  return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static void stop(pid_t pid) {
   kill(pid, SIGTERM);
   for (double deadline = now_ms() + EXIT_TIMEOUT_MS; now_ms() < deadline; sleep_ms(5)) {
@@ -120,12 +137,33 @@ static double median(double *values, int count) {
   return values[count / 2];
 }
 
+static bool is_count(int count) {
+  if (count >= 1 && count <= STARTS_MAX) return true;
+  fprintf(stderr, "start: expected 1 to %d repetitions\n", STARTS_MAX);
+  return false;
+}
+
+int start_measure_whole(int count, char **command) {
+  double ms[STARTS_MAX];
+  if (!is_count(count)) return 2;
+  for (int i = 0; i < count; i++) {
+    pid_t pid;
+    double spawned_at = now_ms();
+    int fd = spawn(&pid, command);
+    if (fd < 0 || !wait_end(pid, fd)) {
+      fprintf(stderr, "start: %s failed\n", command[0]);
+      return 1;
+    }
+    ms[i] = now_ms() - spawned_at;
+    close(fd);
+  }
+  printf("whole_ms=%.3f\n", median(ms, count));
+  return 0;
+}
+
 int start_measure(int count, char **command) {
   double start_ms[STARTS_MAX], rss_kib[STARTS_MAX], pss_kib[STARTS_MAX];
-  if (count < 1 || count > STARTS_MAX) {
-    fprintf(stderr, "start: expected 1 to %d repetitions\n", STARTS_MAX);
-    return 2;
-  }
+  if (!is_count(count)) return 2;
   for (int i = 0; i < count; i++) {
     sample s;
     if (!measure_once(&s, command)) {
