@@ -44,9 +44,9 @@ static int l_configure(lua_State *L) {
   check_housed(L);
   const pl_generation *g = pl_generation_of(L);
   if (g->number > 1 && pl_host_node(pl_script_host(g->script)) != NULL) {
-    pl_options_check(L, 1, pl_node_options(pl_host_start(L)));  // it goes on as it is
+    pl_options_check(L, "mesh.node", 1, pl_node_options(pl_host_start(L)));  // it goes on as it is
   } else {
-    pl_options_read(L, 1, pl_host_options(L));
+    pl_options_read(L, "mesh.node", 1, pl_host_options(L));
   }
   pl_host_start(L);
   return pl_host_joined(pl_host_of(L)) ? 0 : pl_wait_joined(L, joined);

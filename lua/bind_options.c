@@ -10,18 +10,18 @@
 enum { TEXTS_MAX = PL_LISTENERS_MAX + 1 };
 
 // Fills `texts` from the list at the top. The strings stay alive in the table.
-static size_t read_texts(lua_State *L, const char *name, const char **texts) {
+static size_t read_texts(lua_State *L, const char *what, const char *name, const char **texts) {
   lua_Integer n = luaL_len(L, -1);
-  if (n > PL_LISTENERS_MAX) luaL_error(L, "mesh.node: %s: more than 64 addresses", name);
+  if (n > PL_LISTENERS_MAX) luaL_error(L, "%s: %s: more than 64 addresses", what, name);
   for (lua_Integer i = 1; i <= n; i++) {
     size_t len;
     if (lua_rawgeti(L, -1, i) != LUA_TSTRING) {
-      luaL_error(L, "mesh.node: %s[%d]: a string is expected, got %s", name, (int)i,
+      luaL_error(L, "%s: %s[%d]: a string is expected, got %s", what, name, (int)i,
                  luaL_typename(L, -1));
     }
     texts[i - 1] = lua_tolstring(L, -1, &len);
     if (strlen(texts[i - 1]) != len)
-      luaL_error(L, "mesh.node: %s[%d]: a NUL byte is not allowed", name, (int)i);
+      luaL_error(L, "%s: %s[%d]: a NUL byte is not allowed", what, name, (int)i);
     lua_pop(L, 1);
   }
   return (size_t)n;
@@ -52,10 +52,11 @@ static bool fits(const pl_option *opt, int type) {
 }
 
 // Converts the value at the top. `texts` is where a list goes.
-static pl_option_value to_value(lua_State *L, const pl_option *opt, const char **texts) {
+static pl_option_value to_value(lua_State *L, const char *what, const pl_option *opt,
+                                const char **texts) {
   pl_option_value v = {.texts = texts};
   if (!opt->later && !fits(opt, lua_type(L, -1))) {
-    luaL_error(L, "mesh.node: %s: a %s is expected, got %s", opt->name, kind_name(opt),
+    luaL_error(L, "%s: %s: a %s is expected, got %s", what, opt->name, kind_name(opt),
                luaL_typename(L, -1));
   }
   size_t len;
@@ -64,7 +65,7 @@ static pl_option_value to_value(lua_State *L, const pl_option *opt, const char *
       v.given = PL_GIVEN_TEXT;
       v.text = lua_tolstring(L, -1, &len);
       if (strlen(v.text) != len)
-        luaL_error(L, "mesh.node: %s: a NUL byte is not allowed", opt->name);
+        luaL_error(L, "%s: %s: a NUL byte is not allowed", what, opt->name);
       break;
     case LUA_TNUMBER:
       v.given = PL_GIVEN_NUMBER;
@@ -74,34 +75,35 @@ static pl_option_value to_value(lua_State *L, const pl_option *opt, const char *
       v.given = PL_GIVEN_BOOLEAN;
       v.boolean = lua_toboolean(L, -1);
       break;
-    default: v.given = PL_GIVEN_TEXTS; v.count = opt->later ? 0 : read_texts(L, opt->name, texts);
+    default:
+      v.given = PL_GIVEN_TEXTS;
+      v.count = opt->later ? 0 : read_texts(L, what, opt->name, texts);
   }
   return v;
 }
 
-static void refuse_name(lua_State *L, const char *name) {
+static void refuse_name(lua_State *L, const char *what, const char *name) {
   const char *names[PL_OPTION_COUNT];
   for (int i = 0; i < PL_OPTION_COUNT; i++)
     names[i] = pl_option_list[i].name;
   const char *meant = pl_guess(name, names, PL_OPTION_COUNT);
   if (meant == NULL)
-    luaL_error(L, "mesh.node: unknown option '%s'", name);
+    luaL_error(L, "%s: unknown option '%s'", what, name);
   else
-    luaL_error(L, "mesh.node: unknown option '%s'; did you mean '%s'?", name, meant);
+    luaL_error(L, "%s: unknown option '%s'; did you mean '%s'?", what, name, meant);
 }
 
 // Sets the option whose name and value are at the top.
-static void set_option(lua_State *L, pl_options *o) {
+static void set_option(lua_State *L, const char *what, pl_options *o) {
   if (lua_type(L, -2) != LUA_TSTRING)
-    luaL_error(L, "mesh.node: options have names, got a %s", luaL_typename(L, -2));
+    luaL_error(L, "%s: options have names, got a %s", what, luaL_typename(L, -2));
   const char *name = lua_tostring(L, -2);
   const pl_option *opt = pl_option_find(name);
-  if (opt == NULL || strcmp(opt->name, name) != 0) refuse_name(L, name);
+  if (opt == NULL || strcmp(opt->name, name) != 0) refuse_name(L, what, name);
   const char *texts[TEXTS_MAX];
-  pl_option_value v = to_value(L, opt, texts);
+  pl_option_value v = to_value(L, what, opt, texts);
   char why[PL_URL_MAX];
-  if (pl_option_set(o, PL_SOURCE_SCRIPT, opt, &v, why) != PL_OK)
-    luaL_error(L, "mesh.node: %s", why);
+  if (pl_option_set(o, PL_SOURCE_SCRIPT, opt, &v, why) != PL_OK) luaL_error(L, "%s: %s", what, why);
 }
 
 static int draft_free(lua_State *L) {
@@ -123,23 +125,23 @@ static pl_options *push_draft(lua_State *L, const pl_options *o) {
 }
 
 // A copy of `o` with what the table says. [-0, +1]
-static pl_options *read_draft(lua_State *L, int index, const pl_options *o) {
+static pl_options *read_draft(lua_State *L, const char *what, int index, const pl_options *o) {
   index = lua_absindex(L, index);
   pl_options *draft = push_draft(L, o);
   for (lua_pushnil(L); lua_next(L, index);) {
-    set_option(L, draft);
+    set_option(L, what, draft);
     lua_pop(L, 1);
   }
   return draft;
 }
 
-void pl_options_check(lua_State *L, int index, const pl_options *o) {
-  read_draft(L, index, o);
+void pl_options_check(lua_State *L, const char *what, int index, const pl_options *o) {
+  read_draft(L, what, index, o);
   lua_pop(L, 1);
 }
 
-void pl_options_read(lua_State *L, int index, pl_options *o) {
-  pl_options *draft = read_draft(L, index, o);
+void pl_options_read(lua_State *L, const char *what, int index, pl_options *o) {
+  pl_options *draft = read_draft(L, what, index, o);
   pl_options all = *draft;
   *draft = *o;
   *o = all;

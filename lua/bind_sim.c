@@ -98,7 +98,7 @@ static int world_boot(lua_State *L) {
   luaL_argcheck(L, p->host == NULL, 2, "it runs already");
   pl_options_free(&p->options);
   pl_options_init(&p->options);
-  pl_options_read(L, 4, &p->options);
+  pl_options_read(L, "mesh.node", 4, &p->options);
   char detail[PL_URL_MAX] = "";
   if (pl_sim_process_boot(p, code, detail) != PL_OK) return luaL_error(L, "%s", detail);
   return 0;

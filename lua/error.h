@@ -24,6 +24,8 @@ const char *pl_error_push_text(lua_State *L, int index);
 // The same outside of a task: a text that fails or does not end is left out.
 const char *pl_error_push_shown(lua_State *L, int index);
 
+// The table at the top becomes an error object. [-0, +0]
+void pl_error_mark(lua_State *L);
 // True when the value is an error object.
 bool pl_error_is(lua_State *L, int index);
 // The failure that the error value at `index` (any value: object, script table with `code`, string,

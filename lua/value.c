@@ -7,10 +7,8 @@
 #include "base/limits.h"
 #include "lua/error.h"
 #include "lua/modules.h"
-#include "lua/pass.h"
 #include "lua/value_impl.h"
 #include "lua/view.h"
-#include "lua/vm.h"
 
 // Keys: in the registry, and of a metatable that marks an array (true, or its length).
 static const char array_key;
@@ -287,13 +285,13 @@ void pl_encode_table(pl_encoder *e, int index, const pl_table_writer *w) {
   e->depth--;
 }
 
-static pl_encoder encoder_of(lua_State *L, const char *root, size_t max, pl_buf *out) {
+pl_encoder pl_encoder_of(lua_State *L, const char *root, size_t max, pl_buf *out) {
   size_t start = pl_buf_len(out);
   size_t bound = max < SIZE_MAX - start ? start + max : SIZE_MAX;
   return (pl_encoder){.L = L, .out = out, .start = start, .max = max, .bound = bound, .root = root};
 }
 
-static void encode_list(pl_encoder *e, pl_codec codec, int first, int n) {
+void pl_encode_list(pl_encoder *e, pl_codec codec, int first, int n) {
   if (codec == PL_CODEC_JSON) {
     luaL_checkstack(e->L, 8, NULL);
     pl_json_encode_list(e, first, n);
@@ -304,28 +302,13 @@ static void encode_list(pl_encoder *e, pl_codec codec, int first, int n) {
 
 void pl_values_encode(lua_State *L, pl_codec codec, int first, int n, const char *root, size_t max,
                       pl_buf *out) {
-  pl_encoder e = encoder_of(L, root, max, out);
-  encode_list(&e, codec, first, n);
-}
-
-void pl_values_pack(lua_State *L, pl_codec codec, int first, int n, const char *root, size_t max,
-                    pl_parts *out) {
-  pl_buf *scratch = pl_vm_scratch(pl_vm_of(L));
-  pl_encoder e = encoder_of(L, root, max, scratch);
-  pl_bytes tail = {0};
-  e.tail = &tail;
-  e.passes = true;
-  pl_pass_begin(L);
-  encode_list(&e, codec, first, n);
-  bool is_long = pl_buf_len(scratch) > PL_COPY_MAX;
-  out->head =
-      is_long ? pl_buf_take(scratch) : pl_bytes_of(pl_buf_data(scratch), pl_buf_len(scratch));
-  out->tail = tail;
+  pl_encoder e = pl_encoder_of(L, root, max, out);
+  pl_encode_list(&e, codec, first, n);
 }
 
 void pl_value_encode(lua_State *L, pl_codec codec, int index, const char *root, size_t max,
                      pl_buf *out) {
-  pl_encoder e = encoder_of(L, root, max, out);
+  pl_encoder e = pl_encoder_of(L, root, max, out);
   luaL_checkstack(L, 8, NULL);
   index = lua_absindex(L, index);
   if (codec == PL_CODEC_JSON) {

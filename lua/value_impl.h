@@ -26,6 +26,11 @@ typedef struct pl_encoder {
   bool passes;     // streams may be among the values
 } pl_encoder;
 
+// Of values that go to `out`, behind what is there; `root` and `max` as of pl_values_encode.
+pl_encoder pl_encoder_of(lua_State *L, const char *root, size_t max, pl_buf *out);
+// The `n` values from `first` on, as one array.
+void pl_encode_list(pl_encoder *e, pl_codec codec, int first, int n);
+
 uint8_t *pl_encode_grow(pl_encoder *e, size_t n);
 // Room for `n` bytes at the end; raises TOO_LARGE or NO_MEMORY.
 static inline uint8_t *pl_encode_room(pl_encoder *e, size_t n) {
