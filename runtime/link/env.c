@@ -8,8 +8,12 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pl_list envs = {&envs, &envs};
 
-// libuv writes without MSG_NOSIGNAL: to a peer that is gone that would end the process.
+// libuv writes without MSG_NOSIGNAL: to a peer that is gone that would end the process. A thread
+// that blocks the signal has seen to that.
 static void ignore_sigpipe(void) {
+  sigset_t blocked;
+  if (pthread_sigmask(SIG_BLOCK, NULL, &blocked) == 0 && sigismember(&blocked, SIGPIPE) == 1)
+    return;
   struct sigaction now;
   if (sigaction(SIGPIPE, NULL, &now) != 0 || now.sa_handler != SIG_DFL) return;
   now.sa_handler = SIG_IGN;
