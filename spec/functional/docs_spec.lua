@@ -28,10 +28,21 @@ local function make_folder(samples, up_to)
   return folder
 end
 
-local PATH = process.perilune:match '^(.*)/' .. ':' .. os.getenv 'PATH'
+local BUILD = process.perilune:match '^(.*)/'
+local MODULE = BUILD .. '/module/?.so;;'
+local PATH = BUILD .. ':' .. os.getenv 'PATH'
+
+--- Under a sanitizer the module for plain Lua needs an interpreter that has it, too.
+local function path()
+  local plain = BUILD .. '/perilune_plain'
+  if not lfs.attributes(plain) then return PATH end
+  local folder = process.temp_dir()
+  assert(lfs.link(plain, folder .. '/lua5.4', true))
+  return folder .. ':' .. PATH
+end
 
 local function options(folder)
-  return { cwd = folder, env = { PATH = PATH } }
+  return { cwd = folder, env = { PATH = path(), LUA_CPATH_5_4 = MODULE } }
 end
 
 local function assert_output(shown, actual, what)
