@@ -23,7 +23,7 @@ end
 --- What the columns say of a row.
 local function cells(r)
   local unit, medians = r.row.unit, r.medians
-  local reached = r.reached and ('%.2f'):format(r.reached) or '-'
+  local reached = r.reached and (r.reached < 1000 and '%.2f' or '%.3g'):format(r.reached) or '-'
   local verdict = r.ok == nil and 'skipped' or r.ok and 'ok' or 'MISS'
   return {
     r.row.title, shown(medians.bare, unit), shown(medians.prototype, unit), shown(medians.perilune, unit),
