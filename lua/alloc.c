@@ -230,10 +230,15 @@ static bool is_growth_refused(const pl_alloc_state *a, size_t growth) {
   return is_refused(a, growth) && (growth > OVERDRAFT || is_past(a, a->limit + OVERDRAFT, growth));
 }
 
+static RARE void *refuse(pl_alloc_state *a) {
+  if (a->on_refused != NULL) a->on_refused(a);
+  return NULL;
+}
+
 static RARE void *change(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
   if (size > LARGEST) return NULL;
   // Shrinking must not fail, so it is never refused.
-  if (size > old_size && is_growth_refused(a, size - old_size)) return NULL;
+  if (size > old_size && is_growth_refused(a, size - old_size)) return refuse(a);
   void *q = resize(a, p, old_size, size);
   if (q != NULL) a->used = a->used - old_size + size;
   return q;
@@ -248,7 +253,8 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
     return NULL;
   }
   if (p != NULL) return change(a, p, old_size, size);
-  if (size > LARGEST || is_refused(a, size)) return NULL;
+  if (size > LARGEST) return NULL;
+  if (is_refused(a, size)) return refuse(a);
   void *q = get(a, size);
   if (q != NULL) a->used += size;
   return q;

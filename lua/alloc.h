@@ -16,6 +16,9 @@ typedef struct pl_alloc_state {
   size_t used;   // bytes that the state asked for
   size_t limit;  // 0 = none; what is there may grow a little past it
   bool enforce;  // refuse growth past the limit: while script code runs
+  // A block was refused, which Lua may ask for again, or raise. May look at the state, no more;
+  // NULL: nobody wants to know.
+  void (*on_refused)(struct pl_alloc_state *a);
   struct pl_alloc_slab *slabs[PL_ALLOC_CLASSES];  // those with room, of each size
   struct pl_alloc_slab *empty;                    // for any size
   unsigned empty_count;

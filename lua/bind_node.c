@@ -3,11 +3,13 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "lua/bind_call.h"
 #include "lua/bind_options.h"
+#include "lua/core.h"
 #include "lua/error.h"
 #include "lua/rows.h"
 #include "lua/sandbox.h"
@@ -419,6 +421,8 @@ static int l_stop(lua_State *L) {
   pl_sandbox_need(L, PL_CAN_PROCESS, "mesh.stop");
   lua_Number drain = luaL_optnumber(L, 1, NAN);
   luaL_argcheck(L, isnan(drain) || drain >= 0, 1, "below 0");
+  if (pl_generation_is_beside(pl_generation_of(L)))
+    return pl_raise_code(L, PL_INVALID, PL_NOT_EXECUTED, "mesh.stop: the script is being loaded");
   pl_host_exit_within(pl_host_of(L), -1, isnan(drain) ? PL_NEVER : (uint64_t)(drain * 1e6));
   return 0;
 }
@@ -436,8 +440,18 @@ static int l_stopping(lua_State *L) {
   return 1;
 }
 
+// Of a version that is loaded beside another: it ends that version alone.
+static int quit_loading(lua_State *L) {
+  char place[PL_PLACE_MAX], text[PL_PLACE_MAX + 64];
+  pl_report_place(L, place, sizeof place);
+  snprintf(text, sizeof text, "%s: os.exit was called while the new version was loaded", place);
+  const pl_failure why = pl_failure_of(PL_INVALID, PL_EXECUTED, text);
+  return pl_task_quit(L, "os.exit", &why);
+}
+
 int pl_os_exit(lua_State *L) {
   pl_sandbox_need(L, PL_CAN_PROCESS, "os.exit");
+  if (pl_generation_is_beside(pl_generation_of(L))) return quit_loading(L);
   // What a process can end with; negative codes are the host's own.
   int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)(luaL_optinteger(L, 1, 0) & 0xff);
   pl_failure why = pl_failure_of(PL_CANCELLED, PL_EXECUTED, "the script called os.exit");

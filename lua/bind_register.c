@@ -60,10 +60,6 @@ void pl_registrations_close(pl_generation *g) {
 
 // Registering.
 
-static bool holds_back(const pl_generation *g) {
-  return g->state == PL_GENERATION_LOADING && g->number > 1;
-}
-
 static pl_registration *find_held_back(pl_generation *g, pl_bytes name) {
   return pl_map_find_bytes(&g->held_back, name.data, name.len);
 }
@@ -167,7 +163,7 @@ int pl_register_action(lua_State *L) {
   pl_registration *r = make(g, pl_bytes_of(name, len), &settings);
   r->value_max = (size_t)pl_node_options(n)->max_message;
   pl_err err = keep_description(r, description) ? PL_OK : PL_NO_MEMORY;
-  if (err == PL_OK) err = holds_back(g) ? hold_back(r) : publish(n, r);
+  if (err == PL_OK) err = pl_generation_is_beside(g) ? hold_back(r) : publish(n, r);
   pl_list_push(&g->actions, &r->node);
   if (err != PL_OK) {
     r->options.attributes = (pl_bytes){0};
@@ -190,7 +186,7 @@ int pl_remove_action(lua_State *L) {
   bool removed = r != NULL;
   if (removed) {
     registration_free(r);
-  } else if (g->state < PL_GENERATION_DRAINING && !holds_back(g)) {
+  } else if (g->state < PL_GENERATION_DRAINING && !pl_generation_is_beside(g)) {
     removed = pl_node_remove_action(n, pl_bytes_of(name, len)) == PL_OK;
   }
   lua_pushboolean(L, removed);

@@ -99,6 +99,8 @@ struct pl_task {
   pl_trace call_trace;  // when `traced`: of the request it works for
 };
 
+enum { PL_PLACE_MAX = LUA_IDSIZE + 16 };  // file:line
+
 typedef struct pl_thread {
   lua_State *co;
   int ref;
@@ -134,7 +136,8 @@ struct pl_vm {
   bool simulated;                     // by the governor: instructions, not time
   const atomic_bool *abandoned;       // pl_vm_set_abandoned
   bool in_work;
-  bool collect;  // a task failed for lack of memory
+  bool collect;                   // a task failed for lack of memory
+  char refused_at[PL_PLACE_MAX];  // where a block was refused last; "": it is not known
 
   // tasks
   pl_list ready, held, tasks;
@@ -294,9 +297,16 @@ lua_State *pl_coroutine_inner(lua_State *co);
 pl_list *pl_vm_all(void);
 
 // report.c
-// The traceback of a task that does not run now, over all its coroutines. NULL: no memory. The
-// caller's.
+// The traceback of a task that does not run now, over all its coroutines. NULL: it has not begun,
+// or no memory. The caller's.
 char *pl_report_trace(pl_task *t);
+// The line of the script that runs in `L`, as file:line; "" when there is none. It allocates
+// nothing.
+void pl_report_place(lua_State *L, char *text, size_t size);
+// As on_refused of the allocator of a VM: remembers where the script is.
+void pl_report_refused(pl_alloc_state *a);
+// Where that was and what the limit is, as the message of the error; once.
+void pl_report_memory(pl_vm *vm, char *text, size_t size);
 // To the log: the code that runs in `L` keeps the node from everything else.
 void pl_report_stall(pl_vm *vm, lua_State *L, lua_Debug *ar);
 // To the log, but for every script rarely: the task has computed for long without a wait.

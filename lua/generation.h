@@ -65,6 +65,11 @@ void pl_generation_go(pl_generation *g);
 // The options may have changed: the limits of scripts among them now hold.
 void pl_generation_set_limits(pl_generation *g, const pl_options *o);
 
+// It is loaded beside one that serves, which goes on whatever becomes of it.
+static inline bool pl_generation_is_beside(const pl_generation *g) {
+  return g->state == PL_GENERATION_LOADING && g->number > 1;
+}
+
 static inline bool pl_generation_has_hook(const pl_generation *g, pl_hook hook) {
   return g->hooks[hook] >= 0;
 }

@@ -290,7 +290,7 @@ static pl_task *check_task(pl_request *r, pl_host *h) {
 static void on_stack(pl_request *r, void *user) {
   pl_task *t = check_task(r, user);
   if (t == NULL) return;
-  char *trace = t->co != NULL && t->started ? pl_report_trace(t) : NULL;
+  char *trace = pl_report_trace(t);
   size_t len = trace != NULL ? strlen(trace) : 0;
   pl_pack k = {0};
   pl_pack_array(&k, 1);

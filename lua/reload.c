@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "lua/core.h"
 #include "lua/error.h"
 #include "lua/script.h"
 #include "lua/task.h"
@@ -18,6 +19,7 @@ struct pl_reload {
   bool again;
   pl_generation *next;
   pl_task *task;    // the main chunk or the hook that runs; one reference, or NULL
+  char *stood;      // its traceback when its time was over; or NULL
   pl_slice *given;  // what on_unload returned, encoded
   pl_timer limit;
   pl_work step;
@@ -93,6 +95,8 @@ static void finish(pl_reload *r) {
   pl_timer_stop(&r->limit);
   pl_slice_drop(r->given);
   r->given = NULL;
+  pl_free(r->stood);
+  r->stood = NULL;
   r->back = false;
   r->state = IDLE;
   pl_list due;
@@ -260,7 +264,7 @@ static void on_task_end(pl_generation *g, pl_task_state ended, lua_State *L,
   if (r == NULL) return;  // everything ends
   if (ended != PL_TASK_DONE) {
     r->failed = true;
-    r->failure = pl_error_take(L, NULL, traceback);
+    r->failure = pl_error_take(L, NULL, r->stood != NULL ? r->stood : traceback);
   }
   pl_loop_defer(loop_of(r), &r->step, run_step);
 }
@@ -272,6 +276,7 @@ static void on_limit(pl_timer *t) {
   snprintf(text, sizeof text, "%.300s: has not loaded within %g s", pl_script_path(r->script),
            pl_script_options(r->script)->load_limit);
   const pl_failure why = pl_failure_of(PL_TIMEOUT, PL_UNKNOWN, text);
+  if (r->stood == NULL) r->stood = pl_report_trace(r->task);
   pl_task_cancel(r->task, &why);
 }
 
@@ -354,6 +359,7 @@ void pl_reload_free(pl_reload *r) {
   pl_reload_report_drop(out);
   if (r->last != NULL) pl_reload_report_drop(r->last);
   pl_slice_drop(r->given);
+  pl_free(r->stood);
   pl_origins_fini(&r->tried);
   pl_origins_fini(&r->before);
   pl_free(r);

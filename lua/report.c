@@ -37,6 +37,7 @@ static int trace_task(lua_State *L) {
 char *pl_report_trace(pl_task *t) {
   lua_State *L = t->vm->L;
   char *trace = NULL;
+  if (t->co == NULL || !t->started) return NULL;
   lua_pushcfunction(L, trace_task);
   lua_pushlightuserdata(L, t);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) trace = pl_strdup(lua_tostring(L, -1));
@@ -44,14 +45,43 @@ char *pl_report_trace(pl_task *t) {
   return trace;
 }
 
+void pl_report_place(lua_State *L, char *text, size_t size) {
+  lua_Debug ar;
+  text[0] = '\0';
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0) continue;
+    snprintf(text, size, "%s:%d", ar.short_src, ar.currentline);
+    return;
+  }
+}
+
+// Memory. Lua's own error says nothing but that there is not enough, and runs no handler.
+
+void pl_report_refused(pl_alloc_state *a) {
+  pl_vm *vm = pl_container(a, pl_vm, alloc);
+  vm->refused_at[0] = '\0';
+  if (vm->running != NULL) pl_report_place(vm->running, vm->refused_at, sizeof vm->refused_at);
+}
+
+void pl_report_memory(pl_vm *vm, char *text, size_t size) {
+  static const char what[] = "not enough memory";
+  if (vm->refused_at[0] == '\0') {
+    snprintf(text, size, "%s", what);
+    return;
+  }
+  snprintf(text, size, "%s: %s: memory_limit is %.4g MiB", vm->refused_at, what,
+           (double)vm->alloc.limit / (1024 * 1024));
+  vm->refused_at[0] = '\0';
+}
+
 // Who it is.
 
-enum { FIELDS = 8 };
+enum { FIELDS = 10 };
 
 typedef struct line {
   pl_field fields[FIELDS];
   size_t count;
-  char trace_id[PL_ID_HEX], caller[PL_ID_HEX];
+  char trace_id[PL_ID_HEX], caller[PL_ID_HEX], call[PL_SPAN_HEX];
 } line;
 
 static void add(line *l, pl_field field) {
@@ -71,8 +101,11 @@ static void begin_line(line *l, const pl_vm *vm, pl_task *t) {
   } else {
     add(l, pl_f_text("kind", t->type->name));
   }
+  add(l, pl_f_int("id", (int64_t)t->id));
   const pl_trace *trace = pl_task_trace(t);
   if (trace == NULL) return;
+  pl_span_format(trace->span, l->call);
+  add(l, pl_f_text("call", l->call));
   pl_id_format(&trace->id, l->trace_id);
   add(l, pl_f_text("trace_id", l->trace_id));
 }

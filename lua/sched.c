@@ -19,7 +19,9 @@ enum {
 
 // A lack of memory may be the governor's doing.
 static void push_limit(lua_State *L, pl_task *t) {
-  pl_failure f = pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, "not enough memory");
+  char text[PL_URL_MAX];
+  pl_report_memory(t->vm, text, sizeof text);
+  pl_failure f = pl_failure_of(PL_MEMORY_LIMIT, PL_EXECUTED, text);
   t->vm->collect = true;
   if (t->overran || pl_task_over_cpu(t)) {
     f = pl_failure_of(PL_CPU_LIMIT, PL_EXECUTED, NULL);

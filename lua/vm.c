@@ -91,6 +91,7 @@ pl_vm *pl_vm_new(const pl_vm_options *options) {
   vm->options.directory = options->directory != NULL ? pl_strdup(options->directory) : NULL;
   if (vm->options.generation == 0) vm->options.generation = 1;
   vm->alloc.limit = options->memory_limit;
+  vm->alloc.on_refused = pl_report_refused;
   pl_sched_init(vm);
   pl_list_push(pl_vm_all(), &vm->node);
   pl_governor_hold();

@@ -62,8 +62,8 @@ cluster.describe('a bad version', { 'mem' }, function(over)
 
   it('that does not end to load is broken off', function()
     start { load_limit = 2 }
-    local mesh_sleep = "require 'perilune'.sleep(1000)"
-    refuses(mesh_sleep, 'TIMEOUT', 'b: has not loaded within 2 s')
+    refuses("local mesh = require 'perilune'\nlocal function wait() mesh.sleep(1000) end\nwait()",
+      'TIMEOUT', "b: has not loaded within 2 s\nstack traceback:.*\n\tb:2: in .*\n\tb:3: in main chunk")
   end)
 
   it('that catches that it is broken off is ended', function()
@@ -84,7 +84,8 @@ cluster.describe('a bad version', { 'mem' }, function(over)
 
   it('that takes all memory does not serve', function()
     start { memory_limit = 16 * MIB }
-    refuses("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(10000) .. i end", 'MEMORY_LIMIT', 'not enough memory')
+    refuses("local t = {}\nfor i = 1, 1e9 do t[i] = ('x'):rep(10000) .. i end",
+      'MEMORY_LIMIT', 'b:2: not enough memory: memory_limit is 16 MiB')
   end)
 
   it('that registers nothing any more does not serve', function()
@@ -136,6 +137,23 @@ cluster.describe('a bad version', { 'mem' }, function(over)
     refuses("require 'perilune'.reload()", 'HANDLER_ERROR', 'b:1: mesh.reload: the script is being loaded')
   end)
 
+  for name, text in pairs {
+    ['while it loads'] = '\nos.exit(3)',
+    ['while it loads, and catches everything'] = '\npcall(os.exit, false) error "it goes on"',
+    ['in its on_load'] = "\nrequire 'perilune'.on_load(function() os.exit() end)",
+  } do
+    it('that calls os.exit ' .. name .. ' does not serve, and ends nothing else', function()
+      start()
+      refuses("require 'perilune'.action('v', print)" .. text, 'INVALID',
+        'b:2: os.exit was called while the new version was loaded')
+    end)
+  end
+
+  it('that stops the node while it loads does not serve, and the node goes on', function()
+    start()
+    refuses("\nrequire 'perilune'.stop()", 'INVALID', 'mesh.stop: the script is being loaded\nstack traceback:.*b:2: ')
+  end)
+
   it('whose on_load fails never serves', function()
     start(nil, function()
       mesh.action('v', function() return 'good' end)
@@ -151,7 +169,7 @@ cluster.describe('a bad version', { 'mem' }, function(over)
     start { load_limit = 1 }
     refuses([[mesh = require 'perilune'
       mesh.action('v', function() return 'bad' end)
-      mesh.on_load(function() mesh.sleep(100) end)]], 'TIMEOUT', 'has not loaded within 1 s')
+      mesh.on_load(function() mesh.sleep(100) end)]], 'TIMEOUT', 'has not loaded within 1 s\n.*\n\tb:3: in')
   end)
 
   it('does not come when the old one cannot hand over', function()

@@ -38,9 +38,15 @@ describe('a VM', function()
     ]], { memory_limit = 8 * MIB }))
   end)
 
-  it('fails with MEMORY_LIMIT when nobody catches it', function()
-    local _, result = run("string.rep('x', 1 << 30)", { memory_limit = 8 * MIB })
-    assert.equal('MEMORY_LIMIT: not enough memory', result)
+  it('fails with MEMORY_LIMIT when nobody catches it, and says where', function()
+    for source, line in pairs {
+      ["\nlocal s = string.rep('x', 1 << 30)"] = 2,
+      ["local function big()\n  return (string.rep('x', 1 << 30))\nend\ncoroutine.wrap(big)()"] = 2,
+      ['local t, i = {}, 0\nwhile true do\n\n i = i + 1 t[i] = {} end'] = 4,
+    } do
+      local _, result = run(source, { memory_limit = 8 * MIB })
+      assert.equal(('MEMORY_LIMIT: spec:%d: not enough memory: memory_limit is 8 MiB'):format(line), result)
+    end
   end)
 
   it('survives every failing allocation', function()
