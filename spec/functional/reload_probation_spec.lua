@@ -1,6 +1,8 @@
 --- A new version that does worse than the one before is taken back.
 
 local cluster = require 'spec.support.cluster'
+local nodes = require 'spec.support.nodes'
+local process = require 'spec.support.process'
 
 -- luacheck: globals mesh report, ignore 111 112 113
 
@@ -162,5 +164,31 @@ cluster.describe('generations that are replaced quickly', { 'mem' }, function(ov
     end
     over.net:advance(5)
     assert.same({ 2, 'ended', 7 }, b:reported())
+  end)
+end)
+
+describe('a version that comes back', function()
+  it('is made of the texts that it had, modules as well, whatever is on the disk by then', function()
+    local dir = process.temp_dir {
+      ['app.lua'] = "require('perilune').action('v', (require 'answer'))\n",
+      ['answer.lua'] = "return function() return require('part').word end\n",
+      ['part.lua'] = "return { word = 'good' }\n",
+    }
+    local url = 'unix://' .. dir .. '/n.sock'
+    local p = process.start({ process.perilune, 'run', 'app.lua', '--name=n', '--probation=60', '--listen=' .. url },
+      { cwd = dir })
+    p:wait_line '^ready '
+    local client = nodes.start('client', { peers = { url } })
+    assert.equal('good', client:eval "return mesh.call 'v'") -- which has required the part only now
+
+    local file <close> = assert(io.open(dir .. '/answer.lua', 'w'))
+    file:write "return function() error 'broken' end\n"
+    file:close()
+    assert.equal(0, process.perilune_run('reload', '--peer=' .. url).code)
+    for _, name in ipairs { 'app.lua', 'answer.lua', 'part.lua' } do assert(os.remove(dir .. '/' .. name)) end
+    client:eval "for _ = 1, 30 do pcall(mesh.call, 'v') end"
+    p:wait_line 'a generation does worse than the one before, which comes back .*generation=2'
+    p:wait_line 'reloaded .*generation=3'
+    assert.equal('good', client:eval "return mesh.call 'v'")
   end)
 end)

@@ -113,6 +113,10 @@ cluster.describe('generations', { 'mem' }, function(over)
     return a, b
   end
 
+  local function call(a, name)
+    return a:eval(function(action) return mesh.call(action) end, name)
+  end
+
   it('are joined: what waits for its turn is served by the new one', function()
     local a, b = pair(function()
       mesh.action('one', function()
@@ -290,6 +294,24 @@ cluster.describe('generations', { 'mem' }, function(over)
     assert.equal('unknown', err.outcome)
     assert.matches('another generation', err.message)
     assert.matches('calls last too long', over.net:log())
+  end)
+
+  it('end at their bound, too, when their calls last too long, and the reload goes on', function()
+    local a, b = pair(nil, { reload_drain = 1 })
+    local calls = {}
+    for i = 1, 7 do
+      calls[i] = a:start(function() return mesh.with { timeout = 0 }.call('slow', 1e6) end)
+      b:wait_reports(i)
+      b:reloaded(v1)
+    end
+    b:reload(v2)
+    over.net:advance(0.5)
+    assert.equal(7, #b:reloads())
+    assert.equal(1, call(a, 'v'))
+    over.net:advance(1)
+    assert.equal(DIFFERENCE, b:reloads()[8].text)
+    assert.equal(2, call(a, 'v'))
+    for i = 1, 7 do assert.equal('CANCELLED', calls[i]:failure().code) end
   end)
 
   it('cannot register once another serves, nor take away what that one has', function()

@@ -111,7 +111,8 @@ describe('a script that runs away', function()
       assert.is_true(tonumber(answered) >= (is_pattern and 1 or 10), answered)
       local log = node:stderr()
       assert.is_nil(log:find('lost', 1, true), log)
-      local told = log:match 'a task computes without a wait script=bad.lua action=bad caller=%x+ id=%d+ call=%x+ trace_id=%x+ cpu_ms=(%d+)'
+      local told = log:match('a task computes without a wait script=bad.lua action=bad caller=%x+ id=%d+ call=%x+ '
+        .. 'trace_id=%x+ cpu_ms=(%d+)')
       if told then assert.is_true(tonumber(told) < 100 or is_pattern, log) end
       assert.truthy(told or log:find('held up the node script=bad.lua', 1, true) or ending:find '^MEMORY')
       node:kill 'TERM'
