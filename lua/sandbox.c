@@ -108,15 +108,25 @@ static void fix_path(lua_State *L) {
   drop(L, "searchpath");
 }
 
+// A searcher, which finds nothing: what it returns is part of the error.
+static int search_native(lua_State *L) {
+  lua_pushliteral(L,
+                  "no module in C: those need 'native', which this script is not allowed in its "
+                  "sandbox");
+  return 1;
+}
+
 // The searchers of modules in C are the last two. `package` is at the top.
 static void limit_native(lua_State *L) {
   drop(L, "loadlib");
   drop(L, "cpath");
   lua_getfield(L, -1, "searchers");
-  for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i > 3; i--) {
+  for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i > 4; i--) {
     lua_pushnil(L);
     lua_rawseti(L, -2, i);
   }
+  lua_pushcfunction(L, search_native);
+  lua_rawseti(L, -2, 4);
   lua_pop(L, 1);
 }
 

@@ -151,7 +151,8 @@ enum {
 unsigned pl_capability_find(const char *name, size_t len);
 // Of one bit.
 const char *pl_capability_name(unsigned capability);
-// Whether scripts are to be in a sandbox, and what they are given there. `allow` alone means that.
+// Whether scripts are to be in a sandbox, and what they are given there. `allow` alone means that,
+// also when it holds nothing.
 bool pl_options_sandbox(const pl_options *o, unsigned *allowed);
 
 // Node.

@@ -32,5 +32,5 @@ bool pl_options_sandbox(const pl_options *o, unsigned *allowed) {
   *allowed = 0;
   for (size_t i = 0; i < o->allow.count; i++)
     *allowed |= pl_capability_find(o->allow.items[i], strlen(o->allow.items[i]));
-  return o->sandbox || o->allow.count > 0;
+  return o->sandbox || pl_option_is_given(o, "allow");
 }

@@ -26,7 +26,7 @@ local CAPABILITIES = {
     "mesh.with { node = mesh.self().id }.call('_perilune.info').name",
     "mesh.with { node = mesh.self().id }.stream('_perilune.info'):result().name",
   },
-  native = { "require 'lfs'", "package.loadlib", "package.cpath", "package.searchers[4]" },
+  native = { "require 'lfs'", "package.loadlib", "package.cpath", "package.searchers[5]" },
 }
 
 -- What no sandbox has, whatever it is allowed but `debug`.
@@ -110,6 +110,9 @@ describe('a script in a sandbox', function()
     assert.equal("FORBIDDEN: os.exit needs 'process', which this script is not allowed in its sandbox", results[2])
     assert.matches('^FORBIDDEN: mesh.stop ', results[3])
     assert.matches('^FORBIDDEN: mesh.monitor ', results[4])
+    local dir = process.temp_dir { ['app.lua'] = "print(select(2, pcall(require, 'lfs')))" }
+    local told = process.run({ process.perilune, 'run', 'app.lua', '--sandbox' }, { cwd = dir }).stdout
+    assert.matches("\n\tno module in C: those need 'native', which this script is not allowed in its sandbox\n$", told)
   end)
 
   it('serves and calls as any other', function()
@@ -139,6 +142,14 @@ describe('a script in a sandbox', function()
     assert.equal('nil\n', run({}, '--config', 'c.json'))
     assert.matches('^table', run({}, '--config', 'd.json'))
     assert.matches('^table', run { env = { PERILUNE_SANDBOX = '1', PERILUNE_ALLOW = 'net,fs' } })
+  end)
+
+  it('is closed when what it is allowed turns out to be nothing', function()
+    local dir = process.temp_dir { ['app.lua'] = 'print(io, os.exit ~= nil)', ['c.json'] = '{"allow": []}' }
+    for _, options in ipairs { { '--allow', '' }, { '--allow=,' }, { '--config', 'c.json' } } do
+      local run = process.run({ process.perilune, 'run', 'app.lua', table.unpack(options) }, { cwd = dir })
+      assert.equal('nil\ttrue\n', run.stdout, run.stderr)
+    end
   end)
 
   it('is refused words that are none', function()

@@ -151,6 +151,13 @@ function Node:cpu()
   return (fields[12] + fields[13]) / TICKS -- utime and stime
 end
 
+--- Seconds that its main thread has waited for a processor, because the machine did other things.
+---@return number
+function Node:waited()
+  local file <close> = assert(io.open(('/proc/%d/schedstat'):format(self.process.pid)))
+  return tonumber(file:read('a'):match '^%d+ (%d+)') / 1e9
+end
+
 --- Whether a sanitizer watches it, which takes memory of its own.
 ---@return boolean
 function Node:is_sanitized()
