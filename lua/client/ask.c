@@ -87,7 +87,7 @@ void pl_ask_register(lua_State *L) {
 // What the node knows of an action before it is asked.
 typedef struct known {
   int codec;
-  uint64_t timeout_us, now_us;
+  uint64_t timeout_us;
   double usual;
   size_t max;
 } known;
@@ -98,7 +98,6 @@ static known look_up(pl_client *c, pl_bytes action) {
   const known k = {
       .codec = pl_node_codec(c->node, action),
       .timeout_us = pl_node_timeout(c->node, action),
-      .now_us = uv_hrtime() / 1000,
       .usual = o->request_timeout,
       .max = (size_t)o->max_message,
   };
@@ -106,10 +105,10 @@ static known look_up(pl_client *c, pl_bytes action) {
   return k;
 }
 
-static uint64_t deadline_of(const pl_ask *a, const known *k) {
+static uint64_t timeout_of(const pl_ask *a, const known *k) {
   double usual = !a->stream && k->timeout_us > 0 ? (double)k->timeout_us / 1e6 : k->usual;
   double timeout = isnan(a->wants->timeout) ? usual : a->wants->timeout;
-  return timeout <= 0 ? PL_NEVER : k->now_us + (uint64_t)(timeout * 1e6);
+  return timeout <= 0 ? PL_NEVER : (uint64_t)(timeout * 1e6);
 }
 
 pl_ask *pl_ask_push(lua_State *L, const char *type, bool stream) {
@@ -130,7 +129,7 @@ pl_ask *pl_ask_push(lua_State *L, const char *type, bool stream) {
                 .codec = k.codec,
                 .max = k.max,
                 .stream = stream};
-  a->deadline_us = deadline_of(a, &k);
+  a->timeout_us = timeout_of(a, &k);
   pl_list_init(&a->node);
   luaL_setmetatable(L, type);
   lua_pushvalue(L, 1);
@@ -195,13 +194,17 @@ static void wake(pl_call *c, void *user) {
 
 static const pl_call_ops call_ops = {.on_items = wake, .on_credit = wake, .on_end = wake};
 
+static uint64_t after_us(uint64_t us) {
+  return us == PL_NEVER ? PL_NEVER : uv_hrtime() / 1000 + us;
+}
+
 static pl_err start(pl_ask *a, pl_failure *why, char *detail) {
   const pl_wants *w = a->wants;
   pl_id id;
   pl_call_options o = {
       .action = a->action,
       .meta = w->meta,
-      .deadline_us = a->deadline_us,
+      .deadline_us = after_us(a->timeout_us),
       .idle_us = a->stream ? (uint64_t)(w->idle * 1e6) : 0,
       .stream = a->stream,
       .input = a->stream,
@@ -238,10 +241,10 @@ static void raise_held(lua_State *L, pl_ask *a, const pl_failure *f) {
 static void wait_reached(lua_State *L, pl_ask *a) {
   pl_client *c = a->client;
   if (pl_client_reaches(c)) return;
-  double patience = pl_node_options(c->node)->connect_timeout;
-  uint64_t until_us = uv_hrtime() / 1000 + (uint64_t)(patience * 1e6);
-  if (a->deadline_us < until_us) until_us = a->deadline_us;
-  if (!pl_turn_until(L, c, is_reached, c, until_us)) lua_error(L);
+  uint64_t patience_us = (uint64_t)(pl_node_options(c->node)->connect_timeout * 1e6);
+  if (a->timeout_us < patience_us) patience_us = a->timeout_us;
+  if (a->wants->wait > 0) patience_us = (uint64_t)(a->wants->wait * 1e6);
+  if (!pl_turn_until(L, c, is_reached, c, after_us(patience_us))) lua_error(L);
   if (pl_client_reaches(c)) return;
   const pl_failure f =
       pl_failure_of(PL_CONNECT_FAILED, PL_NOT_SENT, "no node of the mesh is connected");
@@ -262,9 +265,9 @@ void pl_ask_open(lua_State *L, pl_ask *a) {
   if (c->node == NULL) pl_ask_raise_closed(L);
   pl_client_hold(c);
   if (a->opened) return;
-  wait_reached(L, a);
   bool waits = a->wants->wait > 0;
-  uint64_t until_us = uv_hrtime() / 1000 + (uint64_t)(a->wants->wait * 1e6);
+  uint64_t until_us = after_us((uint64_t)(a->wants->wait * 1e6));
+  wait_reached(L, a);
   for (;;) {
     pl_failure why;
     char detail[PL_URL_MAX];

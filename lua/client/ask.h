@@ -19,10 +19,10 @@ typedef struct pl_ask {
   pl_call *call;  // NULL before it is opened, and once it has ended
   pl_buf bytes;   // arguments until it is opened, then what was taken last
   int codec;
-  size_t max;  // bytes of what is sent at once
-  uint64_t deadline_us;
-  uint64_t seen;  // changes of the client before it was tried
-  bool stream;    // chunks are welcome, and can be sent
+  size_t max;           // bytes of what is sent at once
+  uint64_t timeout_us;  // from when it is opened, PL_NEVER
+  uint64_t seen;        // changes of the client before it was tried
+  bool stream;          // chunks are welcome, and can be sent
   bool opened, closed;
   bool woken;          // something has come since this was looked at
   bool ended;          // with a result, which is in `bytes`, or

@@ -14,25 +14,21 @@ enum { KEEP_MS = 3600 * 1000 };
 
 // Holding.
 
-static sigset_t sigpipe(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
-  return set;
-}
-
 void pl_client_hold(pl_client *c) {
   pthread_mutex_lock(&c->lock);
-  sigset_t pipe = sigpipe(), pending;
-  pthread_sigmask(SIG_BLOCK, &pipe, &c->before);
+  sigset_t all, pending;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &c->before);
   sigpending(&pending);
   c->pending = sigismember(&pending, SIGPIPE) == 1;
 }
 
 void pl_client_drop(pl_client *c) {
   static const struct timespec now = {0};
-  sigset_t pipe = sigpipe(), before = c->before;
+  sigset_t pipe, before = c->before;
   if (!c->pending) {
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
     while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR) {
     }
   }
@@ -49,23 +45,35 @@ void pl_client_drop(pl_client *c) {
 
 // Turning.
 
-static int wait_ms(const pl_client *c, uint64_t until_us) {
+// How long to sleep; NULL: until something comes in.
+static const struct timespec *sleep_of(const pl_client *c, uint64_t until_us,
+                                       struct timespec *room) {
   int ms = uv_backend_timeout(c->loop->uv);
-  if (until_us == PL_NEVER) return ms;
-  uint64_t now_us = uv_hrtime() / 1000;
-  uint64_t left_ms = until_us > now_us ? (until_us - now_us) / 1000 + 1 : 0;
-  return ms >= 0 && (uint64_t)ms <= left_ms ? ms : left_ms < KEEP_MS ? (int)left_ms : KEEP_MS;
+  uint64_t us = ms < 0 ? PL_NEVER : (uint64_t)ms * 1000;
+  if (until_us != PL_NEVER) {
+    uint64_t now_us = uv_hrtime() / 1000;
+    uint64_t left_us = until_us > now_us ? until_us - now_us : 0;
+    if (left_us < us) us = left_us;
+  }
+  if (us == PL_NEVER) return NULL;
+  room->tv_sec = (time_t)(us / 1000000);
+  room->tv_nsec = (long)(us % 1000000) * 1000;
+  return room;
 }
 
 void pl_client_flush(pl_client *c) {
   uv_run(c->loop->uv, UV_RUN_NOWAIT);
 }
 
+// Signals come while it sleeps and not before, when nobody would notice.
 bool pl_client_turn(pl_client *c, pl_client_done *done, void *user, uint64_t until_us) {
   pl_client_flush(c);
   if (done(user)) return true;
   struct pollfd p = {.fd = uv_backend_fd(c->loop->uv), .events = POLLIN};
-  return poll(&p, 1, wait_ms(c, until_us)) >= 0 || errno != EINTR;
+  struct timespec room;
+  sigset_t mask = c->before;
+  sigaddset(&mask, SIGPIPE);
+  return ppoll(&p, 1, sleep_of(c, until_us, &room), &mask) >= 0 || errno != EINTR;
 }
 
 typedef struct look {

@@ -27,7 +27,7 @@ typedef struct pl_client {
   uv_timer_t alive;  // keeps the loop turning, which has nothing to do
 
   pthread_mutex_t lock;  // held
-  sigset_t before;       // signals that the holder blocks by itself
+  sigset_t before;       // signals that the holder blocks by itself: now all
   bool pending;          // SIGPIPE was, before
   pthread_t keeper;
   pthread_cond_t wake;
@@ -43,8 +43,9 @@ pl_err pl_client_open(pl_client **out, const pl_options *options, char *why);
 void pl_client_close(pl_client *c);
 void pl_client_free(pl_client *c);  // closes it first
 
-// Not twice by one thread. SIGPIPE, which writing to a peer that is gone may cause, is kept from
-// the program meanwhile.
+// Not twice by one thread. Signals wait meanwhile, but for those that come while it sleeps in
+// pl_client_turn; SIGPIPE, which writing to a peer that is gone may cause, is kept from the
+// program.
 void pl_client_hold(pl_client *c);
 void pl_client_drop(pl_client *c);
 

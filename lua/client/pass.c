@@ -3,15 +3,17 @@
 
 #include "lua/pass.h"
 
+#include <lauxlib.h>
+
+#include "lua/client/stream.h"
+
 bool pl_pass_is_stream(lua_State *L, int index) {
-  (void)L;
-  (void)index;
-  return false;
+  return luaL_testudata(L, index, PL_ASK_STREAM) != NULL;
 }
 
 void pl_pass_encode(pl_encoder *e, int index) {
   (void)index;
-  pl_encode_fail(e, "is a stream");
+  pl_encode_fail(e, "is a stream, which only scripts of a node can pass on");
 }
 
 bool pl_pass_push(lua_State *L, const void *bytes, size_t len) {

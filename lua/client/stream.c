@@ -7,10 +7,8 @@
 #include "lua/error.h"
 #include "lua/value.h"
 
-#define STREAM "perilune.ClientStream"
-
 static pl_ask *check(lua_State *L) {
-  return luaL_checkudata(L, 1, STREAM);
+  return luaL_checkudata(L, 1, PL_ASK_STREAM);
 }
 
 // Also __gc and __close.
@@ -149,7 +147,7 @@ static int l_tostring(lua_State *L) {
 }
 
 int pl_ask_stream(lua_State *L) {
-  pl_ask_push(L, STREAM, true);
+  pl_ask_push(L, PL_ASK_STREAM, true);
   lua_pushnil(L);
   lua_pushnil(L);
   lua_pushvalue(L, -3);
@@ -165,7 +163,7 @@ void pl_ask_stream_register(lua_State *L) {
       {"__call", l_each},         {"__close", l_close}, {"__gc", l_close},
       {"__tostring", l_tostring}, {NULL, NULL},
   };
-  luaL_newmetatable(L, STREAM);
+  luaL_newmetatable(L, PL_ASK_STREAM);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");

@@ -138,6 +138,7 @@ INVALID not_sent args[1].cb is a function
       wrong(function() perilune.connect { request_timeout = -1 } end)
       wrong(function() perilune.connect { psk = '/no/such/file' } end)
       wrong(function() mesh.stream('count').next(print) end)
+      wrong(function() mesh.call('echo', (mesh.stream 'count')) end)
     ]], node.url)
     local expected = [[
 bad argument #1 to 'call' (string expected, got no value)
@@ -166,7 +167,8 @@ perilune.connect: peers: 'nonsense' is not an address: an address looks like tcp
 perilune.connect: request_timeout: -1 is not between 0 and 1e+09
 ]]
     assert.equal(expected, said:sub(1, #expected))
-    assert.matches("^perilune.connect: psk: cannot open the key file: [^\n]+\nbad argument #1 to 'next' [^\n]+\n$",
+    assert.matches("^perilune.connect: psk: cannot open the key file: [^\n]+\nbad argument #1 to 'next' [^\n]+\n"
+      .. "INVALID: args%[1%] is a stream, which only scripts of a node can pass on\n$",
       said:sub(#expected + 1))
   end)
 
@@ -287,7 +289,7 @@ perilune.connect: request_timeout: -1 is not between 0 and 1e+09
       until ok or err.code == 'CONNECT_FAILED'
       print(ok, err.code, err.outcome)
       io.read()
-      print(mesh.with { timeout = 60, wait = 60 }.call('sum', { 2 }))
+      print(mesh.with { wait = 60 }.call('sum', { 2 }))
     ]], { stdin = true }, node.url)
     p:wait_line '^1$'
     node.process:kill 'KILL'
@@ -423,6 +425,13 @@ perilune.connect: request_timeout: -1 is not between 0 and 1e+09
       assert.matches('interrupted', p:stderr())
       node:wait_for "return ended == 'CANCELLED' and mesh.metrics().requests_now == 0"
     end
+    local p = start("print 'waits' perilune.connect { peers = arg[1], handshake_timeout = 1000 }", {}, node.url)
+    node.process:kill 'STOP'
+    p:wait_line '^waits'
+    p:kill 'INT'
+    local code = p:wait()
+    node.process:kill 'CONT'
+    assert.equal(1, code, p:describe())
   end)
 
   it('leaves signals of the program as they were', function()
