@@ -257,9 +257,9 @@ perilune.connect: request_timeout: -1 is not between 0 and 1e+09
   end)
 
   it('keeps its links while it does something else, and what streams over them', function()
-    local calm = nodes.start('calm', { listen = 'unix', flags = { '--heartbeat=0.1', '--heartbeat-misses=3' } }, SCRIPT)
+    local calm = nodes.start('calm', { listen = 'unix', flags = { '--heartbeat=0.5', '--heartbeat-misses=4' } }, SCRIPT)
     local p = start([[
-      local mesh <close> = perilune.connect { peers = arg[1], heartbeat = 0.1 }
+      local mesh <close> = perilune.connect { peers = arg[1], heartbeat = 0.5, heartbeat_misses = 4 }
       local flood = mesh.stream 'flood'
       assert(select(2, flood:next()) == 1)
       print 'away'
@@ -269,7 +269,7 @@ perilune.connect: request_timeout: -1 is not between 0 and 1e+09
     ]], { stdin = true }, calm.url)
     p:wait_line '^away'
     local before = calm:metrics()
-    process.sleep(1.5)
+    process.sleep(4)
     local after = calm:metrics()
     for _, name in ipairs { 'links_opened', 'links_closed', 'links_broken', 'links_now' } do
       assert.equal(before[name], after[name], name)
