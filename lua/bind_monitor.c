@@ -46,6 +46,7 @@ static const char *event_name(const pl_notice *e) {
     case PL_NOTICE_END: return "end";
     case PL_NOTICE_LINK_UP: return "link_up";
     case PL_NOTICE_LINK_DOWN: return "link_down";
+    case PL_NOTICE_DIAL_FAILED: return "dial_failed";
     case PL_NOTICE_GENERATION: return "generation";
   }
   return "";
@@ -55,7 +56,7 @@ static size_t count_fields(const pl_notice *e) {
   size_t n = 2;
   if (e->span != NULL) n += pl_span_fields(e->span, e->kind == PL_NOTICE_END);
   if (e->kind == PL_NOTICE_CHUNK) n++;
-  if (e->span == NULL) n += 2;
+  if (e->span == NULL) n += e->kind == PL_NOTICE_DIAL_FAILED ? 1 : 2;
   if (e->span == NULL && e->code != NULL) n++;
   return n;
 }
@@ -75,6 +76,9 @@ static void put_notice(pl_pack *k, const pl_notice *e) {
     pl_pack_text(k, e->script);
     pl_pack_text(k, "generation");
     pl_pack_uint(k, e->generation);
+  } else if (e->kind == PL_NOTICE_DIAL_FAILED) {
+    pl_pack_text(k, "address");
+    pl_pack_text(k, e->address);
   } else if (e->span == NULL) {
     pl_pack_text(k, "node");
     pl_pack_id(k, &e->node);

@@ -45,7 +45,8 @@ typedef enum pl_notice_kind {
   PL_NOTICE_END,
   PL_NOTICE_LINK_UP,
   PL_NOTICE_LINK_DOWN,
-  PL_NOTICE_GENERATION,  // a script was loaded anew, or could not be
+  PL_NOTICE_DIAL_FAILED,  // each attempt
+  PL_NOTICE_GENERATION,   // a script was loaded anew, or could not be
 } pl_notice_kind;
 
 // All is borrowed until the callback returns.
@@ -56,7 +57,8 @@ typedef struct pl_notice {
   uint64_t count;
   pl_id node;        // of a link: the neighbour,
   const char *name;  // and its name
-  const char *code;  // why a link is gone, or a script not loaded; NULL: nothing went wrong
+  const char *code;  // why a link is gone or none, or a script not loaded; NULL: nothing went wrong
+  const char *address;  // that was dialled
   const char *script;
   unsigned generation;  // that serves
 } pl_notice;

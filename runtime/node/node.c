@@ -85,10 +85,16 @@ static void on_surpassed(uint64_t epoch, void *user) {
   pl_router_surpass(pl_service_router(((pl_node *)user)->service), epoch);
 }
 
+static void on_dial_failed(const char *address, pl_err why, void *user) {
+  pl_notice e = {.kind = PL_NOTICE_DIAL_FAILED, .address = address, .code = pl_err_name(why)};
+  pl_node_tell(user, &e);
+}
+
 static const pl_peers_ops peers_ops = {
     .known_epoch = known_epoch,
     .ask = ask,
     .on_surpassed = on_surpassed,
+    .on_dial_failed = on_dial_failed,
     .on_handshake = on_handshake,
     .on_session = on_session,
     .on_frame = on_frame,

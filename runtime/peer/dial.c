@@ -177,6 +177,8 @@ void pl_dialer_failed(pl_dialer *d, pl_err why, const char *detail, const pl_msg
   d->attempt = NULL;
   d->peers->loop->metrics.dials_failed++;
   log_failed(d, why, detail);
+  const pl_peers *ps = d->peers;
+  if (ps->ops->on_dial_failed != NULL) ps->ops->on_dial_failed(d->text, why, ps->user);
   d->why = why;
   if (d->peer->active != NULL) {  // another link was faster
     pl_peer *p = d->peer;

@@ -31,6 +31,9 @@ typedef struct pl_peers_ops {
   // A neighbour refused this node because its id is known with this epoch, of which there is no
   // sign of life: the identity takes a greater one before this returns.
   void (*on_surpassed)(uint64_t epoch, void *user);
+  // A dial did not end in a link, `why` not PL_OK; whether it goes on is not decided by this. May
+  // be NULL.
+  void (*on_dial_failed)(const char *address, pl_err why, void *user);
   // A handshake begins: what the identity holds may be brought up to date. May be NULL.
   void (*on_handshake)(void *user);
   // The session that calls are to use from now on. An older one of this peer may still be finishing

@@ -141,6 +141,22 @@ describe('a node that is refused', function()
     assert.is_true(count(net:log(), 'refused as unauthorized') <= 5)
   end)
 
+  it('tells its monitors each time, with the code', function()
+    local b = net:node('b', { psk = keys.file(keys.ONE) }, worker)
+    local a = net:node('a', { psk = keys.file(keys.TWO), peers = { b } }, function()
+      mesh.monitor(function(e)
+        if e.event == 'dial_failed' then report(e.at, e.code, e.address, e.node) end
+      end)
+    end)
+    net:advance(60)
+    local told = a:reports()
+    assert.is_true(#told >= 5 and #told <= 10, #told)
+    for i, e in ipairs(told) do
+      assert.same({ 'UNAUTHORIZED', b:url() }, { e[2], e[3] })
+      if i == 3 or i == 4 then assert.is_true(e[1] - told[i - 1][1] > 1.3 * (told[i - 1][1] - told[i - 2][1])) end
+    end
+  end)
+
   it('tries at once when its key changes', function()
     local file = keys.file(keys.TWO)
     local b = net:node('b', { psk = keys.file(keys.ONE) }, worker)

@@ -185,6 +185,17 @@ cluster.describe('mesh.monitor', { 'mem', 'unix' }, function(over)
     assert.same({ id, 'b' }, { events(a, 'link_down')[1].node, events(a, 'link_down')[1].name })
   end)
 
+  it('tells of dials that fail', function()
+    local b = net:node 'b'
+    local url = b:url()
+    local a = net:node('a', { peers = { url }, reconnect_max = 0.05 }, watch)
+    b:finish()
+    net:wait(function() return #events(a, 'dial_failed') > 1 end, 'dials')
+    local event = events(a, 'dial_failed')[1]
+    assert.same({ url, 'CONNECT_FAILED' }, { event.address, event.code })
+    assert.is_true(event.at > 0 and event.node == nil)
+  end)
+
   it('goes on after an error of the function, which is logged, and the call is none the worse', function()
     local a = net:node('a', {}, function()
       mesh.action('one', function() return 1 end)

@@ -28,8 +28,8 @@ local function run(source, fn)
 end
 
 --- Calls `fn(event)` for what the node does from now on, in a task of its own that may wait, one event at a time: calls
---- (`outgoing`, `incoming`, `local`, `forwarded`, `queued`, `chunk`, `end`), links (`link_up`, `link_down`), scripts
---- (`generation`), and `dropped` where it was too slow. Ends with its generation.
+--- (`outgoing`, `incoming`, `local`, `forwarded`, `queued`, `chunk`, `end`), links (`link_up`, `link_down`,
+--- `dial_failed`), scripts (`generation`), and `dropped` where it was too slow. Ends with its generation.
 ---
 ---@param fn fun(event: perilune.Event)
 ---@return perilune.Monitor

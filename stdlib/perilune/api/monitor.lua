@@ -26,7 +26,8 @@ mesh.spawn(mesh.call, 'greet')
   },
   aliases = {
     { 'perilune.EventName',
-      "'outgoing'|'incoming'|'local'|'forwarded'|'queued'|'chunk'|'end'|'link_up'|'link_down'|'generation'|'dropped'",
+      "'outgoing'|'incoming'|'local'|'forwarded'|'queued'|'chunk'|'end'|'link_up'|'link_down'|'dial_failed'"
+        .. "|'generation'|'dropped'",
     },
     { 'perilune.Side', "'outgoing'|'incoming'|'local'|'forwarded'" },
   },
@@ -59,6 +60,7 @@ mesh.spawn(mesh.call, 'greet')
         { 'code', 'string?', 'Of the error.' },
         { 'node', 'string?', 'Of a link: id of the neighbour.' },
         { 'name', 'string?', 'The same: its name.' },
+        { 'address', 'string?', 'Of `dial_failed`.' },
         { 'script', 'string?', 'Of `generation`.' },
         { 'generation', 'integer?', 'The same: which one serves.' },
       },
