@@ -3,7 +3,7 @@
 local cluster = require 'spec.support.cluster'
 local readers = require 'spec.support.readers'
 
--- luacheck: globals mesh report leaked, ignore 211/guard 431
+-- luacheck: globals mesh report leaked read, ignore 211/guard 431
 
 local PATIENT, WINDOW_BYTES, WINDOW_ITEMS = readers.PATIENT, readers.WINDOW_BYTES, 1024
 local AHEAD = 64 * 1024 -- that waits at the sender
@@ -176,11 +176,14 @@ cluster.describe('a stream to the handler', cluster.kinds, function(over)
   end)
 
   it('that is closed, dropped or left by its task is no complete one', function()
-    a:eval(function()
+    local ways = a:start(function()
+      local function until_read(n)
+        while (read or 0) < n do mesh.sleep(0.005) end
+      end
       do
         local s = mesh.stream 'waits'
         s:send 'a'
-        mesh.sleep(0.02)
+        until_read(1)
         s:close()
         assert(s:send 'b' == false)
         s:finish()
@@ -188,17 +191,22 @@ cluster.describe('a stream to the handler', cluster.kinds, function(over)
       do
         local s <close> = mesh.stream 'waits'
         s:send 'b'
-        mesh.sleep(0.02)
+        until_read(2)
       end
       do
         local s = mesh.stream 'waits'
         s:send 'c'
-        mesh.sleep(0.02)
+        until_read(3)
       end
       collectgarbage()
       collectgarbage()
     end)
-    b:wait_reports(12)
+    for i = 1, 3 do
+      b:wait_reports(4 * i - 2)
+      a:eval(function(n) read = n end, i)
+      b:wait_reports(4 * i)
+    end
+    ways:wait()
     local all = b:reports()
     for i = 0, 2 do
       assert.same({ 'began', 'chunk', 'broken', 'closed' },

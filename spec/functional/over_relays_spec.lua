@@ -116,7 +116,7 @@ cluster.describe('over relays', { 'mem', 'tcp' }, function(over)
       for _, megabytes in ipairs { 1, 5, 10 } do
         assert.is_true(c:eval(function(size)
           local sent = require 'perilune.crypto'.random(4096):rep(size * 256)
-          return mesh.call('echo', sent) == sent
+          return mesh.with { timeout = 240 }.call('echo', sent) == sent
         end, megabytes))
       end
       assert.equal(0, net:metrics().relay_bytes_now)

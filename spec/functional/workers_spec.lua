@@ -251,7 +251,7 @@ describe('a script on worker threads', function()
     serve { '--workers=1', '--isolate=heavy.lua' }
     local c = client()
     local late, computed = table.unpack(c:eval [[
-      local busy = mesh.spawn(mesh.call, 'spins', 1)
+      local busy = mesh.spawn(mesh.with { timeout = 60 }.call, 'spins', 1)
       local late, computed = {}, {}
       while busy.status ~= 'done' do
         local from, used = mesh.now(), mesh.call 'used'

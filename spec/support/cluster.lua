@@ -22,6 +22,7 @@ M.factor = tonumber(os.getenv 'PERILUNE_SPEC_PATIENCE') or 1
 
 local PATIENCE = 20 * M.factor
 local VIRTUAL_STEP = 0.001
+local QUIET, QUIET_MAX = 0.002, 50 -- seconds without traffic, and how often to look for them
 
 local function dump(code)
   return type(code) == 'function' and string.dump(code) or code
@@ -202,11 +203,22 @@ function Cluster:now() return self.native:now() end
 --- How long what should take `seconds` may take: in virtual time so long, in real time what a busy machine needs.
 function Cluster:within(seconds) return self.virtual and seconds or seconds + 2 * M.factor end
 
---- Lets time go on. In real time it waits so long.
+local function traffic(self)
+  local m = self:metrics()
+  return m.bytes_read + m.bytes_written + m.dials + m.links_closed
+end
+
+--- Lets time go on. In real time it waits so long; and until nothing comes any more, for a bounded while, because a
+--- process that was not let run in that time has not done what it would have.
 function Cluster:advance(seconds)
   if self.virtual then return self.native:run(seconds) end
   local deadline = process.now() + seconds
   repeat self.native:run(math.max(0, deadline - process.now())) until process.now() >= deadline
+  for _ = 1, QUIET_MAX do
+    local before = traffic(self)
+    self.native:run(QUIET)
+    if traffic(self) == before then return end
+  end
 end
 
 --- Runs until `done()`. An error after a while that names `what`.
