@@ -316,6 +316,7 @@ bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *
   measure(in, items, bytes);
   const pl_window *w = &in->window;
   bool due = (*items > 0 && *items * 2 >= w->items) || (*bytes > 0 && *bytes * 2 >= w->bytes);
+  due = due && !pl_intake_is_covered(in);
   bool late = pl_intake_is_late(in, now_us) && (*items > 0 || *bytes > 0);
   if (due || late) open_more(in, now_us, *items, *bytes);
   return due || late;

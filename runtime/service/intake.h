@@ -70,8 +70,14 @@ static inline void pl_intake_ended(pl_intake *in) {
 // a second ago: a producer must see that its consumer is slow, not gone. The caller sends it.
 // Derived from what is open and what waits, so that no credit is ever lost or granted twice.
 bool pl_intake_grant(pl_intake *in, uint64_t now_us, uint64_t *items, uint64_t *bytes);
+// All that is left of a body other than an item may be sent: no credit is needed for it.
+static inline bool pl_intake_is_covered(const pl_intake *in) {
+  bool is_body = in->partial_type != 0 && in->partial_type != PL_FRAME_DATA;
+  return is_body && in->partial_len - pl_buf_len(&in->partial) <= in->open_bytes;
+}
 // The sender has so little left that it is worth asking for that.
 static inline bool pl_intake_is_low(const pl_intake *in) {
+  if (pl_intake_is_covered(in)) return false;
   return in->open_items * 2 <= in->window.items || in->open_bytes * 2 <= in->window.bytes;
 }
 // The last grant was so long ago that anything will be granted.

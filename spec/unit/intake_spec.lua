@@ -159,13 +159,32 @@ describe('an intake', function()
     open(0, 100)
     assert.equal('nothing', (in_:frame { type = CALL, flags = MORE, total = 1000, body = ('x'):rep(10) }))
     local sent = 10
-    while sent < 950 do
+    while sent < 900 do
       assert.equal('nothing', (in_:frame { type = BODY, flags = MORE, body = ('x'):rep(50) }))
       sent = sent + 50
       local _, bytes = in_:grant()
       assert.equal(50, bytes)
     end
     assert.equal('body', (in_:frame { type = BODY, body = ('x'):rep(1000 - sent) }))
+  end)
+
+  it('grants nothing for the rest of a body that may be sent already', function()
+    open(10, 100)
+    local function part(n)
+      assert.equal('nothing', (in_:frame { type = BODY, flags = MORE, body = ('x'):rep(n) }))
+    end
+    in_:frame { type = RESULT, flags = MORE, body = be32(91) .. 'x' }
+    part(60)
+    assert.is_nil(in_:grant()) -- 30 are left, and 40 may come
+    assert.equal('body', (in_:frame { type = BODY, body = ('x'):rep(30) }))
+
+    open(10, 100)
+    in_:frame { type = CALL, flags = MORE, total = 102, body = 'x' }
+    part(60)
+    assert.same({ 0, 60 }, { in_:grant() })
+    part(40)
+    assert.is_nil(in_:grant())
+    assert.equal('body', (in_:frame { type = BODY, body = 'x' }))
   end)
 
   it('counts a long item behind others, until it is next', function()
