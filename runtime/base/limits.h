@@ -188,6 +188,7 @@ enum {
   // HTTP
   PL_HTTP_HEAD_MAX = 16 * 1024,           // bytes of the head of a request
   PL_HTTP_FIELDS_MAX = 64,                // lines of it
+  PL_EXPOSITIONS_MAX = 256,               // replicas in what the admin listener tells
   PL_ADMIN_CLIENTS = 64,                  // of the admin listener at once; the next is cut
   PL_ADMIN_CLIENT_US = 10 * 1000 * 1000,  // to send a request, and again to take the answer
 

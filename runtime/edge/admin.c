@@ -22,15 +22,19 @@ struct pl_admin {
   pl_work gone;
 };
 
-typedef struct client {
+typedef struct pl_admin_ask client;
+
+struct pl_admin_ask {
   pl_list node;
   pl_admin *admin;
-  pl_link *link;
+  pl_link *link;  // NULL: it is gone, and still asks
   pl_timer timer;
   size_t scanned;  // of the head, as far as it has come
   pl_buf answer;   // of it, what the link has not taken yet
   bool answered;
-} client;
+  bool asks;       // pl_admin_tell has not come yet
+  bool with_body;  // if so
+};
 
 // Answers.
 
@@ -92,14 +96,10 @@ static void refuse(client *c, int status) {
   answer(c, status, "text/plain; charset=utf-8", NULL, true);
 }
 
-static void tell_metrics(client *c, bool with_body) {
-  pl_buf body = {0};
-  if (c->admin->ops->put_metrics(&body, c->admin->user)) {
-    answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", &body, with_body);
-  } else {
-    refuse(c, 500);
-  }
-  pl_buf_fini(&body);
+static void ask_metrics(client *c, bool with_body) {
+  c->asks = true;
+  c->with_body = with_body;
+  c->admin->ops->want_metrics(c, c->admin->user);
 }
 
 static void tell(client *c, int status, const char *text, bool with_body) {
@@ -146,7 +146,7 @@ static void serve(client *c, const pl_http_head *h) {
   } else if (h->chunked || h->length > 0) {
     refuse(c, 400);
   } else if (pl_http_is(path, "/metrics")) {
-    tell_metrics(c, body);
+    ask_metrics(c, body);
   } else if (pl_http_is(path, "/health")) {
     tell(c, 200, "ok", body);
   } else if (pl_http_is(path, "/ready")) {
@@ -160,7 +160,7 @@ static void serve(client *c, const pl_http_head *h) {
 static size_t on_bytes(pl_link *l, pl_bytes bytes, void *user) {
   (void)l;
   client *c = user;
-  if (c->answered) return bytes.len;
+  if (c->answered || c->asks) return bytes.len;
   ptrdiff_t len = pl_http_head_end(bytes, &c->scanned);
   if (len == 0) return 0;
   c->admin->loop->metrics.admin_requests++;
@@ -199,15 +199,33 @@ static void run_gone(pl_work *w) {
   done(user);
 }
 
-static void on_close(pl_link *l, pl_err why, const char *detail, void *user) {
-  (void)l, (void)why, (void)detail;
-  client *c = user;
+static void forget(client *c) {
   pl_admin *a = c->admin;
-  pl_timer_stop(&c->timer);
   pl_list_remove(&c->node);
   pl_buf_fini(&c->answer);
   pl_free(c);
   if (--a->count == 0 && a->done != NULL) pl_loop_defer(a->loop, &a->gone, run_gone);
+}
+
+static void on_close(pl_link *l, pl_err why, const char *detail, void *user) {
+  (void)l, (void)why, (void)detail;
+  client *c = user;
+  pl_timer_stop(&c->timer);
+  c->link = NULL;
+  if (!c->asks) forget(c);
+}
+
+void pl_admin_tell(pl_admin_ask *c, const pl_buf *text) {
+  c->asks = false;
+  if (c->link == NULL) {
+    forget(c);
+  } else if (c->answered) {  // it waited too long
+    return;
+  } else if (text != NULL) {
+    answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", text, c->with_body);
+  } else {
+    refuse(c, 500);
+  }
 }
 
 static const pl_link_ops link_ops = {
@@ -284,6 +302,7 @@ void pl_admin_close(pl_admin *a, void (*done)(void *user), void *user) {
   a->done_user = user;
   pl_listener_close(a->listener);
   for (pl_list *n = a->clients.next; n != &a->clients; n = n->next)
-    pl_link_abort(pl_container(n, client, node)->link, PL_CLOSED, "");
+    if (pl_container(n, client, node)->link != NULL)
+      pl_link_abort(pl_container(n, client, node)->link, PL_CLOSED, "");
   if (a->count == 0) pl_loop_defer(a->loop, &a->gone, run_gone);
 }

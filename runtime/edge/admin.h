@@ -8,9 +8,13 @@
 
 typedef struct pl_admin pl_admin;
 
+// One that asks for /metrics.
+typedef struct pl_admin_ask pl_admin_ask;
+
 typedef struct pl_admin_ops {
-  // Appends what /metrics answers. False: no memory.
-  bool (*put_metrics)(pl_buf *out, void *user);
+  // Wants what /metrics answers: pl_admin_tell follows, from here or later, also after
+  // pl_admin_close.
+  void (*want_metrics)(pl_admin_ask *ask, void *user);
   // Why it does not serve: "loading", "draining"; NULL: it does.
   const char *(*why_not_ready)(void *user);
 } pl_admin_ops;
@@ -20,5 +24,7 @@ typedef struct pl_admin_ops {
 // (PL_URL_MAX bytes).
 pl_err pl_admin_open(pl_admin **out, pl_loop *loop, const char *address, const pl_admin_ops *ops,
                      void *user, char *bound, char *detail);
-// Accepts no more, and cuts who is there; `done` follows once it is gone.
+// `text` NULL: there is no memory for it. Once; `ask` is gone then.
+void pl_admin_tell(pl_admin_ask *ask, const pl_buf *text);
+// Accepts no more, and cuts who is there; `done` follows once it is gone, and all are told.
 void pl_admin_close(pl_admin *a, void (*done)(void *user), void *user);

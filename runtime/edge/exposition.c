@@ -18,6 +18,7 @@ enum {
 
 typedef struct text {
   pl_buf *out;
+  char node[LABEL_MAX + 1];  // what each sample says it is of; "": nothing
   bool failed;
 } text;
 
@@ -60,14 +61,15 @@ static void head(text *t, const char *name, const char *type, const char *help) 
 // The node.
 
 static void put_node(text *t, const pl_exposition *e) {
-  char name[LABEL_MAX + 1];
+  char name[LABEL_MAX + 1], label[LABEL_MAX + 16] = "";
+  if (t->node[0] != '\0') snprintf(label, sizeof label, "{node=\"%s\"}", t->node);
   head(t, "node_info", "gauge", "who the node is");
   put(t, "perilune_node_info{id=\"%s\",name=\"%s\",version=\"%s\"} 1\n", e->id,
       escaped(name, e->name, strlen(e->name)), e->version);
   head(t, "uptime_seconds", "gauge", "since the node was made");
-  put(t, "perilune_uptime_seconds %.3f\n", (double)e->up_us / 1e6);
+  put(t, "perilune_uptime_seconds%s %.3f\n", label, (double)e->up_us / 1e6);
   head(t, "ready", "gauge", "1 when it serves: loaded, and not draining");
-  put(t, "perilune_ready %d\n", e->ready);
+  put(t, "perilune_ready%s %d\n", label, e->ready);
 }
 
 static void put_metric(text *t, const pl_metric_info *m, uint64_t value) {
@@ -98,6 +100,7 @@ static void put_labels(text *t, const char *name, const pl_action_figures *f) {
   char action[LABEL_MAX + 1];
   put(t, "perilune_action_%s{action=\"%s\",end=\"%s\"", name,
       escaped(action, f->action.data, f->action.len), end_of(f));
+  if (t->node[0] != '\0') put(t, ",node=\"%s\"", t->node);
 }
 
 static void put_sample(const pl_action_figures *f, void *user) {
@@ -188,8 +191,9 @@ static void put_actions(text *t, pl_service *sv) {
 
 bool pl_exposition_put(pl_buf *out, const pl_exposition *e) {
   text t = {.out = out};
+  if (e->labelled) escaped(t.node, e->name, strlen(e->name));
   put_node(&t, e);
-  for (const pl_metric_info *m = pl_metric_list; m->name != NULL; m++)
+  for (const pl_metric_info *m = pl_metric_list; e->metrics != NULL && m->name != NULL; m++)
     put_metric(&t, m, pl_metric_get(e->metrics, m));
   put_actions(&t, e->service);
   return !t.failed;

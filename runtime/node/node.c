@@ -176,6 +176,7 @@ static void build(pl_node *n) {
   if (strategy != NULL) service.strategy = pl_strategy_find(strategy, strlen(strategy));
   n->service = pl_service_new(&service);
   pl_report_open(n);
+  pl_exposition_open(n);
   pl_peers_config peers = {
       .identity = &n->identity,
       .reconnect_max_us = to_us(n->options.reconnect_max),

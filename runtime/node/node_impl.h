@@ -83,8 +83,13 @@ pl_err pl_key_file_check(const char *path, char *why);
 // admin.c: if the options want one.
 pl_err pl_node_open_admin(pl_node *n, char *detail);
 
-// report.c: answers `_perilune.info`.
+// Answers `_perilune.exposition`.
+void pl_exposition_open(pl_node *n);
+
+// report.c: answers `_perilune.info` and `_perilune.metrics`.
 void pl_report_open(pl_node *n);
+// Ends such a request with what was written, and frees that.
+void pl_report_answer(pl_request *r, pl_buf *out, bool written);
 
 // options_key.c
 // What PERILUNE_PSK may be instead of a key.

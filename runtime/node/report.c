@@ -61,8 +61,7 @@ static bool add_info(pl_buf *out, pl_node *n, uint32_t more) {
   return true;
 }
 
-// Ends it with what was written, and frees that.
-static void answer(pl_request *r, pl_buf *out, bool written) {
+void pl_report_answer(pl_request *r, pl_buf *out, bool written) {
   const pl_parts result = pl_parts_of(pl_bytes_of(pl_buf_data(out), pl_buf_len(out)));
   const pl_failure none = pl_failure_of(PL_NO_MEMORY, PL_EXECUTED, NULL);
   pl_request_end(r, written ? &result : NULL, written ? NULL : &none);
@@ -71,7 +70,7 @@ static void answer(pl_request *r, pl_buf *out, bool written) {
 
 static void on_info(pl_request *r, void *user) {
   pl_buf out = {0};
-  answer(r, &out, add_info(&out, user, 0));
+  pl_report_answer(r, &out, add_info(&out, user, 0));
 }
 
 // Figures of actions.
@@ -170,7 +169,7 @@ static bool add_all_figures(pl_buf *out, pl_node *n) {
 
 static void on_metrics(pl_request *r, void *user) {
   pl_buf out = {0};
-  answer(r, &out, add_info(&out, user, 1) && add_all_figures(&out, user));
+  pl_report_answer(r, &out, add_info(&out, user, 1) && add_all_figures(&out, user));
 }
 
 void pl_report_open(pl_node *n) {
