@@ -73,6 +73,31 @@ describe('perilune new', function()
     assert.same({ 0, 'hello, Ada\nhello, Bob\n1\n2\n3\n4\n5\n' }, { client.code, client.stdout }, client.stderr)
   end)
 
+  it('makes projects in which a wrong argument is found before they run', function()
+    local base = process.temp_dir()
+    assert.equal(0, new(base, 'greeter').code)
+    assert.equal(0, new(base, 'asker', '--template', 'client').code)
+    local service = process.start({ process.perilune, 'run', 'service.lua' }, { cwd = base .. '/greeter' })
+    service:wait_line '^ready '
+    for dir, scripts in pairs { greeter = { 'service.lua' }, asker = { 'client.lua', 'greetings.lua' } } do
+      local right = run_in(base .. '/' .. dir, 'check', table.unpack(scripts))
+      assert.same({ 0, '' }, { right.code, right.stdout }, right.stderr)
+    end
+    local path = base .. '/asker/greetings.lua'
+    local source <close> = assert(io.open(path))
+    local text, count = source:read('a'):gsub("mesh%.stream%('count', max%)", "mesh.stream('count', 'five')")
+    assert.equal(1, count)
+    local changed <close> = assert(io.open(path, 'w'))
+    changed:write(text)
+    changed:close()
+    local wrong = run_in(base .. '/asker', 'check', 'client.lua', 'greetings.lua')
+    assert.equal(1, wrong.code)
+    assert.matches("^greetings.lua:%d+:%d+: 'count': args%[1%]: int of at least 0 expected, got string 'five'\n$",
+      wrong.stdout)
+    local types = run_in(base .. '/asker', 'types', '--actions')
+    assert(types.stdout:find("fun(name: 'count', max: integer): perilune.Stream", 1, true))
+  end)
+
   it('takes who has never seen it to a stream that reaches a second node, and through an edit', function()
     local base = process.temp_dir()
     assert.equal(0, new(base, 'greeter').code)

@@ -12,6 +12,7 @@
 --- each with `optional = true` and `description = 'text'`; the last one of a list of values also with `rest = true`.
 
 local guess = require('perilune.core.sys').guess
+local sorted_keys = require 'perilune.sorted_keys'
 
 local M = {}
 
@@ -294,9 +295,7 @@ local function place(rows, schemas)
 end
 
 local function place_fields(rows, row, schema)
-  local names, schemas = {}, {}
-  for name in pairs(schema.fields) do names[#names + 1] = name end
-  table.sort(names)
+  local names, schemas = sorted_keys(schema.fields), {}
   for i, name in ipairs(names) do schemas[i] = schema.fields[name] end
   row.kind, row.count, row.extra = 'map', #names, schema.extra ~= nil
   schemas[#schemas + 1] = schema.extra

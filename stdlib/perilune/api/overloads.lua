@@ -1,6 +1,8 @@
 --- Annotations of the actions of a mesh: what nodes say of them, as overloads of mesh.call and mesh.stream. It comes
 --- from anywhere: what cannot stand in a comment of one line is left out, and nothing grows without a bound.
 
+local sorted_keys = require 'perilune.sorted_keys'
+
 local M = {}
 
 local DEPTH_MAX = 16
@@ -25,15 +27,6 @@ local function quoted(text)
 end
 
 local type_of
-
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do
-    if type(key) == 'string' then keys[#keys + 1] = key end
-  end
-  table.sort(keys)
-  return keys
-end
 
 local function enum_of(values)
   local parts = {}

@@ -2,6 +2,7 @@
 
 local mesh = require 'perilune'
 local progress = require 'perilune.cli.progress'
+local sorted_keys = require 'perilune.sorted_keys'
 
 local M = {}
 
@@ -18,13 +19,6 @@ function M.time(seconds)
 end
 
 local function per_second(n, seconds) return seconds > 0 and n / seconds or 0 end
-
-local function sorted(errors)
-  local codes = {}
-  for code in pairs(errors) do codes[#codes + 1] = code end
-  table.sort(codes)
-  return codes
-end
 
 --- The figures as one table, for JSON.
 ---
@@ -69,7 +63,7 @@ function M.text(load, streams)
   end
   if load.failed > 0 then
     local parts = {}
-    for i, code in ipairs(sorted(load.errors)) do parts[i] = ('%s %d'):format(code, load.errors[code]) end
+    for i, code in ipairs(sorted_keys(load.errors)) do parts[i] = ('%s %d'):format(code, load.errors[code]) end
     add('failed', '%d: %s', load.failed, table.concat(parts, ', '))
   end
   add('bytes', '%s sent, %s received', progress.size(load.sent), progress.size(load.received))

@@ -2,6 +2,7 @@
 
 local client = require 'perilune.cli.client'
 local fs = require 'perilune.fs'
+local sorted_keys = require 'perilune.sorted_keys'
 
 local TEMPLATES = { service = 'perilune.scaffold.service', client = 'perilune.scaffold.client' }
 local NAME_MAX = 64
@@ -35,13 +36,6 @@ local function check_folder(dir, force)
     client.fail(('INVALID: the folder %s is not empty\n  --force writes into it, over files of the same names')
       :format(dir))
   end
-end
-
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
 end
 
 local function write_all(dir, files, name)

@@ -1,6 +1,7 @@
 --- Schemas in words, and values that fit them, for who reads a description.
 
 local json = require 'perilune.json'
+local sorted_keys = require 'perilune.sorted_keys'
 
 local M = {}
 
@@ -55,10 +56,7 @@ function M.inside(schema, depth, add)
     add('each', M.text(schema.list), depth, schema.list.description)
     return M.inside(schema.list, depth + 1, add)
   end
-  local names = {}
-  for name in pairs(schema.fields or {}) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted_keys(schema.fields or {})) do
     add(name, M.text(schema.fields[name]), depth, schema.fields[name].description)
     M.inside(schema.fields[name], depth + 1, add)
   end

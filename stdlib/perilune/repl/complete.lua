@@ -2,6 +2,7 @@
 
 local commands = require 'perilune.repl.commands'
 local mesh = require 'perilune'
+local sorted_keys = require 'perilune.sorted_keys'
 
 local M = {}
 
@@ -43,13 +44,6 @@ local function add_keys(found, value, prefix)
     end
     value = behind(value)
   end
-end
-
-local function sorted(found)
-  local list = {}
-  for name in pairs(found) do list[#list + 1] = name end
-  table.sort(list)
-  return list
 end
 
 local function add_matching(found, names, prefix)
@@ -94,23 +88,23 @@ function M.candidates(text, environment)
   local command = text:match '^:%a*$'
   if command then
     add_matching(found, commands.names, command)
-    return 1, sorted(found)
+    return 1, sorted_keys(found)
   end
   local action = action_prefix(text)
   if action then
     add_matching(found, actions(), action)
-    return #text - #action + 1, sorted(found)
+    return #text - #action + 1, sorted_keys(found)
   end
   local path, prefix = text:match '([%a_][%w_.:]*)[.:]([%w_]*)$'
   if path then
     add_keys(found, resolve(environment, path), prefix)
-    return #text - #prefix + 1, sorted(found)
+    return #text - #prefix + 1, sorted_keys(found)
   end
   prefix = text:match '[%w_]*$'
   if prefix == '' or text:find '[.:]%s*[%w_]*$' or prefix:find '^%d' then return #text + 1, {} end
   add_keys(found, environment, prefix)
   for word in pairs(KEYWORDS) do add_matching(found, { word }, prefix) end
-  return #text - #prefix + 1, sorted(found)
+  return #text - #prefix + 1, sorted_keys(found)
 end
 
 return M
