@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "lua/core.h"
 #include "lua/error.h"
+#include "lua/hint.h"
 #include "lua/modules.h"
 #include "lua/value.h"
 
@@ -183,12 +184,20 @@ static int error_text(lua_State *L) {
   return 1;
 }
 
+// hint(message, typed) -> lines or nil. In a message handler; `typed` is the text of the chunk
+// "repl".
+static int error_hint(lua_State *L) {
+  enum { OF_ITS_CALLER = 2 };
+  const char *message = luaL_checkstring(L, 1), *typed = luaL_checkstring(L, 2);
+  if (!pl_hint_is_slip(message)) return 0;
+  pl_hint_push(L, OF_ITS_CALLER, message, NULL, typed);
+  return 1;
+}
+
 int pl_open_error(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"new", error_new},
-      {"is", error_is},
-      {"text", error_text},
-      {NULL, NULL},
+      {"hint", error_hint}, {"new", error_new}, {"is", error_is},
+      {"text", error_text}, {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;

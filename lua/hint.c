@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <lauxlib.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "lua/core.h"
@@ -29,16 +30,23 @@ static bool is_shown_as(const char *path, const char *shown) {
   return tail > 0 && tail <= len && strcmp(path + len - tail, shown) == 0;
 }
 
-// line_of(path, number) -> text or nil
-static int line_of(lua_State *L) {
-  const char *shown = luaL_checkstring(L, 1);
-  lua_Integer left = luaL_checkinteger(L, 2);
+// Of the script or a module of it.
+static pl_bytes text_of(lua_State *L, const char *shown, const char *typed) {
+  if (typed != NULL && strcmp(shown, "repl") == 0) return pl_bytes_of(typed, strlen(typed));
   const pl_origins *sources = pl_vm_of(L)->options.sources;
-  const pl_origin *s = NULL;
-  for (size_t i = 0; sources != NULL && i < sources->count && s == NULL; i++)
-    if (is_shown_as(sources->items[i].path, shown)) s = &sources->items[i];
-  if (s == NULL || left < 1) return 0;
-  const char *at = (const char *)s->text->data, *end = at + s->text->len;
+  for (size_t i = 0; sources != NULL && i < sources->count; i++) {
+    const pl_origin *s = &sources->items[i];
+    if (is_shown_as(s->path, shown)) return pl_bytes_of(s->text->data, s->text->len);
+  }
+  return (pl_bytes){0};
+}
+
+// line_of(path, number) -> text or nil. Upvalue 1: what was typed.
+static int line_of(lua_State *L) {
+  pl_bytes text = text_of(L, luaL_checkstring(L, 1), lua_touserdata(L, lua_upvalueindex(1)));
+  lua_Integer left = luaL_checkinteger(L, 2);
+  if (text.len == 0 || left < 1) return 0;
+  const char *at = (const char *)text.data, *end = at + text.len;
   while (at != NULL && --left > 0) {
     at = memchr(at, '\n', (size_t)(end - at));
     if (at != NULL) at++;
@@ -81,12 +89,27 @@ static bool push_upvalue(lua_State *L, lua_Debug *ar, const char *name) {
   return false;
 }
 
+// A global, as the function sees it. [-0, +1] or nothing
+static bool push_global(lua_State *L, lua_Debug *ar, const char *name) {
+  if (!push_upvalue(L, ar, "_ENV")) return false;
+  if (!lua_istable(L, -1)) {
+    lua_pop(L, 1);
+    return false;
+  }
+  lua_pushstring(L, name);
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
+  return true;
+}
+
 // value_of(name) -> value, whether it is an argument. Upvalue 1: the function that failed.
 static int value_of(lua_State *L) {
   lua_Debug *ar = lua_touserdata(L, lua_upvalueindex(1));
   const char *name = luaL_checkstring(L, 1);
   bool is_argument = false;
-  if (ar == NULL || !(push_local(L, ar, name, &is_argument) || push_upvalue(L, ar, name))) return 0;
+  if (ar == NULL || !(push_local(L, ar, name, &is_argument) || push_upvalue(L, ar, name) ||
+                      push_global(L, ar, name)))
+    return 0;
   lua_pushboolean(L, is_argument);
   return 2;
 }
@@ -106,6 +129,7 @@ static void push_function(lua_State *L) {
 typedef struct question {
   const char *message;
   const char *traceback;
+  const char *typed;
   lua_Debug *failed;  // or NULL
 } question;
 
@@ -114,7 +138,8 @@ static int ask(lua_State *L) {
   push_function(L);
   lua_pushstring(L, q->message);
   lua_pushstring(L, q->traceback);
-  lua_pushcfunction(L, line_of);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)q->typed);
+  lua_pushcclosure(L, line_of, 1);
   lua_pushlightuserdata(L, q->failed);
   lua_pushcclosure(L, value_of, 1);
   lua_pushcfunction(L, pl_sys_guess);
@@ -122,23 +147,24 @@ static int ask(lua_State *L) {
   return 1;
 }
 
-// The innermost function of a script.
-static bool find_failed(lua_State *L, lua_Debug *ar) {
-  for (int level = 1; lua_getstack(L, level, ar); level++) {
+// The innermost function of a script from that level on.
+static bool find_failed(lua_State *L, int level, lua_Debug *ar) {
+  for (; lua_getstack(L, level, ar); level++) {
     lua_getinfo(L, "Sl", ar);
     if (ar->currentline > 0) return true;
   }
   return false;
 }
 
-void pl_hint_push(lua_State *L, const char *message, const char *traceback) {
+void pl_hint_push(lua_State *L, int level, const char *message, const char *traceback,
+                  const char *typed) {
   lua_Debug ar;
-  question q = {.message = message, .traceback = traceback};
+  question q = {.message = message, .traceback = traceback, .typed = typed};
   if (pl_vm_of(L)->options.sandboxed || !lua_checkstack(L, 8)) {
     lua_pushnil(L);
     return;
   }
-  if (find_failed(L, &ar)) q.failed = &ar;
+  if (find_failed(L, level, &ar)) q.failed = &ar;
   lua_pushcfunction(L, ask);
   lua_pushlightuserdata(L, &q);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_type(L, -1) == LUA_TSTRING) return;

@@ -7,10 +7,12 @@
 
 // Pushes a text of whole lines, without the last newline, or nil when there is nothing to say, or
 // no more Lua is run than must be (a sandboxed script), or it failed. `message` is the error as it
-// is shown, `traceback` NULL or that of where it arose. In a message handler, variables of the
-// function that failed are known. Runs Lua, protected.
+// is shown, `traceback` NULL or that of where it arose. Variables are those of the innermost
+// function of a script from that level on, in a message handler the one that failed. `typed` NULL,
+// or the text of the chunk "repl". Runs Lua, protected.
 // [-0, +1]
-void pl_hint_push(lua_State *L, const char *message, const char *traceback);
+void pl_hint_push(lua_State *L, int level, const char *message, const char *traceback,
+                  const char *typed);
 
 // Whether an error is a slip in the text of the script, and not something it raised on purpose.
 bool pl_hint_is_slip(const char *message);

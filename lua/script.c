@@ -227,7 +227,7 @@ static void print_hint(lua_State *L, const char *traceback) {
   static const char plain[] = "stack traceback:";
   bool has = traceback != NULL && traceback[0] != '\0';
   if (has && strncmp(traceback, plain, sizeof plain - 1) != 0) return;
-  pl_hint_push(L, lua_tostring(L, -1), traceback);
+  pl_hint_push(L, 1, lua_tostring(L, -1), traceback, NULL);
   if (lua_isstring(L, -1)) fprintf(stderr, "%s\n", lua_tostring(L, -1));
   lua_pop(L, 1);
 }

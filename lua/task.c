@@ -386,7 +386,7 @@ static void keep_hint(pl_task *t, lua_State *L) {
   const char *message = lua_tostring(L, 1);
   if (!pl_hint_is_slip(message)) return;
   keep_trace(t, "", 0);  // what takes too long now is not told in its place
-  pl_hint_push(L, message, NULL);
+  pl_hint_push(L, 1, message, NULL, NULL);
   keep_top(t, L);
 }
 
@@ -406,7 +406,7 @@ int pl_task_on_error(lua_State *L) {
 void pl_task_untraced(lua_State *L) {
   pl_task *t = pl_vm_of(L)->current;
   keep_trace(t, "", 0);
-  pl_hint_push(L, lua_tostring(L, -1), NULL);
+  pl_hint_push(L, 1, lua_tostring(L, -1), NULL, NULL);
   keep_top(t, L);
   t->trace_co = L;
   t->trace_error = lua_topointer(L, -1);

@@ -133,7 +133,7 @@ end)
 local function traced(handler)
   local text = MESH .. "mesh.action('fails', " .. handler .. ')\n'
     .. "local ok, err = pcall(mesh.call, 'fails')\nprint(err.traceback)\nos.exit(0)"
-  local run = process.perilune_run('run', 'app.lua', { cwd = process.temp_dir { ['app.lua'] = text } })
+  local run = process.perilune_run('run', 'app.lua', { cwd = process.temp_dir { ['app.lua'] = text }, timeout = 60 })
   assert.equal(0, run.code, run.stderr)
   return (run.stdout:gsub('\n?stack traceback:.*', '')), run
 end

@@ -50,10 +50,10 @@ describe('perilune repl without a terminal', function()
   end)
 
   it('tells errors and goes on, and ends with 1', function()
-    local p = repl 'nope.x\n1 +* 2\nerror{code = "MINE", message = "no", details = {1}}\nerror()\n5'
+    local p = repl 'xyzzy.x\n1 +* 2\nerror{code = "MINE", message = "no", details = {1}}\nerror()\n5'
     assert.equal('5\n', p.stdout)
     assert.equal(table.concat({
-      "repl:1: attempt to index a nil value (global 'nope')",
+      "repl:1: attempt to index a nil value (global 'xyzzy')",
       "repl:1: unexpected symbol near '1'",
       'MINE: no',
       '  details: [1]',
@@ -69,6 +69,15 @@ describe('perilune repl without a terminal', function()
     assert.matches('\nHANDLER_ERROR: worker.lua:10: boom\n  action: boom\n.*\n\tworker.lua:10:', p.stderr)
     assert.is_nil(p.stderr:find('perilune%.repl'))
     assert.is_nil(p.stderr:find('xpcall'))
+  end)
+
+  it('hints at what may have been meant', function()
+    local p = repl('mesh.acton "x"\nt = mesh.spawn(print)\nt + 1\nprnt(1)\n'
+      .. 'local function half(n) return n / 2 end half()')
+    local hints = {}
+    for hint in p.stderr:gmatch '\n  ([^ \n][^\n]*)' do hints[#hints + 1] = hint end
+    assert.same({ 'did you mean mesh.action?', 't is a task; its results are those of t:await()',
+      'did you mean print?', 'n is an argument, and was not given' }, hints)
   end)
 
   it('tells what is not whole at the end', function()

@@ -134,7 +134,7 @@ local lines = {}
 if line and line:find '%S' then lines[1] = shown(number, line, word or near) end
 local hint
 if kind == 'global' then
-  hint = hint_global(word)
+  hint = hint_variable(word) or hint_global(word)
 elseif kind == 'field' or kind == 'method' then
   hint = hint_field(line, word)
 elseif kind == 'local' or kind == 'upvalue' then

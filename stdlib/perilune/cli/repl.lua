@@ -38,8 +38,8 @@ local function complain_of(outcome)
 end
 
 --- Runs a whole line and shows its values, of which the first is kept. Returns whether it did what it should.
-local function run(fn)
-  local outcome = evaluate.run(fn)
+local function run(fn, text)
+  local outcome = evaluate.run(fn, text)
   if not outcome.ok then return complain_of(outcome) end
   local values = outcome.values
   if values.n == 0 then return true end
@@ -71,7 +71,7 @@ local function take(typed, line, is_terminal)
   local compiled = evaluate.compile(text, environment)
   local lines = typed.lines + 1
   typed.text, typed.lines = '', 0
-  if compiled.fn then return run(compiled.fn), node.stopping() end
+  if compiled.fn then return run(compiled.fn, text), node.stopping() end
   if not compiled.incomplete then
     complain { compiled.message }
   elseif lines >= LINES_MAX or #text >= BYTES_MAX then

@@ -1,6 +1,7 @@
 --- Lines of Lua that are typed: compiled with `return` or without, run as a task each, and told in words.
 
 local client = require 'perilune.cli.client'
+local core_error = require 'perilune.core.error'
 local mesh = require 'perilune'
 local terminal = require 'perilune.core.terminal'
 
@@ -73,8 +74,9 @@ end
 ---@field interrupted boolean?
 ---@field lines string[]? What is said of the error.
 
-local function describe(err, traceback)
+local function describe(err, traceback, hint)
   local lines = client.describe(err)
+  lines[#lines + 1] = hint
   if traceback then lines[#lines + 1] = own_frames(traceback) end
   return lines
 end
@@ -84,21 +86,24 @@ local NO_MEMORY = 'not enough memory'
 local NO_MEMORY_TEXT = 'MEMORY_LIMIT: not enough memory, or too long a time in code that cannot be interrupted'
 
 --- What came of a task that failed. Ctrl-C may come out of the line as the failure of a call.
-local function failure(task, err, traceback)
+local function failure(task, err, traceback, hint)
   if terminal.interrupted(task) then return { ok = false, interrupted = true, values = { n = 0 } } end
-  local lines = err == NO_MEMORY and { NO_MEMORY_TEXT } or describe(err, traceback)
+  local lines = err == NO_MEMORY and { NO_MEMORY_TEXT } or describe(err, traceback, hint)
   return { ok = false, values = { n = 0 }, lines = lines }
 end
 
 --- Runs a compiled line as a task, which Ctrl-C ends, and waits for it.
 ---
 ---@param fn function
+---@param text string? What was typed.
 ---@return perilune.repl.Outcome
-function M.run(fn)
-  local traceback
+function M.run(fn, text)
+  local traceback, hint
   local task = mesh.spawn(function()
     return table.pack(xpcall(fn, function(err)
       traceback = debug.traceback(nil, 2)
+      local shown = text and type(err) == 'string' and core_error.hint(err, text)
+      hint = shown and shown:match '\n(  [^ ][^\n]*)$' or nil -- the line is there to see
       return err
     end))
   end)
@@ -108,7 +113,7 @@ function M.run(fn)
   if alive and results[1] then keep_reserve() else let_go_of_reserve() end
   terminal.ends(nil)
   if not alive then return failure(task, results) end
-  if not results[1] then return failure(task, results[2], traceback) end
+  if not results[1] then return failure(task, results[2], traceback, hint) end
   return { ok = true, values = table.pack(table.unpack(results, 2, results.n)) }
 end
 
