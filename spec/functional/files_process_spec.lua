@@ -7,6 +7,8 @@ local transfers = require 'spec.support.transfers'
 
 local MIB = 1024 * 1024
 local PLAIN = process.patience == 1 -- sanitizers are slow, and take memory of their own
+--- MiB of the largest file; a gigabyte: PERILUNE_SPEC_FILE=1024 ./dev test spec/functional/files_process_spec.lua
+local LARGE = tonumber(os.getenv 'PERILUNE_SPEC_FILE') or PLAIN and 64 or 8
 local GROWTH = 12 * MIB -- that a node may have grown by when much has passed it
 
 local CLIENT = "files, fs = require 'perilune.files', require 'perilune.fs'"
@@ -193,7 +195,7 @@ describe('files between processes', function()
   end)
 
   it('take the same memory however large they are', function()
-    random_file(here .. '/f', PLAIN and 64 * MIB or 8 * MIB)
+    random_file(here .. '/f', LARGE * MIB)
     local b = server()
     local r = nodes.start('relay', { listen = 'tcp', peers = { b } }, "mesh.action('relay', print)")
     local a = client(r)
@@ -208,7 +210,7 @@ describe('files between processes', function()
     local _, _, lua = a:eval((transfer:gsub('/f"', '/small"')))
     local all, before = { a, r, b }, {}
     for i, node in ipairs(all) do before[i] = node:rss() end
-    local sent, got, lua_after = a:begin(transfer):wait(60)
+    local sent, got, lua_after = a:begin(transfer):wait(60 + LARGE / 4)
     assert.same({ digest, digest }, { sent, got })
     assert.is_true(lua_after - lua < MIB, lua_after - lua)
     for i, node in ipairs(all) do
