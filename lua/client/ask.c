@@ -161,8 +161,10 @@ int pl_ask_raise(lua_State *L, const pl_ask *a) {
 bool pl_turn_until(lua_State *L, pl_client *c, pl_client_done *done, void *user,
                    uint64_t until_us) {
   lua_Hook before = main_hook(L);
+  bool came = before != NULL;  // perhaps a signal did, since Lua ran last
   while (!done(user) && uv_hrtime() / 1000 < until_us) {
-    if (pl_client_turn(c, done, user, until_us)) continue;
+    if (!came && pl_client_turn(c, done, user, until_us)) continue;
+    came = false;
     pl_client_drop(c);
     if (!let_signals(L, before)) return false;
     if (c->node == NULL) {
