@@ -149,8 +149,12 @@ static pl_err check_descriptors(char *why) {
   return PL_IO_ERROR;
 }
 
+// Signals are not held back: a neighbour that has not said who it is may be waited for.
 static void say_goodbye(pl_client *c) {
   pl_client_hold(c);
+  sigset_t mask = c->before;
+  sigaddset(&mask, SIGPIPE);
+  pthread_sigmask(SIG_SETMASK, &mask, NULL);
   pl_node_stop(c->node, 0, on_stopped, c);
   while (!c->stopped)
     uv_run(c->loop->uv, UV_RUN_ONCE);

@@ -425,7 +425,7 @@ perilune.connect: request_timeout: -1 is not between 0 and 1e+09
       assert.matches('interrupted', p:stderr())
       node:wait_for "return ended == 'CANCELLED' and mesh.metrics().requests_now == 0"
     end
-    local p = start("print 'waits' perilune.connect { peers = arg[1], handshake_timeout = 1000 }", {}, node.url)
+    local p = start("print 'waits' perilune.connect { peers = arg[1], handshake_timeout = 2 }", {}, node.url)
     node.process:kill 'STOP'
     p:wait_line '^waits'
     p:kill 'INT'
