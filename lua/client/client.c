@@ -108,8 +108,11 @@ static void on_joined(void *user) {
   ((pl_client *)user)->joined = true;
 }
 
+// The loop, which is about to sleep, has no reason to any more.
 static void on_stopped(void *user) {
-  ((pl_client *)user)->stopped = true;
+  pl_client *c = user;
+  c->stopped = true;
+  uv_close((uv_handle_t *)&c->alive, NULL);
 }
 
 static void on_alive(uv_timer_t *t) {
@@ -149,7 +152,7 @@ static pl_err check_descriptors(char *why) {
   return PL_IO_ERROR;
 }
 
-// Signals are not held back: a neighbour that has not said who it is may be waited for.
+// Signals are not held back: neighbours may be waited for.
 static void say_goodbye(pl_client *c) {
   pl_client_hold(c);
   sigset_t mask = c->before;
@@ -160,7 +163,6 @@ static void say_goodbye(pl_client *c) {
     uv_run(c->loop->uv, UV_RUN_ONCE);
   pl_node_free(c->node);
   c->node = NULL;
-  uv_close((uv_handle_t *)&c->alive, NULL);
   pl_client_drop(c);
 }
 
