@@ -43,8 +43,8 @@ describe('a large text', function()
     write('app.lua', APP:format '1')
     start()
     write('app.lua', LARGE .. 'return return\n')
-    assert.equal("cannot reload app.lua, generation 1 goes on: app.lua:5001: unexpected symbol near 'return'\n",
-      reload().stderr)
+    assert.equal("cannot reload app.lua, generation 1 goes on: app.lua:5001: unexpected symbol near 'return'\n" ..
+      ' 5001 | return return\n', reload().stderr)
     write('app.lua', APP:format '2' .. "require 'part'\n")
     write('part.lua', LARGE .. 'x = = 1\n')
     assert.matches("goes on: error loading module 'part' from file '%./part%.lua':\n" ..

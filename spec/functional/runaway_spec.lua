@@ -82,9 +82,9 @@ local CLIENT = [[
   end)
 ]]
 
--- Of CPU time, in seconds: of one slice, 10 ms, and the rest of a turn. The clock of a slice ticks with the system's,
--- and a thread that others push from the processor now and then escapes it.
-local AT_MOST, AT_MOST_BUSY = 0.020, 0.060
+-- Of CPU time, in seconds: of two turns, each a slice of 10 ms and the rest. The clock of a slice ticks with the
+-- system's, every 4 ms, and a thread that others push from the processor now and then escapes it.
+local AT_MOST, AT_MOST_BUSY = 0.040, 0.060
 local BUSY = 0.25
 -- Patterns give way between one and the next: some 80 ms, and more without optimization.
 local AT_MOST_PATTERN = 2
