@@ -95,7 +95,7 @@ local function storm(seed, rounds, tag)
 end
 
 cluster.describe('a storm', cluster.kinds, function(over)
-  for seed = 1, over.kind == 'mem' and 12 or 3 do
+  for seed = 1, over.kind == 'mem' and math.max(4, 12 // cluster.factor) or 3 do
     it('of calls, streams, cancels and cuts leaves every answer right and nothing behind, seed ' .. seed, function()
       local net = over.net
       local nodes = { net:node('a', {}, worker) }
@@ -143,7 +143,7 @@ cluster.describe('a storm', cluster.kinds, function(over)
 end)
 
 cluster.describe('a node that stops in a storm', cluster.kinds, function(over)
-  for seed = 1, over.kind == 'mem' and 8 or 2 do
+  for seed = 1, over.kind == 'mem' and math.max(3, 8 // cluster.factor) or 2 do
     it('settles everything, and a new one takes its place, seed ' .. seed, function()
       local net = over.net
       local a = net:node('a', {}, worker)
