@@ -5,7 +5,7 @@ local json = require 'dkjson'
 local process = require 'spec.support.process'
 
 --- Runs in each of the two ranges below; sanitizers make them several times slower.
-local RUNS = math.max(6, 24 // process.patience)
+local RUNS = math.max(4, 24 // process.patience)
 
 local function sim(...)
   local arguments = { 'sim', ... }
