@@ -145,8 +145,8 @@ describe('perilune test', function()
   it('tells of a test that takes too much memory, or calls too deep, and goes on', function()
     local run = test(project [[
       it('takes memory', function()
-        local list = {}
-        while true do list[#list + 1] = ('x'):rep(1000000) .. #list end
+        local list, block = {}, ('x'):rep(1000000)
+        while true do list[#list + 1] = block .. #list end
       end)
       it('recurses', function() local function f() return 1 + f() end f() end)
       it('goes on', function() assert.equal(5, mesh.call('add', 2, 3)) end)

@@ -370,6 +370,25 @@ describe('perilune.fs', function()
     assert.truthy(message:find 'fs.exists cannot wait across a C boundary %(table.sort%)', message)
   end)
 
+  it('reads for several tasks in turn, also when the one that has read had to give way before it kept it', function()
+    assert.same({ 'a', 'b' }, run [=[
+      local reads = 0
+      local source = {}
+      function source:read()
+        reads = reads + 1
+        if reads == 1 then
+          task.sleep(0)
+          return 'a\nb\n'
+        end
+        assert(reads == 2, 'waits for more although there is something')
+        return ''
+      end
+      local reader = require('perilune.reader').new(source)
+      local first, second = task.spawn(reader.read, reader), task.spawn(reader.read, reader)
+      return { first:await(), second:await() }
+    ]=])
+  end)
+
   describe('watch', function()
     it('brings the changes of a folder until it is left', function()
       local seen = run([[

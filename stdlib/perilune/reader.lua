@@ -4,6 +4,7 @@
 --- may read from one reader in turn; after each wait one looks again at what there is.
 
 local errors = require 'perilune.core.error'
+local tasks = require 'perilune.core.task'
 
 local M = {}
 
@@ -24,10 +25,12 @@ local CHUNK = 65536
 
 local find, sub = string.find, string.sub
 
---- Fetches one more chunk; nil at the end. It may be empty when another task has read meanwhile.
+--- Fetches one more chunk; nil at the end. It may be empty when another task has read meanwhile, which may have had to
+--- give way before it could keep what it read: it goes on first.
 local function fill(self, n)
   local chunk = self.source:read(n or CHUNK)
   if not chunk then return nil end
+  if chunk == '' then tasks.sleep(0) end
   self.turn = self.turn + 1
   self.more[#self.more + 1] = chunk
   self.size = self.size + #chunk
