@@ -29,10 +29,19 @@ static void job_run(pl_filejob *job) {
 
 static void end_turn(pl_file *f);
 
+// It uses the file no more.
+static void release(pl_fileop *o) {
+  if (!o->holds) return;
+  o->holds = false;
+  end_turn(o->file);
+}
+
+// What was read stays with the file until its task has it: who reads next might wait for more,
+// although there will be something.
 static void wake(pl_fileop *o) {
   o->woken = true;
   pl_op_wake(&o->op);
-  if (o->file != NULL) end_turn(o->file);
+  if (!o->type->looks_again) release(o);
 }
 
 static void try_again(pl_timer *timer) {
@@ -90,7 +99,7 @@ static bool begin(pl_fileop *o) {
     o->refused = true;
     return false;
   }
-  if (o->file != NULL) o->file->busy = true;  // the rest is a thread's by now
+  if (o->file != NULL) o->file->busy = o->holds = true;  // the rest is a thread's by now
   return true;
 }
 
@@ -129,6 +138,7 @@ static int fail(lua_State *L, pl_fileop *o) {
 
 int pl_fileop_finish(lua_State *L, pl_op *op) {
   pl_fileop *o = pl_container(op, pl_fileop, op);
+  release(o);
   if (o->error != 0 || o->too_large || o->refused) return fail(L, o);
   int n = o->type->push(L, o);
   pl_guard_free(o->guard);
@@ -138,9 +148,8 @@ int pl_fileop_finish(lua_State *L, pl_op *op) {
 void pl_fileop_cancel(pl_op *op) {
   pl_fileop *o = pl_container(op, pl_fileop, op);
   o->guard->object = NULL;
-  bool queued = !pl_list_empty(&o->turn);
   pl_list_remove(&o->turn);
-  if (!queued && !o->woken && o->file != NULL) end_turn(o->file);
+  release(o);
   if (o->wait != NULL) pl_fdwait_stop(o->wait);
   pl_timer_stop(&o->retry);
   pl_filework_cancel(&o->job);

@@ -39,6 +39,7 @@ struct pl_fileop {
   pl_timer retry;
   pl_list turn;  // in the queue of `file`, while another operation uses it
   bool woken;
+  bool holds;  // its file: nobody else uses that
 
   // what to do
   char *path, *to;  // owned
