@@ -4,7 +4,6 @@
 --- may read from one reader in turn; after each wait one looks again at what there is.
 
 local errors = require 'perilune.core.error'
-local tasks = require 'perilune.core.task'
 
 local M = {}
 
@@ -30,7 +29,7 @@ local find, sub = string.find, string.sub
 local function fill(self, n)
   local chunk = self.source:read(n or CHUNK)
   if not chunk then return nil end
-  if chunk == '' then tasks.sleep(0) end
+  if chunk == '' then require('perilune.core.task').sleep(0) end -- offloaded code has no tasks to read meanwhile
   self.turn = self.turn + 1
   self.more[#self.more + 1] = chunk
   self.size = self.size + #chunk
