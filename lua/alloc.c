@@ -36,7 +36,7 @@ enum {
   SLAB_BYTES = 32 * 1024,
   SLAB_HEAD = 64,  // a multiple of 16, as the blocks
   POOLED_MAX = PL_ALLOC_STEP * PL_ALLOC_CLASSES,
-  EMPTY_KEPT = 32,  // slabs: what a script needs again in a moment
+  EMPTY_KEPT = 64,  // slabs, or as many as are in use: what is garbage again in a moment
 };
 
 // The address sanitizer sees single blocks only: there each one is the general allocator's.
@@ -87,6 +87,7 @@ static slab *add_slab(pl_alloc_state *a, size_t class) {
   } else {
     s = pl_pages_map(SLAB_BYTES);
     if (s == NULL) return NULL;
+    a->slab_count++;
   }
   *s = (slab){.at = SLAB_HEAD, .size = (uint32_t)((class + 1) * PL_ALLOC_STEP)};
   link_slab(&a->slabs[class], s);
@@ -176,17 +177,25 @@ static inline void *get(pl_alloc_state *a, size_t size) {
   return b;
 }
 
+static void unmap_empty(pl_alloc_state *a, size_t kept) {
+  while (a->empty_count > kept) {
+    slab *s = a->empty;
+    unlink_slab(&a->empty, s);
+    a->empty_count--;
+    a->slab_count--;
+    pl_pages_unmap(s, SLAB_BYTES);
+  }
+}
+
 static RARE void retire(pl_alloc_state *a, slab *s) {
   slab **list = &a->slabs[class_of(s->size)];
   if (!s->listed) link_slab(list, s);
   if (s->used > 0) return;
   unlink_slab(list, s);
-  if (a->empty_count >= EMPTY_KEPT) {
-    pl_pages_unmap(s, SLAB_BYTES);
-    return;
-  }
-  a->empty_count++;
   link_slab(&a->empty, s);
+  a->empty_count++;
+  size_t in_use = a->slab_count - a->empty_count;
+  unmap_empty(a, in_use > EMPTY_KEPT ? in_use : EMPTY_KEPT);
 }
 
 static inline void release(pl_alloc_state *a, void *p, size_t size) {
@@ -289,21 +298,12 @@ bool pl_alloc_offer(pl_alloc_state *a, pl_slice *owner, const uint8_t *text, siz
   return true;
 }
 
-static void free_empty(pl_alloc_state *a) {
-  while (a->empty != NULL) {
-    slab *s = a->empty;
-    a->empty = s->next;
-    pl_pages_unmap(s, SLAB_BYTES);
-  }
-  a->empty_count = 0;
-}
-
 void pl_alloc_trim(pl_alloc_state *a) {
-  free_empty(a);
+  unmap_empty(a, 0);
   pl_mem_trim();
 }
 
 void pl_alloc_fini(pl_alloc_state *a) {
-  free_empty(a);
+  unmap_empty(a, 0);
   *a = (pl_alloc_state){0};
 }

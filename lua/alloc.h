@@ -21,7 +21,7 @@ typedef struct pl_alloc_state {
   void (*on_refused)(struct pl_alloc_state *a);
   struct pl_alloc_slab *slabs[PL_ALLOC_CLASSES];  // those with room, of each size
   struct pl_alloc_slab *empty;                    // for any size
-  unsigned empty_count;
+  size_t slab_count, empty_count;                 // all, and those
   size_t string_front;  // bytes of a long string in front of its text; 0: not known
   pl_slice *offered;    // what is in memory that Lua may have; NULL: nothing
   void *offered_block;

@@ -334,7 +334,7 @@ void pl_vm_collect(pl_vm *vm) {
 // A collection marks all that lives, and in a small heap that is modules rather than what the
 // script makes: there it may be further off, which costs little memory.
 static void tune_collector(pl_vm *vm) {
-  enum { SMALL = 1024 * 1024, FAR = 400, NEAR = 200, PART = 8 };
+  enum { SMALL = 1024 * 1024, FAR = 300, NEAR = 200, PART = 8 };
   const pl_alloc_state *a = &vm->alloc;
   bool small = a->used < SMALL && (a->limit == 0 || a->used < a->limit / PART);
   if (small == vm->collects_rarely) return;

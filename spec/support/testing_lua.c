@@ -13,6 +13,7 @@
 #include "lua/core.h"
 #include "lua/error.h"
 #include "lua/value.h"
+#include "spec/support/testing_alloc.h"
 #include "spec/support/testing_base.h"
 #include "spec/support/testing_pack.h"
 
@@ -476,6 +477,7 @@ void testing_open_lua(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"vm", vm_new},
       {"packed", testing_packed},
+      {"new_alloc", testing_new_alloc},
       {NULL, NULL},
   };
   testing_new_class(L, VM, vm_methods, vm_gc);
