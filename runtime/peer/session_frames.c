@@ -9,7 +9,7 @@
 enum {
   PING_BODY = 8,       // of our pings: a token
   PING_BODY_MAX = 64,  // of others, which is sent back
-  PORTION = 64,        // frames of a read before what they have set going
+  PORTION = 24,        // frames of a read before what they have set going
 };
 
 // Sending.
