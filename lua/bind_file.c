@@ -12,8 +12,7 @@
 #include "lua/error.h"
 #include "lua/file.h"
 #include "lua/fileop.h"
-
-enum { CHUNK_MAX = 64 * 1024 * 1024 };  // of one read: the buffer is not the script's memory
+#include "lua/fileread.h"
 
 // A FIFO opened for writing without a reader is refused with ENXIO; Lua's own open would wait.
 static bool is_lonely_fifo(const char *path, int error) {
@@ -52,53 +51,6 @@ int pl_file_open(lua_State *L) {
   pl_fileop *o = pl_fileop_new(L, &open_type, path, NULL);
   o->flags = flags;
   o->mode = mode;
-  return pl_fileop_run(L, o);
-}
-
-static void run_read(pl_fileop *o) {
-  o->count = 1;
-  uint8_t *p = pl_buf_reserve(&o->data, o->limit);
-  if (p == NULL) {
-    o->error = UV_ENOMEM;
-    return;
-  }
-  ssize_t n;
-  do {
-    n = read(o->file->fd, p, o->limit);
-  } while (n < 0 && errno == EINTR);
-  if (n >= 0) {
-    pl_buf_commit(&o->data, (size_t)n);
-  } else if (errno == EAGAIN && o->file->polled) {
-    o->again = true;
-  } else {
-    o->error = -errno;
-  }
-}
-
-static int push_data(lua_State *L, pl_fileop *o) {
-  if (pl_buf_len(&o->data) == 0 && o->count > 0) {
-    lua_pushnil(L);
-  } else {
-    lua_pushlstring(L, (const char *)pl_buf_data(&o->data), pl_buf_len(&o->data));
-  }
-  return 1;
-}
-
-static const pl_fileop_type read_type = {.op = PL_FILEOP("fs.read"),
-                                         .verb = "read",
-                                         .run = run_read,
-                                         .push = push_data,
-                                         .events = UV_READABLE,
-                                         .looks_again = true};
-
-// file:read([n]) -> at most n bytes, fewer when no more are there now, none when another task has
-// read meanwhile; nil at the end
-static int file_read(lua_State *L) {
-  pl_file *f = pl_file_check(L, 1, "read");
-  lua_Integer n = luaL_optinteger(L, 2, PL_FILE_READ);
-  luaL_argcheck(L, n > 0 && n <= CHUNK_MAX, 2, "out of range");
-  pl_fileop *o = pl_fileop_new(L, &read_type, NULL, f);
-  o->limit = (size_t)n;
   return pl_fileop_run(L, o);
 }
 
@@ -293,9 +245,9 @@ int pl_file_standard(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"read", file_read},   {"write", file_write},     {"seek", file_seek},
-    {"sync", file_sync},   {"stat", file_stat},       {"truncate", file_truncate},
-    {"close", file_close}, {"release", file_release}, {"polled", file_polled},
+    {"read", pl_file_read}, {"write", file_write},     {"seek", file_seek},
+    {"sync", file_sync},    {"stat", file_stat},       {"truncate", file_truncate},
+    {"close", file_close},  {"release", file_release}, {"polled", file_polled},
     {NULL, NULL},
 };
 

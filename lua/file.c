@@ -17,6 +17,7 @@ static void run_close(pl_filejob *job) {
 static void free_file(pl_filejob *job) {
   pl_file *f = pl_container(job, pl_file, closing);
   pthread_mutex_destroy(&f->lock);
+  pl_buf_fini(&f->kept);
   pl_free(f->path);
   pl_free(f);
 }

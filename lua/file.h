@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "lua/filework.h"
 
 #define PL_FILE_TYPE "perilune.File"
@@ -21,6 +22,11 @@ typedef struct pl_file {
   // Held by a thread that works on the file: a cancelled operation may still be at it when the next
   // begins, and a descriptor must not be closed under it.
   pthread_mutex_t lock;
+  // What a read of a polled file has brought whose task was gone by then, which cannot be read
+  // again: the next read takes it first. Bytes, or an error, or neither at the end (loop thread).
+  bool keeps;
+  int kept_error;  // 0 or a negative libuv error
+  pl_buf kept;
   char *path;  // for messages; owned
 } pl_file;
 

@@ -20,10 +20,24 @@ static void free_op(void *object) {
   pl_free(o);
 }
 
+static void give_back(pl_fileop *o) {
+  if (o->type->give_back != NULL) o->type->give_back(o);
+}
+
+// Until its task has the results, who leaves has them given back, and who has left already leaves
+// that to the thread.
+static void run(pl_fileop *o) {
+  o->type->run(o);
+  int stage = PL_FILEOP_PENDING;
+  if (o->again || atomic_compare_exchange_strong(&o->stage, &stage, PL_FILEOP_RAN)) return;
+  give_back(o);
+}
+
+// What was left before its turn with the file came is not done.
 static void job_run(pl_filejob *job) {
   pl_fileop *o = pl_container(job, pl_fileop, job);
   if (o->file != NULL) pthread_mutex_lock(&o->file->lock);
-  o->type->run(o);
+  if (atomic_load(&o->stage) == PL_FILEOP_PENDING) run(o);
   if (o->file != NULL) pthread_mutex_unlock(&o->file->lock);
 }
 
@@ -78,7 +92,7 @@ static void on_ready(void *user) {
   pl_fileop *o = user;
   o->wait = NULL;
   o->again = false;
-  o->type->run(o);
+  run(o);
   if (o->again) {
     o->error = watch(o);
     if (o->error == 0) return;
@@ -90,8 +104,12 @@ static bool polls(const pl_fileop *o) {
   return o->file != NULL && o->file->polled && o->type->events != 0;
 }
 
-// Starts the work. False: it is over already, with `refused` or an error.
+// Starts the work. False: it is over already.
 static bool begin(pl_fileop *o) {
+  if (polls(o) && o->type->events == UV_READABLE && o->file->keeps) {
+    run(o);
+    return false;
+  }
   if (polls(o)) {
     o->error = watch(o);
     if (o->error != 0) return false;
@@ -149,6 +167,7 @@ void pl_fileop_cancel(pl_op *op) {
   pl_fileop *o = pl_container(op, pl_fileop, op);
   o->guard->object = NULL;
   pl_list_remove(&o->turn);
+  if (atomic_exchange(&o->stage, PL_FILEOP_LEFT) == PL_FILEOP_RAN) give_back(o);
   release(o);
   if (o->wait != NULL) pl_fdwait_stop(o->wait);
   pl_timer_stop(&o->retry);
@@ -212,7 +231,7 @@ int pl_fileop_run(lua_State *L, pl_fileop *o) {
   if (o->file != NULL && o->file->busy) {
     pl_list_push(&o->file->queue, &o->turn);
   } else if (!begin(o)) {
-    return fail(L, o);
+    return pl_fileop_finish(L, &o->op);
   }
   return pl_op_wait(L, &o->op);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <lua.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -26,7 +27,16 @@ typedef struct pl_fileop_type {
   // have brought what the script wants.
   bool looks_again;
   bool slow;  // see pl_filejob_type
+  // Optional. It has run, and its task went before it had the results: undoes what it did to the
+  // file, which nobody else uses now. The loop thread, or the one that ran it.
+  void (*give_back)(pl_fileop *o);
 } pl_fileop_type;
+
+typedef enum pl_fileop_stage {
+  PL_FILEOP_PENDING,  // not run to its end
+  PL_FILEOP_RAN,
+  PL_FILEOP_LEFT,  // nobody waits
+} pl_fileop_stage;
 
 struct pl_fileop {
   pl_op op;
@@ -39,7 +49,8 @@ struct pl_fileop {
   pl_timer retry;
   pl_list turn;  // in the queue of `file`, while another operation uses it
   bool woken;
-  bool holds;  // its file: nobody else uses that
+  bool holds;        // its file: nobody else uses that
+  atomic_int stage;  // pl_fileop_stage
 
   // what to do
   char *path, *to;  // owned

@@ -43,10 +43,12 @@ function File:lines(...)
   return self.reader:lines(...)
 end
 
---- Bytes that were read ahead are given back, so that the position is the one the script believes in.
+--- Bytes that were read ahead are given back, so that the position is the one the script believes in. What has no
+--- position keeps them for the next read.
 local function rewind(self)
+  if self.handle:polled() then return end
   local ahead = self.reader:reset()
-  if ahead > 0 and not self.handle:polled() then self.handle:seek('cur', -ahead) end
+  if ahead > 0 then self.handle:seek('cur', -ahead) end
 end
 
 --- Writes strings and numbers, all of them or none is lost without an error.
