@@ -3,6 +3,7 @@
 // in steps; little is left for lua_close. Finalizers run meanwhile, with everything they refer to.
 
 #include <lauxlib.h>
+#include <lualib.h>
 
 #include "base/mem.h"
 #include "lua/core.h"
@@ -15,7 +16,22 @@ enum {
   CYCLES = 4,
 };
 
-static void put_empty_table(lua_State *L, int registry) {
+// Methods of the runtime's objects lead to `require`, which knows the library `package`, in which
+// all that was loaded stands, and with it the globals.
+static void empty_package(lua_State *L, int registry) {
+  if (lua_getfield(L, registry, LUA_LOADED_TABLE) == LUA_TTABLE) {
+    lua_pushliteral(L, LUA_LOADLIBNAME);
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+      lua_pushliteral(L, "loaded");
+      lua_newtable(L);
+      lua_rawset(L, -3);
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+static void put_empty_tables(lua_State *L, int registry) {
   lua_newtable(L);
   lua_setfield(L, registry, LUA_LOADED_TABLE);
   lua_newtable(L);
@@ -33,7 +49,8 @@ static int let_go(lua_State *L) {
     lua_pushboolean(L, false);
     lua_rawset(L, registry);
   }
-  put_empty_table(L, registry);
+  empty_package(L, registry);
+  put_empty_tables(L, registry);
   return 0;
 }
 

@@ -253,6 +253,21 @@ cluster.describe('an old version', { 'mem' }, function(over)
     assert.same({ 'kept3' }, b:reported())
   end)
 
+  -- When Lua closes a state at once, it finalizes nothing that is made meanwhile.
+  it('is collected in pieces before its state is closed, also what its globals hold', function()
+    local b = over.net:node('b', {}, function()
+      local tell, set = report, setmetatable
+      held = set({}, { __gc = function()
+        tell 'held'
+        set({}, { __gc = function() tell 'made meanwhile' end })
+      end })
+      mesh.action('v', function() end)
+    end)
+    b:reloaded(good)
+    over.net:advance(0.1)
+    assert.same({ 'held', 'made meanwhile' }, b:reported())
+  end)
+
   it('whose on_close fails or does not end goes nevertheless', function()
     local b = over.net:node('b', { cleanup_grace = 0.5 }, function()
       mesh.action('v', function() end)
