@@ -11,7 +11,36 @@
 #include "lua/origins.h"
 #include "lua/stdlib.h"
 
-static const char function_key;  // in the registry: perilune.hint, compiled
+enum {
+  MESSAGE_MAX = 8192,  // bytes of an error that are looked at
+  LINE_BYTES = 512,    // and of a line of the script: more than is shown
+};
+
+// In the registry: perilune.hint, compiled, and what it calls.
+static const char function_key, lib_key;
+
+void pl_open_hints(lua_State *L) {
+  static const struct {
+    const char *library, *name;
+  } wanted[] = {
+      {"string", "find"},    {"string", "format"},    {"string", "gmatch"}, {"string", "gsub"},
+      {"string", "match"},   {"string", "rep"},       {"string", "sub"},    {"table", "concat"},
+      {"table", "sort"},     {"utf8", "len"},         {"utf8", "offset"},   {LUA_GNAME, "next"},
+      {LUA_GNAME, "rawget"}, {LUA_GNAME, "tonumber"}, {LUA_GNAME, "type"},
+  };
+  enum { COUNT = sizeof wanted / sizeof *wanted };
+  if (pl_vm_of(L)->options.sandboxed) return;
+  lua_createtable(L, 0, COUNT);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);  // stack: lib loaded
+  for (size_t i = 0; i < COUNT; i++) {
+    lua_getfield(L, -1, wanted[i].library);
+    lua_getfield(L, -1, wanted[i].name);
+    lua_setfield(L, -4, wanted[i].name);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lib_key);
+}
 
 bool pl_hint_is_slip(const char *message) {
   static const char *const slips[] = {": attempt to ", ": bad argument #", ": unknown option '",
@@ -55,6 +84,7 @@ static int line_of(lua_State *L) {
   const char *newline = memchr(at, '\n', (size_t)(end - at));
   size_t len = (size_t)((newline != NULL ? newline : end) - at);
   if (len > 0 && at[len - 1] == '\r') len--;
+  if (len > LINE_BYTES) len = LINE_BYTES;
   lua_pushlstring(L, at, len);
   return 1;
 }
@@ -136,14 +166,16 @@ typedef struct question {
 static int ask(lua_State *L) {
   const question *q = lua_touserdata(L, 1);
   push_function(L);
-  lua_pushstring(L, q->message);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lib_key);
+  lua_pushglobaltable(L);
+  lua_pushlstring(L, q->message, strnlen(q->message, MESSAGE_MAX));
   lua_pushstring(L, q->traceback);
   lua_pushlightuserdata(L, (void *)(uintptr_t)q->typed);
   lua_pushcclosure(L, line_of, 1);
   lua_pushlightuserdata(L, q->failed);
   lua_pushcclosure(L, value_of, 1);
   lua_pushcfunction(L, pl_sys_guess);
-  lua_call(L, 5, 1);
+  lua_call(L, 7, 1);
   return 1;
 }
 

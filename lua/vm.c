@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "lua/core.h"
+#include "lua/hint.h"
 #include "lua/io.h"
 #include "lua/modules.h"
 #include "lua/sandbox.h"
@@ -57,6 +58,7 @@ static int set_up(lua_State *L) {
   pl_open_views(L);
   pl_open_require(L);
   pl_io_install(L);
+  pl_open_hints(L);
   if (pl_vm_of(L)->options.sandboxed) pl_open_sandbox(L);
   return 0;
 }
