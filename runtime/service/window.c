@@ -9,6 +9,8 @@ enum {
                                   // what stands before a tail
   PAUSE_PARTS = 8,                // of a round trip: what is shorter is no pause,
   PAUSE_TIMES = 4,                // nor is what is not longer than usual
+  SHORT_TRIPS = 2,                // round trips in which a window is used up that is too small
+  AGAIN_PARTS = 4,                // what is left of a window when its round trip is forgotten
   BUDGET_PARTS = 4,               // of what is left: the most that one window takes
   FIRST_PARTS = 256,
   RTT_KEPT_US = 10000000,
@@ -42,6 +44,7 @@ void pl_window_init(pl_window *w, pl_windows *all, uint64_t items, uint64_t byte
       .heard_us = now_us,
       .granted_us = now_us,
       .rtt_since_us = now_us,
+      .was_short = true,
   };
   pl_window_settle(w, 0);
 }
@@ -64,13 +67,21 @@ static void lower(uint64_t *least_us, uint64_t sample_us) {
   if (*least_us == 0 || sample_us < *least_us) *least_us = at_least(sample_us, 1);
 }
 
+static void shrink_to(pl_window *w, uint64_t parts) {
+  w->items = at_most(w->items, at_least(w->items / parts, w->first_items));
+  w->bytes = at_most(w->bytes, at_least(w->bytes / parts, w->first_bytes));
+}
+
 // The least one counts, because every other time some of it is waiting for its turn, be it for a
-// processor. It is forgotten after a while, because paths change.
+// processor. It is forgotten after a while, because paths change. What a large window has filled
+// would then be taken for the length of the path; with a smaller one that shows, and where it is
+// the path the window is back in two round trips.
 static void measure(pl_window *w, uint64_t sample_us, uint64_t now_us) {
   if (now_us - w->rtt_since_us >= RTT_KEPT_US) {
     w->rtt_us = w->rtt_next_us;
     w->rtt_next_us = 0;
     w->rtt_since_us = now_us;
+    if (w->all != NULL) shrink_to(w, AGAIN_PARTS);
   }
   lower(&w->rtt_us, sample_us);
   lower(&w->rtt_next_us, sample_us);
@@ -87,15 +98,25 @@ static void grow(pl_window *w, bool items, bool bytes) {
 static void shrink(pl_window *w, uint64_t idle_us) {
   for (uint64_t n = idle_us / PL_WINDOW_IDLE_US; n > 0; n--) {
     if (w->items <= w->first_items && w->bytes <= w->first_bytes) return;
-    w->items = at_least(w->items / 2, w->first_items);
-    w->bytes = at_least(w->bytes / 2, w->first_bytes);
+    shrink_to(w, 2);
   }
+}
+
+// Whether the window that is used up was so after little more than a round trip. If it takes far
+// longer, what is under way waits for a link or a processor: more of it would wait as well, and be
+// held there. Twice in a row, because where nodes take turns on a processor a burst follows a gap.
+static bool is_short(pl_window *w, uint64_t now_us) {
+  bool before = w->was_short;
+  w->was_short = now_us - w->stopped_us <= SHORT_TRIPS * w->rtt_us;
+  w->stopped_us = now_us;
+  return before && w->was_short;
 }
 
 void pl_window_arrived(pl_window *w, uint64_t items, uint64_t bytes, bool starved,
                        uint64_t now_us) {
   uint64_t pause_us = now_us - w->heard_us, usual_us = w->pause_us;
   w->heard_us = now_us;
+  if (w->stopped_us == 0) w->stopped_us = now_us;
   w->pause_us = usual_us - usual_us / 8 + pause_us / 8;
   if (w->all != NULL) shrink(w, pause_us);
   if (!w->asked) return;
@@ -109,8 +130,9 @@ void pl_window_arrived(pl_window *w, uint64_t items, uint64_t bytes, bool starve
   w->asked = false;
   measure(w, now_us - w->asked_us, now_us);
   bool paused = pause_us * PAUSE_PARTS >= w->rtt_us && pause_us >= PAUSE_TIMES * usual_us;
-  bool stopped = paused && (out_of_items || out_of_bytes);
-  if (stopped && starved && w->rtt_us >= PL_WINDOW_RTT_US) grow(w, out_of_items, out_of_bytes);
+  bool stopped = starved && paused && (out_of_items || out_of_bytes);
+  if (!stopped || !is_short(w, now_us)) return;
+  if (w->rtt_us >= PL_WINDOW_RTT_US) grow(w, out_of_items, out_of_bytes);
 }
 
 void pl_window_granted(pl_window *w, uint64_t open_items, uint64_t open_bytes, uint64_t now_us) {

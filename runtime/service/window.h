@@ -4,9 +4,11 @@
 // A window is too small when its consumer has taken all that was granted, and must wait until the
 // next grant has gone to the producer and what that sends has come back. Such a wait is seen from
 // here: nothing of older credit is left, nothing waits, and after a pause the first bytes of the
-// new credit come. Then the window doubles. Where a round trip is short it never matters; a
-// producer, a link or a consumer that is slow in itself leaves older credit, or items that wait. A
-// stream that was idle goes back to what it began with. Pure: no I/O, no clock.
+// new credit come. Then the window doubles, if it was used up in little more than a round trip.
+// Where it took far longer, what is under way waits for a link or processor on the path; more would
+// wait as well, and be held there. Where a round trip is short it never matters; a producer, a link
+// or a consumer that is slow in itself leaves older credit, or items that wait. A stream that was
+// idle goes back to what it began with. Pure: no I/O, no clock.
 #pragma once
 
 #include <stdbool.h>
@@ -34,6 +36,8 @@ typedef struct pl_window {
   uint64_t rtt_us;                    // least in the last 10 to 20 s; 0: none was seen
   uint64_t rtt_next_us;               // since `rtt_since_us`
   uint64_t rtt_since_us;
+  uint64_t stopped_us;  // when the sender had to wait for credit last, or the first bytes came
+  bool was_short;       // that was soon after the time before, or there was none
 } pl_window;
 
 // The first window of a stream, as the budget has it: both at most PL_WINDOW_ITEMS and _BYTES.

@@ -178,6 +178,47 @@ describe('a gigabyte for a consumer that sleeps', function()
   end)
 end)
 
+describe('a hundred megabytes over two relays', function()
+  it('let no node on the way grow by what the path has no room for', function()
+    local taker = ACTIONS .. [[
+      mesh.action('take', function()
+        local n = 0
+        for block in mesh.input() do n = n + #block end
+        return n
+      end)
+    ]]
+    local server_node = nodes.start('server', { listen = 'tcp' }, taker)
+    local far = nodes.start('far', { listen = 'tcp', peers = { server_node } }, "mesh.action('at far', print)")
+    local near = nodes.start('near', { listen = 'tcp', peers = { far } }, "mesh.action('at near', print)")
+    local client = nodes.start('client', { peers = { near } })
+    client:eval "mesh.wait 'take'"
+    local all, before = { server_node, far, near, client }, {}
+    for i, node in ipairs(all) do
+      node:forget_peak()
+      before[i] = node:rss()
+    end
+    assert.equal(1600 * 65536, client:eval [[
+      local n = 0
+      for block in mesh.stream 'flood' do
+        n = n + #block
+        if n == 1600 * 65536 then break end
+      end
+      return n
+    ]])
+    assert.equal(1600 * 65536, client:eval [[
+      local block, left = ('x'):rep(65536), 1600
+      return mesh.with { input = function()
+        left = left - 1
+        return left >= 0 and block or nil
+      end }.call 'take'
+    ]])
+    for i, node in ipairs(all) do
+      local growth = node:peak_rss() - before[i]
+      assert.is_true(growth < 6 * MIB or node:is_sanitized(), node.name .. ' ' .. growth)
+    end
+  end)
+end)
+
 describe('a bulk stream', function()
   it('lets small calls pass on its link', function()
     local server_node = nodes.start('server', { listen = 'tcp' }, ACTIONS)

@@ -133,11 +133,24 @@ function Node:wait_for(code, timeout)
   end
 end
 
+---@param node table
+---@param what string
+local function memory(node, what)
+  local file <close> = assert(io.open(('/proc/%d/status'):format(node.process.pid)))
+  return math.tointeger(file:read('a'):match(what .. ':%s+(%d+) kB')) * 1024
+end
+
 --- Resident memory in bytes.
 ---@return integer
-function Node:rss()
-  local file <close> = assert(io.open(('/proc/%d/status'):format(self.process.pid)))
-  return math.tointeger(file:read('a'):match 'VmRSS:%s+(%d+) kB') * 1024
+function Node:rss() return memory(self, 'VmRSS') end
+
+--- The most that it has been since `forget_peak`, in bytes.
+---@return integer
+function Node:peak_rss() return memory(self, 'VmHWM') end
+
+function Node:forget_peak()
+  local file <close> = assert(io.open(('/proc/%d/clear_refs'):format(self.process.pid), 'w'))
+  assert(file:write '5')
 end
 
 local TICKS = 100 -- a second, in /proc

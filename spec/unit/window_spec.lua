@@ -91,6 +91,34 @@ local function run(path, seconds)
   return log
 end
 
+--- A producer, a consumer and what is between them take turns on one processor: in each round the producer writes all
+--- that it may, and the consumer takes all of it and grants more, once. A round takes `idle` microseconds, and one more
+--- for `rate` bytes. With their length, items are of a power of two, so that a window holds a number of them.
+---@return table log `windows` at the end of each round, and how long that `took`
+local function turns(path, seconds)
+  local now, stop = 1000000, 1000000 + seconds * 1000000
+  local first = select(2, path.windows:info())
+  local intake = flow.intake(ITEMS, first, MIB, path.windows, now)
+  local body = item(path.size)
+  local items, bytes = ITEMS, first
+  local log = { windows = {}, took = {} }
+  while now < stop do
+    local count = math.min(items, bytes // #body)
+    local took = path.idle + count * #body // path.rate
+    items, bytes, now = items - count, bytes - count * #body, now + took
+    for _ = 1, count do
+      assert.is_truthy((intake:frame { type = DATA, aux = 1, body = body, now = now }))
+      intake:next()
+    end
+    local more_items, more_bytes = intake:grant(now)
+    items, bytes = items + (more_items or 0), bytes + (more_bytes or 0)
+    log.windows[#log.windows + 1] = select(2, intake:window())
+    log.took[#log.took + 1] = took
+  end
+  intake:close()
+  return log
+end
+
 describe('the window of a stream', function()
   local live, windows
 
@@ -150,6 +178,31 @@ describe('the window of a stream', function()
       assert.equal(FIRST, log.windows[#log.windows], who)
       assert.equal(ITEMS, log.items, who)
     end
+  end)
+
+  it('grows little where nodes take turns on a processor, which needs as long for more', function()
+    local log = turns({ idle = 600, rate = 600, size = 16382, windows = windows }, 0.5) -- at most 600 MB/s
+    local last = #log.windows
+    assert.is_true(log.windows[last] <= MIB, log.windows[last])
+    assert.is_true(log.took[last] > 1000 and log.took[last] < 3000, log.took[last])
+  end)
+
+  it('does not grow there in the long run', function()
+    local log = turns({ idle = 12000, rate = 30, size = 32765, windows = windows }, 60)
+    for n, window in ipairs(log.windows) do assert.is_true(window <= MIB, n) end
+  end)
+
+  it('grows where they take turns that are long because of others', function()
+    local log = turns({ idle = 10000, rate = 10000, size = 16382, windows = windows }, 1) -- 0.8 of 10 ms
+    assert.equal(MOST, log.windows[#log.windows])
+  end)
+
+  it('is back at once after looking whether the path has become shorter', function()
+    local log = run({ delay = 50000, tick = 2000, rate = 20000, size = 10000, windows = windows }, 40) -- 10 MB/s
+    local last_thirty = log.bytes[400] - log.bytes[100]
+    assert.is_true(last_thirty > 0.95 * 30 * 10e6, last_thirty)
+    assert.is_true(log.windows[400] <= 4 * MIB, log.windows[400])
+    assert.is_true(log.rtt >= 100000 and log.rtt < 120000, log.rtt)
   end)
 
   it('is bounded', function()
