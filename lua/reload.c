@@ -1,5 +1,6 @@
 #include "lua/reload.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@ struct pl_reload {
   pl_list asked;        // of pl_reload_wait: told at the end of this one
   pl_list asked_later;  // told at the end of the next
   bool again;
+  bool broken_off;  // what loads is no more what there is to load
+  unsigned breaks;  // of loads, one after the other
   pl_generation *next;
   pl_task *task;    // the main chunk or the hook that runs; one reference, or NULL
   char *stood;      // its traceback when its time was over; or NULL
@@ -51,7 +54,13 @@ bool pl_reload_is_idle(const pl_reload *r) {
   return r->state == IDLE;
 }
 
+bool pl_reload_minds_changes(const pl_reload *r) {
+  if (r->state == IDLE) return true;
+  return r->task != NULL && !r->broken_off && !r->back && r->breaks < PL_RELOAD_BREAKS_MAX;
+}
+
 const pl_origins *pl_reload_origins(const pl_reload *r) {
+  if (r->next != NULL && !r->back) return &r->next->sources;
   return r->tried.count > 0 ? &r->tried : &pl_script_current(r->script)->sources;
 }
 
@@ -99,9 +108,15 @@ static void finish(pl_reload *r) {
   r->stood = NULL;
   r->back = false;
   r->state = IDLE;
+  // Who has asked for what was broken off is told what comes of the newest.
+  bool carry = r->broken_off && r->failed;
+  r->broken_off = false;
+  r->breaks = carry ? r->breaks + 1 : 0;
   pl_list due;
-  pl_list_take(&due, &r->asked);
-  pl_list_take(&r->asked, &r->asked_later);
+  pl_list_init(&due);
+  if (!carry) pl_list_take(&due, &r->asked);
+  for (pl_list *n; (n = pl_list_pop(&r->asked_later)) != NULL;)
+    pl_list_push(&r->asked, n);
   if (r->again) r->state = WAITING;
   r->again = false;
   pl_reload_report *out = report(r);
@@ -269,15 +284,20 @@ static void on_task_end(pl_generation *g, pl_task_state ended, lua_State *L,
   pl_loop_defer(loop_of(r), &r->step, run_step);
 }
 
+// Ends what loads, or what hands over.
+static void end_task(pl_reload *r, pl_err code, const char *text) {
+  const pl_failure why = pl_failure_of(code, PL_UNKNOWN, text);
+  if (r->stood == NULL) r->stood = pl_report_trace(r->task);
+  pl_task_cancel(r->task, &why);
+}
+
 static void on_limit(pl_timer *t) {
   pl_reload *r = pl_container(t, pl_reload, limit);
   if (r->task == NULL) return;
   char text[PL_URL_MAX];
   snprintf(text, sizeof text, "%.300s: has not loaded within %g s", pl_script_path(r->script),
            pl_script_options(r->script)->load_limit);
-  const pl_failure why = pl_failure_of(PL_TIMEOUT, PL_UNKNOWN, text);
-  if (r->stood == NULL) r->stood = pl_report_trace(r->task);
-  pl_task_cancel(r->task, &why);
+  end_task(r, PL_TIMEOUT, text);
 }
 
 // Beginning.
@@ -332,6 +352,18 @@ void pl_reload_ask(pl_reload *r, pl_reload_wait *w) {
   r->state = WAITING;
   r->back = false;
   pl_reload_go_on(r);
+}
+
+void pl_reload_changed(pl_reload *r) {
+  assert(pl_reload_minds_changes(r));
+  if (r->state != IDLE) {
+    char text[PL_URL_MAX];
+    snprintf(text, sizeof text, "%.300s: has changed while it loaded, and is loaded anew",
+             pl_script_path(r->script));
+    r->broken_off = true;
+    end_task(r, PL_CANCELLED, text);
+  }
+  pl_reload_ask(r, NULL);
 }
 
 // Life.

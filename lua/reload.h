@@ -52,10 +52,17 @@ void pl_reload_free(pl_reload *r);
 // Loads the script anew. `w` may be NULL.
 void pl_reload_ask(pl_reload *r, pl_reload_wait *w);
 bool pl_reload_is_idle(const pl_reload *r);
+// The files of the newest attempt are others by now: the script is loaded anew. Of an attempt that
+// has not ended this is the end, and who waits for it waits for the next one.
+void pl_reload_changed(pl_reload *r);
+// Whether it may be told so now: idle, or loading what is on the disk. A load is let be when
+// PL_RELOAD_BREAKS_MAX before it were broken off: files that never rest are loaded now and then.
+bool pl_reload_minds_changes(const pl_reload *r);
 // What came of the newest reload that is over, and when (pl_now_us); NULL: there was none. Borrowed
 // until the next is over.
 const pl_reload_report *pl_reload_last(const pl_reload *r, uint64_t *ended_us);
 // The first generation has loaded, or a generation is gone: one that waits may begin.
 void pl_reload_go_on(pl_reload *r);
-// The files of the newest attempt: of what serves, or of what could not be loaded after it.
+// The files of the newest attempt: of what loads, so far, or of what serves, or of what could not
+// be loaded after it.
 const pl_origins *pl_reload_origins(const pl_reload *r);

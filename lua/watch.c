@@ -1,5 +1,7 @@
 #include "lua/watch.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "lua/filework.h"
 
@@ -68,6 +70,7 @@ static bool is_due(const pl_script_watch *w, const look *l, const pl_origins *lo
   if (l->count != count_of(loaded) || l->count != w->last_count) return false;
   bool changed = false;
   for (size_t i = 0; i < l->count; i++) {
+    if (strcmp(l->paths[i], path_of(loaded, i)) != 0) return false;  // another attempt by now
     if (!is_there(&l->stamps[i])) continue;
     if (!pl_stamp_equal(&l->stamps[i], &w->last[i])) return false;
     const pl_stamp before = stamp_of(loaded, i);
@@ -100,10 +103,11 @@ static void look_done(pl_filejob *job) {
   pl_script_watch *w = l->watch;
   pl_reload *reload = pl_script_reload(w->script);
   w->now = NULL;
-  if (pl_reload_is_idle(reload) && is_due(w, l, pl_reload_origins(reload)) && sum(l) != w->asked) {
+  bool minds = pl_reload_minds_changes(reload);
+  if (minds && is_due(w, l, pl_reload_origins(reload)) && sum(l) != w->asked) {
     // What cannot even be read is not asked for again and again.
     w->asked = sum(l);
-    pl_reload_ask(reload, NULL);
+    pl_reload_changed(reload);
   }
   keep(w, l);
   look_free(l);

@@ -132,6 +132,7 @@ enum {
   PL_ORIGINS_MAX = 1024,              // files whose text a generation of a script keeps
   PL_MISSED_MAX = 256,                // paths of modules that are nowhere, which are watched, too
   PL_GENERATIONS_MAX = 8,             // of one script that are alive: the next waits
+  PL_RELOAD_BREAKS_MAX = 16,          // loads in a row broken off because files have changed
   PL_PROBATION_CALLS = 20,            // before it can be said how a generation does
   PL_PROBATION_LOOK_US = 100 * 1000,  // between two looks at that
   PL_SCHEMA_STEPS = 1000 * 1000,      // of patterns, in the check of a list of values: some 4 ms

@@ -57,7 +57,7 @@ describe('perilune run --watch', function()
     p:wait_line(pattern)
   end
 
-  before_each(function() start '--watch' end)
+  before_each(function() start('--watch', '--load-limit=600', '--cpu-limit=600') end)
 
   it('reloads when the script changes', function()
     write('app.lua', MAIN .. "mesh.action('w', print)\n")
@@ -123,6 +123,32 @@ describe('perilune run --watch', function()
     write('app.lua', MAIN)
     p:wait_line '^reloaded app%.lua generation 2'
     assert.equal('"two"\n', answer())
+  end)
+
+  it('breaks off the load of a version that does not end when its text is mended', function()
+    local beginning = "local mesh = require 'perilune' io.stderr:write 'it loads\\n' "
+    local endless = { 'mesh.sleep(1e6)', 'while true do end', 'while true do pcall(mesh.sleep, 1) end' }
+    for generation, hangs in ipairs(endless) do
+      local name = generation == 1 and 'app.lua' or 'text.lua'
+      write(name, beginning .. hangs)
+      p:wait_line '^it loads$'
+      write(name, name == 'app.lua' and MAIN or ("return 'text %d'\n"):format(generation))
+      p:wait_line(('^cannot reload app%%.lua, generation %d goes on: '):format(generation)
+        .. 'CANCELLED: app%.lua: has changed while it loaded, and is loaded anew$')
+      p:wait_line(('^\t[./]*%s:1: in '):format(name))
+      reloaded(generation + 1)
+    end
+    assert.equal('"text 3"\n', answer())
+  end)
+
+  it('tells those who have asked for what was broken off what comes of the newest', function()
+    write('app.lua', "io.stderr:write 'it loads\\n' while true do end")
+    local asks = process.start({ process.perilune, 'reload', '--peer=' .. url }, { cwd = dir })
+    p:wait_line '^it loads$'
+    process.sleep(0.3)
+    write('app.lua', MAIN)
+    assert.equal(0, asks:wait())
+    assert.matches('^reloaded app%.lua generation 2 in %d+ ms: ~v\n$', asks:stdout())
   end)
 
   it('says where a broken module is wrong, and takes the next', function()
