@@ -7,6 +7,7 @@ local STARTS = 5 -- of each server in a round
 local GRACE = 20 -- seconds that a client may take beyond its workload
 local KNOWN_FEW, KNOWN_MANY, KNOWN_ACTIONS = 50, 150, 5000
 local TRACED_PAIRS = 5
+local WORKERS_TURNS = 7
 
 local M = { STARTS = STARTS }
 
@@ -142,24 +143,37 @@ function M.pure(side, o)
   return { governor = least[1] / least[2] }
 end
 
---- Calls that compute, with worker threads over those without, and how late calls to another script on the node's
---- thread are meanwhile: where they share the thread, with as many threads as compute, and with one, over what they
---- take when nobody computes. On all CPUs.
+--- Calls that compute, with worker threads over those without: the median over short runs in turns, because what else
+--- the machine does changes from one second to the next. And how late calls to another script on the node's thread are
+--- meanwhile: where they share the thread, with as many threads as compute, and with one, over what they take when
+--- nobody computes. On all CPUs.
 function M.workers(side, o)
   local all = setmetatable({ cpu = 'all' }, { __index = o })
-  local by_count = {}
-  for count = 0, 2 do
-    local server <close> = process.start_server(side.workers.server(count), all)
-    by_count[count] = run(side.workers.client, { URL = server.url }, 4 * o.seconds, all)
-    if not by_count[count].computes then return {} end
+  local short = setmetatable({ seconds = 4 * o.seconds / WORKERS_TURNS }, { __index = all })
+  local none <close> = process.start_server(side.workers.server(0), all)
+  local one <close> = process.start_server(side.workers.server(1), all)
+  local two <close> = process.start_server(side.workers.server(2), all)
+  local ratios = { {}, {} }
+  for _ = 1, WORKERS_TURNS do
+    local function computes(server)
+      return run(side.workers.client, { URL = server.url, PART = 'computes' }, 4 * o.seconds, short).computes
+    end
+    local base, with_one, with_two = computes(none), computes(one), computes(two)
+    if not (base and with_one and with_two) then return {} end
+    table.insert(ratios[1], with_one / base)
+    table.insert(ratios[2], with_two / base)
   end
-  local none, one, two = by_count[0], by_count[1], by_count[2]
+  for _, list in ipairs(ratios) do table.sort(list) end
+  local function beside(server)
+    return run(side.workers.client, { URL = server.url, PART = 'beside' }, 4 * o.seconds, all)
+  end
+  local loop, worker, workers = beside(none), beside(one), beside(two)
   return {
-    workers_1 = one.computes / none.computes,
-    workers_2 = two.computes / none.computes,
-    beside_loop = none.beside_ms,
-    beside_worker = two.beside_ms,
-    beside_idle = one.beside_ms / one.idle_ms,
+    workers_1 = ratios[1][(WORKERS_TURNS + 1) // 2],
+    workers_2 = ratios[2][(WORKERS_TURNS + 1) // 2],
+    beside_loop = loop.beside_ms,
+    beside_worker = workers.beside_ms,
+    beside_idle = worker.idle_ms and worker.beside_ms / worker.idle_ms,
   }
 end
 
