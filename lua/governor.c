@@ -31,12 +31,16 @@ enum {
 
 typedef struct governor {
   unsigned vms;
-  bool created;
+  bool created, loads_created;
+  bool loading;  // `loads` is armed
   volatile sig_atomic_t armed;
   volatile sig_atomic_t idle;
   pl_vm *volatile vm;  // whose slice runs
   timer_t timer;
+  timer_t loads;  // ends the slices of what loads beside what serves
 } governor;
+
+typedef enum timer_kind { TICKS, LOADS } timer_kind;
 
 static _Thread_local governor own;
 
@@ -58,9 +62,12 @@ static bool is_over(const pl_vm *vm) {
   return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
 }
 
-// What loads does so beside what serves, and gives way at the first tick.
-static int slice_of(const pl_vm *vm) {
-  return vm->hold && !vm->simulated ? 1 : TICKS_PER_SLICE;
+// What loads does so beside what serves, and has shorter slices. The system looks at CPU clocks a
+// few hundred times a second only, so those end by the time of day; without a timer for that at the
+// first tick.
+static bool is_due(const pl_vm *vm) {
+  if (vm->slice_ticks >= TICKS_PER_SLICE) return true;
+  return vm->hold && !vm->simulated && (vm->load_over || vm->slice_ticks > 0);
 }
 
 // Until the next tick.
@@ -81,7 +88,7 @@ static void end_slice(pl_vm *vm, lua_State *L) {
 static void slice_hook(lua_State *L, lua_Debug *ar) {
   pl_vm *vm = pl_vm_of(L);
   if (vm->simulated) vm->slice_ticks++;
-  if (vm->slice_ticks < slice_of(vm)) {  // left over from an earlier slice
+  if (!is_due(vm)) {  // left over from an earlier slice
     disarm(vm, L);
     return;
   }
@@ -105,12 +112,12 @@ static void slice_hook(lua_State *L, lua_Debug *ar) {
 
 void pl_slice_spend(lua_State *L) {
   pl_vm *vm = pl_vm_of(L);
-  if (vm->slice_ticks >= slice_of(vm) && is_over(vm)) end_slice(vm, L);
+  if (is_due(vm) && is_over(vm)) end_slice(vm, L);
 }
 
 bool pl_slice_is_over(lua_State *L) {
   const pl_vm *vm = pl_vm_of(L);
-  if (vm->slice_ticks < slice_of(vm)) return false;
+  if (!is_due(vm)) return false;
   if (pl_can_suspend(vm, L)) return true;
   pl_slice_spend(L);
   return false;
@@ -129,6 +136,28 @@ static void set_timer(governor *g, long us) {
   timer_settime(g->timer, 0, &every, NULL);
 }
 
+// Arming walks all frames: of a deep recursion for longer than a tick. Once is enough, and false
+// says that it was done already.
+__attribute__((no_sanitize("thread"))) static bool arm(lua_State *L) {
+  if (lua_gethook(L) == slice_hook && lua_gethookmask(L) != 0) return false;
+  lua_sethook(L, slice_hook, LUA_MASKCOUNT, 1);
+  return true;
+}
+
+__attribute__((no_sanitize("thread"))) static void count_tick(pl_vm *vm, int missed) {
+  vm->slice_ticks += 1 + (missed > 0 ? missed : 0);
+  lua_State *running = vm->running;
+  if (running == NULL || !is_due(vm) || arm(running)) return;
+  // No instruction since the hook was armed: it is in C.
+  if (vm->slice_ticks >= STALL_TICKS / 2 && !vm->stalled) pl_watchdog_place(running);
+}
+
+__attribute__((no_sanitize("thread"))) static void end_load_slice(pl_vm *vm) {
+  if (vm == NULL || !vm->hold) return;
+  vm->load_over = 1;
+  if (vm->running != NULL) arm(vm->running);
+}
+
 __attribute__((no_sanitize("thread"))) static void on_tick(int signal, siginfo_t *info,
                                                            void *context) {
   (void)signal;
@@ -138,22 +167,15 @@ __attribute__((no_sanitize("thread"))) static void on_tick(int signal, siginfo_t
   pl_vm *vm = g->vm;
   if (info->si_code == SI_TKILL) {  // the watchdog asks; nothing has been computed
     if (vm != NULL && vm->running != NULL) pl_watchdog_place(vm->running);
+  } else if (info->si_code == SI_TIMER && info->si_value.sival_int == LOADS) {
+    end_load_slice(vm);
   } else if (vm == NULL) {
     if (g->armed && ++g->idle >= IDLE_TICKS) {
       g->armed = 0;
       set_timer(g, 0);
     }
   } else {
-    int missed = info->si_code == SI_TIMER ? info->si_overrun : 0;
-    vm->slice_ticks += 1 + (missed > 0 ? missed : 0);
-    lua_State *running = vm->running;
-    // Arming walks all frames: of a deep recursion for longer than a tick. Once is enough.
-    bool due = vm->slice_ticks >= slice_of(vm) && running != NULL;
-    if (due && (lua_gethook(running) != slice_hook || lua_gethookmask(running) == 0)) {
-      lua_sethook(running, slice_hook, LUA_MASKCOUNT, 1);
-    } else if (due && vm->slice_ticks >= STALL_TICKS / 2 && !vm->stalled) {
-      pl_watchdog_place(running);  // no instruction since the hook was armed: it is in C
-    }
+    count_tick(vm, info->si_code == SI_TIMER ? info->si_overrun : 0);
   }
   errno = saved;
 }
@@ -180,17 +202,37 @@ static void install_handler(void) {
 }
 
 // Without a timer (its number is bounded) scripts run unsliced; the next slice tries again.
-static bool create_timer(governor *g) {
+static bool create_timer(timer_t *timer, clockid_t clock, timer_kind kind) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, install_handler);
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = PL_TICK_SIGNAL};
+  event.sigev_value.sival_int = kind;
   event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
   sigset_t tick;
   sigemptyset(&tick);
   sigaddset(&tick, PL_TICK_SIGNAL);
   pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
-  g->created = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &g->timer) == 0;
+  return timer_create(clock, &event, timer) == 0;
+}
+
+static bool has_ticks(governor *g) {
+  if (!g->created) g->created = create_timer(&g->timer, CLOCK_THREAD_CPUTIME_ID, TICKS);
   return g->created;
+}
+
+static void begin_load_slice(governor *g, pl_vm *vm) {
+  vm->load_over = 0;
+  if (!g->loads_created) g->loads_created = create_timer(&g->loads, CLOCK_MONOTONIC, LOADS);
+  if (!g->loads_created) return;
+  struct itimerspec once = {.it_value = {.tv_nsec = PL_LOAD_SLICE_US * 1000L}};
+  g->loading = timer_settime(g->loads, 0, &once, NULL) == 0;
+}
+
+// It would interrupt what waits, as no CPU clock does.
+static void end_loads(governor *g) {
+  static const struct itimerspec never;
+  g->loading = false;
+  timer_settime(g->loads, 0, &never, NULL);
 }
 
 void pl_governor_hold(void) {
@@ -200,9 +242,10 @@ void pl_governor_hold(void) {
 void pl_governor_drop(void) {
   governor *g = &own;
   assert(g->vms > 0);
-  if (--g->vms > 0 || !g->created) return;
-  timer_delete(g->timer);
-  g->created = false;
+  if (--g->vms > 0) return;
+  if (g->loads_created) timer_delete(g->loads);
+  if (g->created) timer_delete(g->timer);
+  g->created = g->loads_created = false;
   g->armed = 0;
 }
 
@@ -220,7 +263,8 @@ void pl_governor_enter(pl_vm *vm) {
   pl_watchdog_enter(vm, vm->current);
   g->idle = 0;
   g->vm = vm;
-  if (g->armed || !(g->created || create_timer(g))) return;
+  if (vm->hold) begin_load_slice(g, vm);
+  if (g->armed || !has_ticks(g)) return;
   g->armed = 1;
   set_timer(g, PL_TICK_US);
 }
@@ -228,5 +272,6 @@ void pl_governor_enter(pl_vm *vm) {
 void pl_governor_leave(const pl_vm *vm) {
   if (vm->simulated) return;
   own.vm = NULL;
+  if (own.loading) end_loads(&own);
   if (pl_watchdog_leave() && !vm->stalled) vm->options.loop->metrics.stalls++;
 }

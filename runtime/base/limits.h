@@ -140,6 +140,7 @@ enum {
   PL_THREADS_KEPT = 1024,             // finished coroutines kept for reuse
   PL_TURN_US = 10000,                 // work between two looks at the network
   PL_SLICE_US = 10000,                // CPU time of one task before it is made to yield
+  PL_LOAD_SLICE_US = 3000,            // time of one that loads a script beside what serves
   PL_STALL_US = 100000,               // CPU time of one that could not yield, from which it is told
   PL_HOLD_US = 2000000,               // CPU time of one that cannot yield, after which it is ended
   PL_BUSY_US = 50000,                 // CPU time of one between two waits, from which it is told

@@ -49,6 +49,19 @@ describe('the governor', function()
     assert.equal('first,second', select(2, check:state()))
   end)
 
+  -- Ticks alone, which come every 5 ms of CPU time at most, would be 40 turns.
+  it('makes one that loads beside what serves give way every 3 ms', function()
+    local vm = script.vm()
+    vm:hold(true)
+    local run = script.start(vm, spinning 'local t0 = spec.cpu() while spec.cpu() - t0 < 0.2 do SPIN end')
+    local turns = 0
+    while run:state() ~= 'done' do
+      vm:turn()
+      turns = turns + 1
+    end
+    assert.is_true(turns > 50, turns .. ' turns')
+  end)
+
   for name, source in pairs {
     ['a loop'] = 'while true do SPIN end',
     ['a loop of pcalls'] = 'while true do pcall(function() while true do SPIN end end) end',
