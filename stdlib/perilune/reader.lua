@@ -1,7 +1,8 @@
 --- Reading lines, numbers and counted bytes from a source that yields chunks, as the files of Lua do.
 ---
---- A read that is broken off (cancelled, timed out) loses nothing: what had arrived is there for the next one. Tasks
---- may read from one reader in turn; after each wait one looks again at what there is.
+--- A read that is broken off (cancelled, timed out) loses nothing: what had arrived is there for the next one; only of
+--- several formats what those before have read is gone. Tasks may read from one reader in turn; after each wait one
+--- looks again at what there is.
 
 local errors = require 'perilune.core.error'
 
