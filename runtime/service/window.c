@@ -9,7 +9,7 @@ enum {
                                   // what stands before a tail
   PAUSE_PARTS = 8,                // of a round trip: what is shorter is no pause,
   PAUSE_TIMES = 4,                // nor is what is not longer than usual
-  SHORT_TRIPS = 2,                // round trips in which a window is used up that is too small
+  MORE_PARTS = 2,                 // of a round trip: a window that is too small takes one and this
   AGAIN_PARTS = 4,                // what is left of a window when its round trip is forgotten
   BUDGET_PARTS = 4,               // of what is left: the most that one window takes
   FIRST_PARTS = 256,
@@ -107,7 +107,7 @@ static void shrink(pl_window *w, uint64_t idle_us) {
 // held there. Twice in a row, because where nodes take turns on a processor a burst follows a gap.
 static bool is_short(pl_window *w, uint64_t now_us) {
   bool before = w->was_short;
-  w->was_short = now_us - w->stopped_us <= SHORT_TRIPS * w->rtt_us;
+  w->was_short = now_us - w->stopped_us <= w->rtt_us + w->rtt_us / MORE_PARTS;
   w->stopped_us = now_us;
   return before && w->was_short;
 }

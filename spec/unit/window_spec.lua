@@ -142,6 +142,16 @@ describe('the window of a stream', function()
     assert.equal(log.windows[20], log.windows[40], 'and no further')
   end)
 
+  it('grows as far where the delay varies', function()
+    local log = run({
+      delay = 50000, tick = 2000, rate = 20000, size = 10000, windows = windows,
+      late = function(now) return now // 2000 * 7919 % 60000 end, -- 0 to 60 ms
+    }, 8)
+    local last_four = log.bytes[80] - log.bytes[40]
+    assert.is_true(last_four > 0.9 * 4 * 10e6, last_four)
+    assert.is_true(log.windows[80] <= 4 * MIB, log.windows[80])
+  end)
+
   it('grows in items where they are small', function()
     local log = run({ delay = 50000, rate = 200, size = 9, windows = windows }, 3) -- 20 000 a second
     local last = log.bytes[30] - log.bytes[20]
