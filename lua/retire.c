@@ -38,6 +38,58 @@ static void put_empty_tables(lua_State *L, int registry) {
   lua_rawseti(L, registry, LUA_RIDX_GLOBALS);
 }
 
+// (string, key): as the methods of strings say that are the only key of upvalue 1, while there are
+// any; else as upvalue 2 does.
+static int index_string(lua_State *L) {
+  lua_settop(L, 2);
+  lua_pushnil(L);
+  if (lua_next(L, lua_upvalueindex(1))) {
+    lua_pop(L, 1);
+  } else {
+    lua_pushvalue(L, lua_upvalueindex(2));
+  }
+  lua_pushvalue(L, 2);
+  lua_gettable(L, -2);
+  return 1;
+}
+
+// A copy of the table at `from` with the functions in C alone. [-0, +1]
+static void push_own(lua_State *L, int from) {
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, from) != 0; lua_pop(L, 1)) {
+    if (!lua_iscfunction(L, -1)) continue;
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -5);
+  }
+}
+
+// Strings always have their methods, and one that the script has added holds its globals. So those
+// are held weakly: finalizers find them as long as they hold the library themselves.
+static void let_go_of_strings(lua_State *L) {
+  int top = lua_gettop(L);
+  lua_pushliteral(L, "");
+  if (lua_getmetatable(L, -1)) {
+    lua_pushliteral(L, "__index");
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+      push_own(L, top + 2);  // the next metatable
+      lua_createtable(L, 0, 1);
+      lua_createtable(L, 0, 1);
+      lua_pushliteral(L, "k");
+      lua_setfield(L, -2, "__mode");
+      lua_setmetatable(L, -2);
+      lua_pushvalue(L, top + 3);
+      lua_pushboolean(L, true);
+      lua_rawset(L, -3);
+      push_own(L, top + 3);
+      lua_pushcclosure(L, index_string, 2);
+      lua_setfield(L, -2, "__index");
+      lua_setmetatable(L, top + 1);
+    }
+  }
+  lua_settop(L, top);
+}
+
 // Metatables stay, because objects are known by them; so do tables of the runtime.
 static int let_go(lua_State *L) {
   lua_pushvalue(L, LUA_REGISTRYINDEX);
@@ -51,6 +103,7 @@ static int let_go(lua_State *L) {
   }
   empty_package(L, registry);
   put_empty_tables(L, registry);
+  let_go_of_strings(L);
   return 0;
 }
 

@@ -2,7 +2,7 @@
 
 local cluster = require 'spec.support.cluster'
 
--- luacheck: globals mesh report, ignore 111 112 113
+-- luacheck: globals mesh report, ignore 111 112 113 142
 
 local MIB = 1024 * 1024
 
@@ -266,6 +266,22 @@ cluster.describe('an old version', { 'mem' }, function(over)
     b:reloaded(good)
     over.net:advance(0.1)
     assert.same({ 'held', 'made meanwhile' }, b:reported())
+  end)
+
+  it('is so, too, when it has added methods to strings, which its finalizers find', function()
+    local b = over.net:node('b', {}, function()
+      function string.twice(s) return tostring(s) .. s end
+      local tell = report
+      held = setmetatable({}, { __gc = function()
+        tell(('held'):twice() .. ('x'):rep(2))
+        setmetatable({}, { __gc = function() tell(('m'):rep(2)) end })
+      end })
+      plain = setmetatable({}, { __gc = function() tell(('plain'):rep(1)) end })
+      mesh.action('v', function() end)
+    end)
+    b:reloaded(good)
+    over.net:advance(0.1)
+    assert.same({ 'plain', 'heldheldxx', 'mm' }, b:reported())
   end)
 
   it('whose on_close fails or does not end goes nevertheless', function()
