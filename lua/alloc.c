@@ -131,10 +131,14 @@ static void *take_offer(pl_alloc_state *a) {
 }
 
 static RARE void *get_large(pl_alloc_state *a, size_t size) {
-  if (a->offered != NULL && a->offered_size == size) return take_offer(a);
+  if (a->offered != NULL && a->offered_size == size) {
+    a->large += size;
+    return take_offer(a);
+  }
   large *b = malloc(sizeof *b + size);
   if (b == NULL) return NULL;
   *b = (large){.size = size};
+  a->large += size;
   return b + 1;
 }
 
@@ -146,8 +150,9 @@ static void unpin(pl_slice *s) {
   if (b->size == 0) free(b);
 }
 
-static RARE void release_large(void *p) {
+static RARE void release_large(pl_alloc_state *a, void *p) {
   large *b = large_of(p);
+  a->large -= b->size;
   b->size = 0;
   if (b->pin == NULL) {
     free(b);
@@ -157,10 +162,12 @@ static RARE void release_large(void *p) {
 }
 
 // Nothing that can be pinned changes its size.
-static void *resize_large(void *p, size_t size) {
+static void *resize_large(pl_alloc_state *a, void *p, size_t size) {
   assert(large_of(p)->pin == NULL);
+  size_t old_size = large_of(p)->size;
   large *b = realloc(large_of(p), sizeof *b + size);
   if (b == NULL) return NULL;
+  a->large = a->large - old_size + size;
   b->size = size;
   return b + 1;
 }
@@ -200,7 +207,7 @@ static RARE void retire(pl_alloc_state *a, slab *s) {
 
 static inline void release(pl_alloc_state *a, void *p, size_t size) {
   if (!is_pooled(size)) {
-    release_large(p);
+    release_large(a, p);
     return;
   }
   slab *s = (slab *)((uintptr_t)p & ~(uintptr_t)(SLAB_BYTES - 1));
@@ -212,7 +219,7 @@ static inline void release(pl_alloc_state *a, void *p, size_t size) {
 
 static void *resize(pl_alloc_state *a, void *p, size_t old_size, size_t size) {
   bool was_pooled = is_pooled(old_size), pooled = is_pooled(size);
-  if (!was_pooled && !pooled) return resize_large(p, size);
+  if (!was_pooled && !pooled) return resize_large(a, p, size);
   if (was_pooled && pooled && class_of(old_size) == class_of(size)) return p;
   void *q = get(a, size);
   // A block of a slab may stay where it is, too large for what it holds; Lua bears the failure to

@@ -13,7 +13,8 @@
 enum { PL_ALLOC_STEP = 16, PL_ALLOC_CLASSES = 128 };  // sizes up to 2048 bytes are pooled
 
 typedef struct pl_alloc_state {
-  size_t used;   // bytes that the state asked for
+  size_t used;   // bytes that the state asked for;
+  size_t large;  // of these, in blocks that are not pooled: long strings, large tables
   size_t limit;  // 0 = none; what is there may grow a little past it
   bool enforce;  // refuse growth past the limit: while script code runs
   // A block was refused, which Lua may ask for again, or raise. May look at the state, no more;

@@ -133,7 +133,7 @@ struct pl_vm {
   unsigned busy_untold;               // tasks that were not, since
   unsigned finalizer_ticks;           // of the slice, at which the running finalizer ends; or 0
   unsigned finalizers_stopped;        // that took too long
-  bool collects_rarely;               // tune_collector
+  int gc_pause;                       // tune_collector; 0: that of Lua
   bool simulated;                     // by the governor: instructions, not time
   const atomic_bool *abandoned;       // pl_vm_set_abandoned
   bool in_work;

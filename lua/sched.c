@@ -331,15 +331,22 @@ void pl_vm_collect(pl_vm *vm) {
   pl_alloc_trim(&vm->alloc);
 }
 
-// A collection marks all that lives, and in a small heap that is modules rather than what the
-// script makes: there it may be further off, which costs little memory.
+// A collection marks all that lives, which in a small heap is modules rather than what the script
+// makes, and of long strings only their heads: there the next one may be further off, which costs
+// little memory.
+static int pause_of(const pl_alloc_state *a) {
+  enum { TINY = 512 * 1024, SMALL = 2 * TINY, MODEST = 16 * SMALL, PART = 8 };
+  enum { FARTHEST = 600, FAR = 300, NEAR = 200 };  // percent of what lives
+  size_t most = a->limit != 0 && a->limit / PART < MODEST ? a->limit / PART : MODEST;
+  if (a->used >= most || a->used - a->large >= SMALL) return NEAR;
+  return a->used < TINY ? FARTHEST : FAR;
+}
+
 static void tune_collector(pl_vm *vm) {
-  enum { SMALL = 1024 * 1024, FAR = 300, NEAR = 200, PART = 8 };
-  const pl_alloc_state *a = &vm->alloc;
-  bool small = a->used < SMALL && (a->limit == 0 || a->used < a->limit / PART);
-  if (small == vm->collects_rarely) return;
-  vm->collects_rarely = small;
-  lua_gc(vm->L, LUA_GCSETPAUSE, small ? FAR : NEAR);
+  int pause = pause_of(&vm->alloc);
+  if (pause == vm->gc_pause) return;
+  vm->gc_pause = pause;
+  lua_gc(vm->L, LUA_GCSETPAUSE, pause);
 }
 
 static void run_ready(pl_work *work) {
