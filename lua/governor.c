@@ -32,7 +32,7 @@ enum {
 typedef struct governor {
   unsigned vms;
   bool created, loads_created;
-  bool loading;  // `loads` is armed
+  volatile sig_atomic_t loading;  // `loads` is armed
   volatile sig_atomic_t armed;
   volatile sig_atomic_t idle;
   pl_vm *volatile vm;  // whose slice runs
@@ -168,6 +168,7 @@ __attribute__((no_sanitize("thread"))) static void on_tick(int signal, siginfo_t
   if (info->si_code == SI_TKILL) {  // the watchdog asks; nothing has been computed
     if (vm != NULL && vm->running != NULL) pl_watchdog_place(vm->running);
   } else if (info->si_code == SI_TIMER && info->si_value.sival_int == LOADS) {
+    g->loading = 0;
     end_load_slice(vm);
   } else if (vm == NULL) {
     if (g->armed && ++g->idle >= IDLE_TICKS) {
@@ -220,19 +221,16 @@ static bool has_ticks(governor *g) {
   return g->created;
 }
 
+// Short slices share one arming, so that a script that does its work while it loads does not pay
+// for each; now and then one ends early for that.
 static void begin_load_slice(governor *g, pl_vm *vm) {
   vm->load_over = 0;
+  if (g->loading) return;
   if (!g->loads_created) g->loads_created = create_timer(&g->loads, CLOCK_MONOTONIC, LOADS);
   if (!g->loads_created) return;
-  struct itimerspec once = {.it_value = {.tv_nsec = PL_LOAD_SLICE_US * 1000L}};
-  g->loading = timer_settime(g->loads, 0, &once, NULL) == 0;
-}
-
-// It would interrupt what waits, as no CPU clock does.
-static void end_loads(governor *g) {
-  static const struct itimerspec never;
-  g->loading = false;
-  timer_settime(g->loads, 0, &never, NULL);
+  static const struct itimerspec once = {.it_value = {.tv_nsec = PL_LOAD_SLICE_US * 1000L}};
+  g->loading = 1;
+  if (timer_settime(g->loads, 0, &once, NULL) != 0) g->loading = 0;
 }
 
 void pl_governor_hold(void) {
@@ -246,7 +244,7 @@ void pl_governor_drop(void) {
   if (g->loads_created) timer_delete(g->loads);
   if (g->created) timer_delete(g->timer);
   g->created = g->loads_created = false;
-  g->armed = 0;
+  g->armed = g->loading = 0;
 }
 
 // Every coroutine has the hook from the one that made it.
@@ -272,6 +270,5 @@ void pl_governor_enter(pl_vm *vm) {
 void pl_governor_leave(const pl_vm *vm) {
   if (vm->simulated) return;
   own.vm = NULL;
-  if (own.loading) end_loads(&own);
   if (pl_watchdog_leave() && !vm->stalled) vm->options.loop->metrics.stalls++;
 }
