@@ -207,7 +207,7 @@ static bool create_timer(timer_t *timer, clockid_t clock, timer_kind kind) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, install_handler);
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = PL_TICK_SIGNAL};
-  event.sigev_value.sival_int = kind;
+  event.sigev_value.sival_int = (int)kind;
   event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
   sigset_t tick;
   sigemptyset(&tick);
