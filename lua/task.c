@@ -20,6 +20,7 @@ static pl_task *take_task(pl_vm *vm) {
   if (t != NULL) {
     vm->spare = t->parent;
     vm->spare_count--;
+    if (vm->spare != NULL) pl_prefetch(vm->spare, offsetof(pl_task, co_ref));  // for the next one
     memset((char *)t + ZEROED, 0, offsetof(pl_task, cancel.grace) - ZEROED);
     return t;
   }

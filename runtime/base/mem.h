@@ -31,5 +31,11 @@ void pl_mem_tune(void);
 // Gives back to the system what is free, after much has been freed.
 void pl_mem_trim(void);
 
+// These bytes are wanted soon: until then they come into the cache.
+static inline void pl_prefetch(const void *p, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += 64)
+    __builtin_prefetch((const char *)p + at, 1);
+}
+
 // The struct that holds `member`, given a pointer to the member.
 #define pl_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -44,6 +44,9 @@ pl_request *pl_request_new(pl_service *sv) {
   r = pl_request_of(n);
   memset(r, 0, offsetof(pl_request, node));
   sv->free_count--;
+  // For the next one: calls come in rows.
+  if (!pl_list_empty(&sv->free_requests))
+    pl_prefetch(pl_request_of(sv->free_requests.next), offsetof(pl_request, mark));
   return r;
 }
 
