@@ -199,11 +199,15 @@ static bool is_restarted(const pulse *p) {
 
 // Where a thread that computes is, its own clock has made it tell already.
 static bool find_place(pulse *p, uint64_t slice) {
+  enum { TRIES = 20, TRY_MS = 5 };  // on a busy machine the thread takes a while to wake
   if (atomic_load_explicit(&p->placed, memory_order_acquire) == slice) return true;
   if (!is_restarted(p)) return false;
   syscall(SYS_tgkill, getpid(), p->tid, PL_TICK_SIGNAL);
-  wait_ms(5);
-  return atomic_load_explicit(&p->placed, memory_order_acquire) == slice;
+  for (int i = 0; i < TRIES; i++) {
+    wait_ms(TRY_MS);
+    if (atomic_load_explicit(&p->placed, memory_order_acquire) == slice) return true;
+  }
+  return false;
 }
 
 static void tell(pulse *p, uint64_t slice, uint64_t wall_ms) {
