@@ -127,7 +127,7 @@ struct pl_vm {
   pl_pass pass;
   unsigned chunks_left;               // that may pass before others get their turn
   volatile sig_atomic_t slice_ticks;  // counted by the governor
-  volatile sig_atomic_t load_over;    // so is the slice, while it `hold`s
+  volatile sig_atomic_t load_over;    // a slice of what loads is: set by the governor
   bool stalled;                       // the slice lasts too long, which has been told
   uint64_t busy_told_us;              // when a task was, that computes without a wait; 0: never
   unsigned busy_untold;               // tasks that were not, since

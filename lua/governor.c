@@ -37,7 +37,7 @@ typedef struct governor {
   volatile sig_atomic_t idle;
   pl_vm *volatile vm;  // whose slice runs
   timer_t timer;
-  timer_t loads;  // ends the slices of what loads beside what serves
+  timer_t loads;  // ends the slices of what loads: it may do so beside what serves
 } governor;
 
 typedef enum timer_kind { TICKS, LOADS } timer_kind;
@@ -62,7 +62,7 @@ static bool is_over(const pl_vm *vm) {
   return (unsigned)vm->slice_ticks >= PL_CANCEL_CPU_US / PL_TICK_US;
 }
 
-// What loads does so beside what serves, and has shorter slices. The system looks at CPU clocks a
+// What loads may do so beside what serves, and has shorter slices. The system looks at CPU clocks a
 // few hundred times a second only, so those end by the time of day; without a timer for that at the
 // first tick.
 static bool is_due(const pl_vm *vm) {

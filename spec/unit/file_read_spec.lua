@@ -1,20 +1,14 @@
 --- Reading from open files, also by tasks that are gone before they have what they read.
 
-local lfs = require 'lfs'
 local on_loop = require 'spec.support.on_loop'
+local process = require 'spec.support.process'
 
 local run = on_loop.run
 
 describe('reading from a file', function()
   local dir
 
-  before_each(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    assert(lfs.mkdir(dir))
-  end)
-
-  after_each(function() os.execute(("rm -rf '%s'"):format(dir)) end)
+  before_each(function() dir = process.temp_dir() end)
 
   local function put(name, text)
     local f <close> = assert(io.open(dir .. '/' .. name, 'wb'))
