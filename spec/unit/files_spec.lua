@@ -1,5 +1,6 @@
 local lfs = require 'lfs'
 local on_loop = require 'spec.support.on_loop'
+local process = require 'spec.support.process'
 
 local run, fails = on_loop.run, on_loop.fails
 
@@ -31,13 +32,9 @@ describe('perilune.files', function()
   end
 
   before_each(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    assert(lfs.mkdir(dir))
+    dir = process.temp_dir()
     put('f', 'text')
   end)
-
-  after_each(function() os.execute(("rm -rf '%s'"):format(dir)) end)
 
   describe('below a folder', function()
     it('the system looks for names that lead out, too', function()

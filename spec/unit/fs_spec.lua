@@ -1,18 +1,13 @@
 local lfs = require 'lfs'
 local on_loop = require 'spec.support.on_loop'
+local process = require 'spec.support.process'
 
 local run, fails = on_loop.run, on_loop.fails
 
 describe('perilune.fs', function()
   local dir
 
-  before_each(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    assert(lfs.mkdir(dir))
-  end)
-
-  after_each(function() os.execute(("rm -rf '%s'"):format(dir)) end)
+  before_each(function() dir = process.temp_dir() end)
 
   local function put(name, text)
     local f = assert(io.open(dir .. '/' .. name, 'wb'))

@@ -1,5 +1,6 @@
 local lfs = require 'lfs'
 local on_loop = require 'spec.support.on_loop'
+local support = require 'spec.support.process'
 
 local run, fails = on_loop.run, on_loop.fails
 
@@ -168,14 +169,12 @@ describe('perilune.process', function()
       ]],
     } do
       it(name, function()
-        local path = os.tmpname()
-        os.remove(path)
+        local path = support.temp_dir() .. '/pid'
         local before = count '/proc/self/fd'
         run(source, path)
         local f = assert(io.open(path))
         local pid = f:read 'n'
         f:close()
-        os.remove(path)
         assert.is_nil(state_of(pid))
         for _ = 1, 1000 do
           if count '/proc/self/fd' <= before then break end

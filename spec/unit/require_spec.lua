@@ -1,20 +1,14 @@
 local lfs = require 'lfs'
+local process = require 'spec.support.process'
 local script = require 'spec.support.script'
 local eval, run = script.eval, script.run
 
 describe('require', function()
   local directory
 
-  before_each(function()
-    directory = os.tmpname()
-    os.remove(directory)
-    assert(lfs.mkdir(directory))
-  end)
+  before_each(function() directory = process.temp_dir() end)
 
-  after_each(function()
-    script.close_all()
-    os.execute('rm -r ' .. directory)
-  end)
+  after_each(script.close_all)
 
   --- Writes a module below the script's folder.
   local function write(path, source)
