@@ -1,4 +1,5 @@
 local process = require 'spec.support.process'
+local terminal = require 'spec.support.terminal'
 
 local PRELUDE = [[
 local mesh, stdio = require 'perilune', require 'perilune.stdio'
@@ -94,6 +95,60 @@ describe('standard input', function()
     p:wait_line '^a b c$'
     p:close_stdin()
     assert.equal(0, p:wait())
+  end)
+
+  describe('that told something once to a read that was broken off', function()
+    --- A task cleans up for too long with a read, and is ended when what it reads has come, but not yet to it: the one
+    --- that computes is the first to run again.
+    local source = PRELUDE .. [[
+      local sys = require 'perilune.core.sys'
+      local function read()
+        local ok, line, why = pcall(mesh.timeout, 5, io.read)
+        return ok and line or ok and why or tostring(line)
+      end
+      local function read_in_vain()
+        local text -- on a machine that stood still it has read in time
+        local t = mesh.spawn(function()
+          local _ <close> = setmetatable({}, { __close = function() text = read() end })
+          mesh.sleep(60)
+        end)
+        mesh.sleep(0)
+        t:cancel()
+        mesh.sleep(0)
+        local start = sys.monotonic()
+        while sys.monotonic() - start < 0.4 do end
+        pcall(t.await, t)
+        return text
+      end
+      local function after(wait, ...)
+        wait(...)
+        print('then ' .. (read_in_vain() or read()) .. ', ' .. read())
+      end
+    ]]
+    local options = '--cleanup-grace=0.2'
+
+    it('tells the end of a terminal to the next one', function()
+      local dir = process.temp_dir { ['app.lua'] = source .. 'mesh.spawn(after, io.read)' }
+      local t = terminal.start({ process.perilune, 'run', 'app.lua', options }, { cwd = dir })
+      t:type 'first\n\4last\n' -- at once: who reads the first line has the end before it
+      t:wait_for '^then nil, last$'
+      assert.equal(0, t:wait())
+    end)
+
+    it('tells the error of a connection to the next one', function()
+      local dir = process.temp_dir {
+        ['app.lua'] = source .. "print 'ready' mesh.spawn(after, require('perilune.fs').read, 'fifo')",
+      }
+      os.execute(("mkfifo '%s/fifo'"):format(dir))
+      local command = 'echo "nobody reads this" >&0; exec "$@"'
+      local p = process.start({ 'sh', '-c', command, 'sh', process.perilune, 'run', 'app.lua', options },
+        { cwd = dir, stdin = true, connection = true })
+      p:wait_line '^ready$'
+      p:close_stdin()
+      assert(io.open(dir .. '/fifo', 'w')):close()
+      p:wait_line '^then .*connection reset by peer.*, nil$'
+      assert.equal(0, p:wait())
+    end)
   end)
 
   it('stays a blocking descriptor for those who share it', function()

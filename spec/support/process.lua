@@ -95,6 +95,7 @@ end
 ---@field cwd string?
 ---@field env table<string, string|false>? Added to the environment; false removes.
 ---@field stdin string|true|nil A text, then the end of file; true keeps the pipe for write(); nil is an empty input.
+---@field connection boolean? Its standard input is a socket.
 ---@field terminal integer? Its standard error is a terminal of so many columns; `collected.terminal` has its text.
 ---@field at { fd: integer, path: string }? A terminal that it lives at, see spec/support/terminal.lua.
 
@@ -110,7 +111,7 @@ function M.start(argv, options)
     argv = { 'sh', '-c', 'exec "$@" 2>"$0"', path, table.unpack(argv) }
   end
   local pid, pidfd, stdin, stdout, stderr =
-    native.spawn(argv, environment(options.env), options.cwd, options.at and options.at.path)
+    native.spawn(argv, environment(options.env), options.cwd, options.at and options.at.path, options.connection)
   local self = setmetatable({
     pid = pid,
     command = table.concat(argv, ' '),

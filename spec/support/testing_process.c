@@ -76,7 +76,7 @@ typedef struct child_setup {
   char **env;
   const char *cwd;       // or NULL
   const char *terminal;  // that the child lives at, in place of the pipes; or NULL
-  int in[2];             // pipes: the child reads `in` and writes `out`, `err`
+  int in[2];             // pipes: the child reads `in` and writes `out`, `err`; or a connection
   int out[2];
   int err[2];
   int failed[2];  // carries the errno of a failed exec; closed by a good one
@@ -144,23 +144,26 @@ static int exec_error(child_setup *s) {
   return n == (ssize_t)sizeof why ? why : 0;
 }
 
-// spawn(argv, env, cwd [, terminal]) -> pid, pidfd, stdin, stdout, stderr. The child leads a new
-// process group and dies with the spec runner. One at a terminal has a session, and the pipes end
-// at once.
+static bool make_pipes(child_setup *s, bool connection) {
+  int made = connection ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s->in)
+                        : pipe2(s->in, O_CLOEXEC);
+  return made == 0 && pipe2(s->out, O_CLOEXEC) == 0 && pipe2(s->err, O_CLOEXEC) == 0 &&
+         pipe2(s->failed, O_CLOEXEC) == 0;
+}
+
+// spawn(argv, env, cwd [, terminal [, connection]]) -> pid, pidfd, stdin, stdout, stderr. The child
+// leads a new process group and dies with the spec runner. One at a terminal has a session, and the
+// pipes end at once. With a connection its standard input is a socket.
 static int spawn(lua_State *L) {
   child_setup s = {.in = {-1, -1}, .out = {-1, -1}, .err = {-1, -1}, .failed = {-1, -1}};
-  lua_settop(L, 4);
+  lua_settop(L, 5);
   s.argv = push_vector(L, 1);
   s.env = push_vector(L, 2);
   s.cwd = luaL_optstring(L, 3, NULL);
   s.terminal = luaL_optstring(L, 4, NULL);
   luaL_argcheck(L, s.argv[0] != NULL, 1, "empty");
 
-  pid_t pid = -1;
-  if (pipe2(s.in, O_CLOEXEC) == 0 && pipe2(s.out, O_CLOEXEC) == 0 && pipe2(s.err, O_CLOEXEC) == 0 &&
-      pipe2(s.failed, O_CLOEXEC) == 0) {
-    pid = fork();
-  }
+  pid_t pid = make_pipes(&s, lua_toboolean(L, 5)) ? fork() : -1;
   if (pid < 0) {
     close_setup(&s);
     return fail(L, "spawn");
