@@ -292,6 +292,29 @@ static int world_free(lua_State *L) {
   return 0;
 }
 
+typedef struct later {
+  pl_work work;
+  testing_world *world;
+  int fn;
+} later;
+
+static void run_later(pl_work *work) {
+  later *l = pl_container(work, later, work);
+  if (testing_begin_event(l->world, l->fn, "work")) testing_end_event(l->world, 0, 0);
+  luaL_unref(l->world->L, LUA_REGISTRYINDEX, l->fn);
+  pl_free(l);
+}
+
+// world:defer(fn): queues work that calls it
+static int world_defer(lua_State *L) {
+  later *l = pl_new(later);
+  l->world = testing_check_world(L, 1);
+  lua_settop(L, 2);
+  l->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+  pl_loop_defer(l->world->loop, &l->work, run_later);
+  return 0;
+}
+
 // world:proxy(url, target) -> proxy
 static int world_proxy(lua_State *L) {
   testing_world *w = testing_check_world(L, 1);
@@ -303,6 +326,7 @@ void testing_open_peer(lua_State *L) {
       {"advance", world_advance},
       {"shake", world_shake},
       {"stall", world_stall},
+      {"defer", world_defer},
       {"now", world_now},
       {"metrics", world_metrics},
       {"log", world_log},

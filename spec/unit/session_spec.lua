@@ -330,6 +330,40 @@ describe('a session', function()
       assert.equal(3, #s.frames)
     end)
 
+    --- How many of 100 frames that come at once are taken before, and between, the work that every one of `busy` sets
+    --- going.
+    local function portions(busy)
+      local counts, last = {}, nil
+      local function note(what)
+        if what == 'frame' and last ~= what then counts[#counts + 1] = 0 end
+        if what == 'frame' then counts[#counts] = counts[#counts] + 1 end
+        last = what
+      end
+      local s = net:up(nil, {
+        frame = function(_, _, label)
+          note 'frame'
+          if busy(label) then net.world:defer(function() note 'work' end) end
+        end,
+      })
+      local frames = {}
+      for label = 1, 100 do frames[label] = frame(types.CALL, 'x', label) end
+      s.raw:write(table.concat(frames))
+      net:advance(0)
+      for label = 1, 100 do assert.equal(label, s.frames[label].label) end
+      assert.equal(100, #s.frames)
+      return counts
+    end
+
+    it('has what 24 frames have set going worked off before the next ones', function()
+      assert.same({ 24, 24, 24, 24, 4 }, portions(function() return true end))
+      assert.same({ 24, 76 }, portions(function(label) return label == 5 end))
+    end)
+
+    it('takes all frames of a read that set nothing going', function()
+      assert.same({ 100 }, portions(function() return false end))
+      assert.same({ 50, 50 }, portions(function(label) return label == 50 end))
+    end)
+
     local function breaks(bytes, why, detail)
       local s = net:up()
       s.raw:write(bytes)
