@@ -316,6 +316,43 @@ cluster.describe('an old version', { 'mem' }, function(over)
   end)
 end)
 
+cluster.describe('a version whose files change while it loads', { 'mem' }, function(over)
+  local BREAKS_MAX = 16 -- PL_RELOAD_BREAKS_MAX
+  local SLOW = [[
+    report 'loads'
+    local mesh = require 'perilune'
+    mesh.sleep(10)
+    mesh.action('v', function() return %q end)
+  ]]
+
+  it('is broken off 16 times in a row at most, then loaded to its end', function()
+    local b = over.net:node('b', { load_limit = 60 }, good)
+    local loads = 0
+    local function change(text)
+      local told = b:change(text)
+      if not told then return false end
+      loads = loads + 1
+      b:wait_reports(loads)
+      return true
+    end
+    for i = 0, BREAKS_MAX do assert.is_true(change(SLOW:format('version ' .. i))) end
+    assert.equal(BREAKS_MAX, #b:reloads())
+    for _, reload in ipairs(b:reloads()) do assert.equal('CANCELLED', reload.code) end
+
+    over.net:advance(5)
+    assert.is_false(change(SLOW:format 'too late'))
+    over.net:advance(6)
+    assert.equal(2, b:reloads()[BREAKS_MAX + 1].generation)
+    local a = over.net:node('a', { peers = { b } })
+    local function ask() return mesh.call 'v' end
+    assert.equal('version ' .. BREAKS_MAX, a:eval(ask))
+
+    for i = 1, 2 do assert.is_true(change(SLOW:format('next ' .. i))) end
+    over.net:advance(11)
+    assert.equal('next 2', a:eval(ask))
+  end)
+end)
+
 cluster.describe('a version that computes without end', { 'tcp' }, function(over)
   it('is broken off after load_limit, and others are served meanwhile', function()
     local b = over.net:node('b', { load_limit = 0.3 }, good)

@@ -116,6 +116,10 @@ function Node:reloaded(main)
   return self:reloads()[before + 1]
 end
 
+--- As the watch of its files does when they are others: its script is loaded anew, also when it loads. Returns false
+--- when the watch has to let it load.
+function Node:change(main) return self.host:change(self.name, dump(main)) end
+
 --- What came of its reloads: `{ generation = 2, text = '+added -removed ~replaced' }`, or with `failure`.
 function Node:reloads() return self.host:reloads() end
 

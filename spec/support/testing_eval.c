@@ -305,6 +305,26 @@ static int host_reload(lua_State *L) {
   return 1;
 }
 
+static void tell_changed(pl_script *s, void *user) {
+  bool *minds = user;
+  *minds = pl_reload_minds_changes(pl_script_reload(s));
+  if (*minds) pl_reload_changed(pl_script_reload(s));
+}
+
+// host:change(name, script): its text is another one, which the watch of the files sees. Returns
+// whether it told so.
+static int host_change(lua_State *L) {
+  host *h = check_host(L);
+  size_t len;
+  const char *name = luaL_checkstring(L, 2), *code = luaL_checklstring(L, 3, &len);
+  bool minds = false;
+  if (pl_host_set_text(h->host, name, take_code(h, code, len)) != PL_OK)
+    return luaL_error(L, "no script %s", name);
+  pl_host_each_file(h->host, name, tell_changed, &minds);
+  lua_pushboolean(L, minds);
+  return 1;
+}
+
 // Only when it is over.
 static int host_free(lua_State *L) {
   host *h = check_host(L);
@@ -421,17 +441,10 @@ static int eval_gc(lua_State *L) {
 
 void testing_add_eval(lua_State *L) {
   static const luaL_Reg host_methods[] = {
-      {"state", host_state},
-      {"reports", host_reports},
-      {"stop", host_stop},
-      {"node", host_node},
-      {"memory", host_memory},
-      {"eval", host_eval},
-      {"free", host_free},
-      {"reload", host_reload},
-      {"reloads", host_reloads},
-      {"hold", host_hold},
-      {NULL, NULL},
+      {"state", host_state},   {"reports", host_reports}, {"stop", host_stop},
+      {"node", host_node},     {"memory", host_memory},   {"eval", host_eval},
+      {"free", host_free},     {"reload", host_reload},   {"reloads", host_reloads},
+      {"change", host_change}, {"hold", host_hold},       {NULL, NULL},
   };
   static const luaL_Reg eval_methods[] = {
       {"state", eval_state}, {"results", eval_results}, {"cancel", eval_cancel}, {NULL, NULL}};
