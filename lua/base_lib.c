@@ -12,7 +12,7 @@
 
 static int end_pcall(lua_State *L, int status, lua_KContext extra) {
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)extra;
-  pl_note_caught(L);
+  pl_note_caught(L, status);
   lua_pushboolean(L, 0);
   lua_pushvalue(L, -2);
   return 2;
@@ -29,7 +29,7 @@ int pl_base_pcall(lua_State *L) {
 // The message handler sees the error before the script's own changes it.
 static int on_message(lua_State *L) {
   lua_settop(L, 1);
-  pl_note_caught(L);
+  pl_note_caught(L, LUA_ERRRUN);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_call(L, 1, 1);

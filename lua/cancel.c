@@ -33,7 +33,10 @@ bool pl_is_interrupt(lua_State *L, int index, const pl_interrupt *i) {
   return same;
 }
 
-void pl_note_caught(lua_State *L) {
+void pl_note_caught(lua_State *L, int status) {
+  // For a stack newer releases of Lua do not collect: what has filled the memory and is garbage now
+  // must not make the next deep call fail.
+  if (status == LUA_ERRMEM) lua_gc(L, LUA_GCCOLLECT);
   pl_task *t = pl_vm_of(L)->current;
   if (t == NULL) return;
   t->trace_live = false;

@@ -266,8 +266,8 @@ PL_PASSAGES(X)
 #undef X
 
 // cancel.c
-// A running pcall caught the error at the top of L.
-void pl_note_caught(lua_State *L);
+// A running pcall caught the error at the top of L, of that status.
+void pl_note_caught(lua_State *L, int status);
 // True when it is what breaks off the task.
 bool pl_is_interrupt(lua_State *L, int index, const pl_interrupt *i);
 int pl_interrupt_raise(lua_State *L, pl_task *t, pl_interrupt *i);

@@ -58,7 +58,7 @@ static int deliver_error(lua_State *L, lua_State *co, kind how) {
     return fail_wrap(L, co);
   }
   lua_xmove(co, L, 1);
-  pl_note_caught(L);
+  pl_note_caught(L, lua_status(co));
   lua_pushboolean(L, 0);
   lua_insert(L, -2);
   return 2;

@@ -2,6 +2,7 @@
 // still.
 
 #include <lauxlib.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,10 +58,22 @@ void pl_report_place(lua_State *L, char *text, size_t size) {
 
 // Memory. Lua's own error says nothing but that there is not enough, and runs no handler.
 
+// From 5.4.5 on Lua keeps offsets instead of pointers into a stack while it moves it, as in the
+// first field of a CallInfo, and whoever looks at that stack meanwhile follows them into the void.
+static bool stack_moves(lua_State *L) {
+  enum { STACK_BYTES_MAX = 32 * 1024 * 1024 };  // twice what a stack can be
+  lua_Debug ar;
+  uintptr_t function;
+  if (!lua_getstack(L, 0, &ar)) return false;
+  memcpy(&function, ar.i_ci, sizeof function);
+  return function < STACK_BYTES_MAX;
+}
+
 void pl_report_refused(pl_alloc_state *a) {
   pl_vm *vm = pl_container(a, pl_vm, alloc);
+  lua_State *L = vm->running;
   vm->refused_at[0] = '\0';
-  if (vm->running != NULL) pl_report_place(vm->running, vm->refused_at, sizeof vm->refused_at);
+  if (L != NULL && !stack_moves(L)) pl_report_place(L, vm->refused_at, sizeof vm->refused_at);
 }
 
 void pl_report_memory(pl_vm *vm, char *text, size_t size) {

@@ -49,6 +49,46 @@ describe('a VM', function()
     end
   end)
 
+  it('survives that there is no memory for a stack to grow', function()
+    for _, limit in ipairs { 1, 2, 4 } do
+      local _, result = run('local function f(n) return 1 + f(n) end f(1)', { memory_limit = limit * MIB })
+      assert.matches('MEMORY_LIMIT: .*not enough memory', result)
+      _, result = run('coroutine.wrap(function() local function f(n) return 1 + f(n) end f(1) end)()',
+        { memory_limit = limit * MIB })
+      assert.matches('MEMORY_LIMIT: .*not enough memory', result)
+    end
+  end)
+
+  for name, catch in pairs {
+    pcall = 'pcall(fill)',
+    xpcall = 'xpcall(fill, print)',
+    ['coroutine.resume'] = 'coroutine.resume(coroutine.create(fill))',
+  } do
+    it('has what a lack of memory that ' .. name .. ' has caught leaves behind for a stack that grows next', function()
+      assert.equal('100', eval([[
+        local names = {}
+        for i = 1, 150 do names[i] = 'a' .. i end
+        -- Each level takes much of the stack, and nothing that Lua would collect for once there was another as deep.
+        local deep = assert(load('local function deep(n) local ' .. table.concat(names, ',')
+          .. ' if n == 0 then return 0 end return 1 + deep(n - 1) end return deep'))()
+        local function shallow(n) return n == 0 and 0 or 1 + shallow(n - 1) end
+        local spare = ('x'):rep(60000) -- what is free in the end: too little for the stack
+        local half = ('x'):rep(1000000)
+        local function fill()
+          local list
+          pcall(function() while true do list = { list, ('x'):rep(1000) } end end)
+          spare = nil
+          shallow(110)
+          return list, half .. half
+        end
+        collectgarbage 'stop' -- or it would take back some of what the shallow calls leave for the deep ones
+        shallow(110)
+        assert(not ]] .. catch .. [[)
+        return deep(100)
+      ]], { memory_limit = 16 * MIB }))
+    end)
+  end
+
   it('survives every failing allocation', function()
     local source = [[
       local t = {}
