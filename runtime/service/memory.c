@@ -67,8 +67,6 @@ static uint64_t held_by_call(const pl_call *c) {
 }
 
 static void consider_channel(holder *most, pl_channel *ch) {
-  if (ch->neighbour != NULL)
-    consider(most, (holder){.bytes = pl_session_held(ch->session), .channel = ch});
   for (pl_list *at = ch->call_list.next; at != &ch->call_list; at = at->next) {
     pl_call *c = pl_call_of(at);
     consider(most, (holder){.bytes = held_by_call(c), .call = c});
@@ -79,7 +77,17 @@ static void consider_channel(holder *most, pl_channel *ch) {
   }
 }
 
-static holder find_most(pl_service *sv) {
+static holder find_link(pl_service *sv) {
+  holder most = {.bytes = WORTH};
+  for (pl_list *at = sv->channels.next; at != &sv->channels; at = at->next) {
+    pl_channel *ch = pl_container(at, pl_channel, node);
+    if (ch->neighbour == NULL) continue;
+    consider(&most, (holder){.bytes = pl_session_held(ch->session), .channel = ch});
+  }
+  return most;
+}
+
+static holder find_circuit(pl_service *sv) {
   holder most = {.bytes = WORTH};
   for (pl_list *at = sv->channels.next; at != &sv->channels; at = at->next)
     consider_channel(&most, pl_container(at, pl_channel, node));
@@ -92,6 +100,15 @@ static holder find_most(pl_service *sv) {
     consider(&most, (holder){.bytes = r->ends[0].held + r->ends[1].held, .relay = r});
   }
   return most;
+}
+
+// A link that is busy holds more than most of its circuits, and all of them would end with it: it
+// is cut only where links are what is wrong.
+static holder find_most(pl_service *sv) {
+  bool by_links = sv->memory.links > sv->memory.held;
+  holder most = by_links ? find_link(sv) : find_circuit(sv);
+  if (most.bytes > WORTH) return most;
+  return by_links ? find_circuit(sv) : find_link(sv);
 }
 
 static void end_holder(pl_service *sv, const holder *h) {

@@ -4,8 +4,9 @@
 //     FINE ---- 1/2 ----> TIGHT ---- 3/4 ----> FULL ---- 9/10 ----> OVER     of the limit
 //
 // TIGHT: windows become small. FULL: new work is refused as well (BUSY). OVER: those that hold the
-// most are ended as well (MEMORY_LIMIT), one after the other, until it is FULL only. A level is
-// left when an eighth of the limit less is held than where it began.
+// most are ended as well (MEMORY_LIMIT), one after the other, until it is FULL only: circuits, or
+// links if these hold more than all circuits do. A level is left when an eighth of the limit less
+// is held than where it began.
 //
 // Circuits count what they hold as it changes; links are asked from time to time.
 #pragma once

@@ -157,3 +157,29 @@ cluster.describe('a node that is short of memory', { 'mem', 'tcp' }, function(ov
     assert.equal(0, net:metrics().memory_refused + net:metrics().memory_ended)
   end)
 end)
+
+describe('a node that is short of memory', function()
+  it('ends the largest of many answers, and not the link that is busy with all of them', function()
+    local net = cluster.new 'unix'
+    local b = net:node('b', { buffer_limit = 4 * MIB }, server)
+    local s = stranger.greet_reader(net, b)
+    s.raw.paused = true
+    s:call(1, 'flood', { stream = true, window_items = 1 << 20, window_bytes = 1 << 24 })
+    net:wait(function() return net:metrics().held_bytes_now > 256 * 1024 end, 'a link that is full')
+    local calls = {}
+    for i = 1, 100 do -- 60 kB each, for which there is credit
+      local head = message.encode('call', { call_id = i, action = 'blob' })
+      calls[i] = S.frame(S.CALL, head .. '\x91\xcd\xea\x60', { label = 2 * i + 1, flags = S.NORMAL })
+    end
+    s:write(table.concat(calls))
+    net:wait(function() return net:metrics().memory_ended > 0 end, 'an end of one')
+    net:settle()
+    assert.equal(0, net:metrics().links_cut)
+    assert.is_true(net:metrics().memory_ended < 100)
+    s.raw.paused = false
+    assert.is_truthy(s:receive(S.RESULT))
+    assert.is_truthy(s:receive(S.ERROR))
+    s:close()
+    net:finish()
+  end)
+end)
