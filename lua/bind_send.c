@@ -24,6 +24,7 @@ void pl_stream_on_credit(pl_call *c, void *user) {
 // which then says so.
 static bool is_read(lua_State *L, pl_stream *s) {
   pl_stream_check_own(L, s);
+  pl_stream_check_left(L, s);
   if (s->closed) return false;
   pl_stream_open(L, s);
   if (s->chunks && pl_call_ended(s->call) && pl_call_failure(s->call) != NULL)

@@ -58,8 +58,16 @@ void pl_stream_check_own(lua_State *L, const pl_stream *s) {
 }
 
 void pl_streams_close(pl_list *streams) {
-  while (!pl_list_empty(streams))
-    pl_stream_release(pl_container(streams->next, pl_stream, in_scope));
+  while (!pl_list_empty(streams)) {
+    pl_stream *s = pl_container(streams->next, pl_stream, in_scope);
+    s->left = !s->exhausted;  // what was cut off must not look as if it had come to its end
+    pl_stream_release(s);
+  }
+}
+
+void pl_stream_check_left(lua_State *L, const pl_stream *s) {
+  if (s->left)
+    pl_raise_code(L, PL_CANCELLED, PL_UNKNOWN, "the stream ended with the handler that had it");
 }
 
 // Also __gc and __close.
@@ -204,7 +212,8 @@ static const pl_op_type wait_type = {
 // What is asked of the stream, at index 2 of the function that asks.
 enum { EACH, NEXT, RESULT, INFO };
 
-static int ended(lua_State *L, const pl_stream *s, int what) {
+static int ended(lua_State *L, pl_stream *s, int what) {
+  s->exhausted = true;
   if (pl_call_failure(s->call) != NULL) return pl_stream_raise(L, s);
   if (what == RESULT) {
     return pl_values_decode(L, (pl_codec)s->codec, pl_call_result(s->call));
@@ -248,7 +257,8 @@ static int wait(lua_State *L, pl_stream *s) {
   return pl_op_wait(L, &s->reader);
 }
 
-static int after_close(lua_State *L, int what) {
+static int after_close(lua_State *L, const pl_stream *s, int what) {
+  pl_stream_check_left(L, s);
   if (what == RESULT) return pl_raise_code(L, PL_CANCELLED, PL_UNKNOWN, "the stream was closed");
   if (what == NEXT) {
     lua_pushboolean(L, 0);
@@ -272,7 +282,7 @@ static int step(lua_State *L) {
   pl_stream *s = lua_touserdata(L, 1);
   int what = (int)lua_tointeger(L, 2);
   pl_stream_check_own(L, s);
-  if (s->closed) return after_close(L, what);
+  if (s->closed) return after_close(L, s, what);
   if (pl_task_had_turn(L)) return pl_task_let_others(L, step);
   pl_stream_open(L, s);
   if (what == INFO) return step_info(L, s);

@@ -31,6 +31,8 @@ typedef struct pl_stream {
   bool offered;            // written, see pass.h
   bool passed;             // it is another's now
   bool opened, closed;
+  bool exhausted;         // its end was told to who reads
+  bool left;              // before that its handler has ended: who asks is told so
   bool refused;           // it could not be opened: every question gets this answer
   bool faulted;           // and every one this: FAULT
   bool finished;          // nothing more is sent
@@ -48,6 +50,8 @@ void pl_stream_open(lua_State *L, pl_stream *s);
 void pl_stream_release(pl_stream *s);
 // Raises when it was passed on.
 void pl_stream_check_own(lua_State *L, const pl_stream *s);
+// Raises when it ended with its handler.
+void pl_stream_check_left(lua_State *L, const pl_stream *s);
 // It was passed on, and is another's.
 void pl_stream_give_away(pl_stream *s);
 // Pushes a handle of the stream to which `r` refers. [-0, +1]

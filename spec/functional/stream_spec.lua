@@ -332,21 +332,39 @@ cluster.describe('a stream', cluster.kinds, function(over)
     end) })
   end)
 
-  it('that ends with its handler ends for who reads it elsewhere', function()
+  it('that ends with its handler does not look complete to who uses it elsewhere', function()
     a:eval(function()
       mesh.action('hands over', function()
         local s = mesh.stream('slow', 100)
         local n = 0
         mesh.spawn(function()
-          for _ in s do n = n + 1 end
-          report(n >= 2 and n < 100)
+          local ok, err = pcall(function()
+            for _ in s do n = n + 1 end
+          end)
+          report(not ok and err.code == 'CANCELLED' and n >= 2 and n < 100)
+          for _, method in ipairs { 'next', 'info', 'result', 'send' } do
+            ok, err = pcall(s[method], s)
+            report(not ok and err.code == 'CANCELLED' and err.message:find 'ended with the handler' ~= nil)
+          end
         end)
         while n < 2 do mesh.sleep(0.01) end
       end)
     end)
     a:eval(function() mesh.call 'hands over' end)
-    a:wait_reports(1)
-    assert.same({ true }, a:reported())
+    a:wait_reports(5)
+    assert.same({ true, true, true, true, true }, a:reported())
+  end)
+
+  it('of which the end has been read stays at its end when its handler has ended', function()
+    a:eval(function()
+      mesh.action('reads all', function()
+        local s = mesh.stream('count', 3)
+        while s:next() do end
+        read = s -- luacheck: ignore 111
+      end)
+      mesh.call 'reads all'
+    end)
+    assert.is_false(a:eval(function() return (read:next()) end)) -- luacheck: ignore 113
   end)
 
   it('must begin within the timeout', function()
