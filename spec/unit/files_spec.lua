@@ -163,7 +163,10 @@ describe('perilune.files', function()
       assert.truthy(fails(with "files.store('x', next, { atomic = true })", dir):find "unknown option 'atomic'")
       assert.truthy(fails(with 'files.blocks()', dir):find "bad argument #1 to 'files.blocks'")
       assert.truthy(fails(with "files.blocks('f', { offset = -1 })", dir):find "option 'offset'")
-      assert.truthy(fails(with "files.download('a', 'b', 'c', { progress = 5 })", dir):find "option 'progress'")
+      for _, call in ipairs { "download('a', 'b', 'c', ", "upload('a', 'b', 'c', ", "stat('a', 'b', " } do
+        local wrong = with('files.' .. call .. '{ progress = 5 })')
+        assert.truthy(fails(wrong, dir):find "^script:1: option 'progress' of files%.")
+      end
       assert.truthy(fails(with "files.serve('a', dir .. '/f')", dir):find 'is no folder')
     end)
   end)

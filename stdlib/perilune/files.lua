@@ -33,10 +33,11 @@ local TRANSFER = {
 
 local function nothing() end
 
-local function transfer_options(options, position, name)
-  local checked = { progress = nothing }
-  for key, value in pairs(check.options(options, TRANSFER, position, name)) do checked[key] = value end
-  return checked
+--- What is left out, in a table of its own.
+local function completed(options)
+  local all = { progress = nothing }
+  for key, value in pairs(options) do all[key] = value end
+  return all
 end
 
 ---@class perilune.files.TransferOptions
@@ -62,7 +63,8 @@ function M.download(name, remote, path, options)
   check.arg(name, 'bytes', 1, 'files.download')
   check.arg(remote, 'bytes', 2, 'files.download')
   check.arg(path, 'path', 3, 'files.download')
-  return client.download(name, remote, path, transfer_options(options, 4, 'files.download'))
+  options = check.options(options, TRANSFER, 4, 'files.download')
+  return client.download(name, remote, path, completed(options))
 end
 
 --- Stores a file at a node that takes them.
@@ -76,7 +78,8 @@ function M.upload(name, path, remote, options)
   check.arg(name, 'bytes', 1, 'files.upload')
   check.arg(path, 'path', 2, 'files.upload')
   check.arg(remote, 'bytes', 3, 'files.upload')
-  return client.upload(name, path, remote, transfer_options(options, 4, 'files.upload'))
+  options = check.options(options, TRANSFER, 4, 'files.upload')
+  return client.upload(name, path, remote, completed(options))
 end
 
 --- What a node has of a file: `size` and `modified`, `part` (bytes of an upload that is not whole), `node`.
@@ -88,7 +91,8 @@ end
 function M.stat(name, remote, options)
   check.arg(name, 'bytes', 1, 'files.stat')
   check.arg(remote, 'bytes', 2, 'files.stat')
-  return client.stat(name, remote, transfer_options(options, 3, 'files.stat'))
+  options = check.options(options, TRANSFER, 3, 'files.stat')
+  return client.stat(name, remote, completed(options))
 end
 
 --- Iterates over a file in blocks of 64 KiB: `for block in files.blocks(path) do`. Its first value has `size` and
