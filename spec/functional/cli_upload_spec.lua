@@ -132,6 +132,16 @@ describe('a command with --input', function()
     assert.matches('^CHANGED: big: its size went from 100000000 to 99999999 bytes while it was read\n', p:stderr())
   end)
 
+  it('tells when standard input is a file that is cut', function()
+    assert(os.execute(("truncate -s 100000000 '%s/big'"):format(dir)))
+    local command = ('"%s" stream echo --input - --raw < big'):format(process.perilune)
+    local p = process.start({ 'bash', '-c', command }, { cwd = dir })
+    p:wait_until(function() return #p.collected.stdout > 0 end)
+    assert(os.execute(("truncate -s 1000 '%s/big'"):format(dir)))
+    assert.equal(1, p:wait())
+    assert.matches('^CHANGED: standard input: its size went from 100000000 to 1000 bytes', p:stderr())
+  end)
+
   it('ends with the error of the action', function()
     for _, case in ipairs {
       { 'call', 'refuse', 'CLOSED_TODAY: come back' }, { 'stream', 'full', 'FULL: no room left' },

@@ -3,6 +3,7 @@
 local core = require 'perilune.core.fs'
 local files = require 'perilune.files'
 local fs = require 'perilune.fs'
+local names = require 'perilune.files.names'
 
 local M = {}
 
@@ -12,7 +13,15 @@ local function read_stdin()
   local handle = core.standard(0)
   local stat = handle:stat()
   local size = stat.type == 'file' and stat.size - handle:seek('cur', 0) or nil
-  return function() return handle:read(BLOCK) end, nil, nil, nil, size
+  local function read()
+    local block = handle:read(BLOCK)
+    if block or not size then return block end
+    local now = handle:stat().size
+    if now >= stat.size then return nil end
+    local what = 'standard input: its size went from %d to %d bytes while it was read'
+    names.fail('CHANGED', what:format(stat.size, now))
+  end
+  return read, nil, nil, nil, size
 end
 
 local function read_file(path)
