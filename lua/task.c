@@ -159,10 +159,16 @@ void pl_task_set_deadline(pl_task *t, uint64_t at_us) {
   t->deadline_us = at_us;
 }
 
+// What is broken off has as long as it may clean up, whether its time was up or not.
+static uint64_t time_of(const pl_interrupt *i, uint64_t deadline_us) {
+  return i->why != NULL && pl_timer_active(&i->grace) ? i->grace.at_us : deadline_us;
+}
+
 uint64_t pl_task_deadline(const pl_task *t) {
-  uint64_t nearest = t->deadline_us;
+  uint64_t nearest = time_of(&t->cancel, t->deadline_us);
   for (const pl_scope *s = t->scopes; s != NULL; s = s->outer) {
-    if (s->deadline_us < nearest && pl_scope_is_active(s)) nearest = s->deadline_us;
+    uint64_t at_us = time_of(&s->interrupt, s->deadline_us);
+    if (at_us < nearest && pl_scope_is_active(s)) nearest = at_us;
   }
   return nearest;
 }

@@ -165,7 +165,8 @@ void pl_watcher_stop(pl_watcher *w);  // fine when it does not watch
 // Deadline that calls made by the task inherit, in clock microseconds; PL_NEVER without one.
 // Setting it does not interrupt the task: whoever sets it cancels it.
 void pl_task_set_deadline(pl_task *t, uint64_t at_us);
-// The nearest of it and of all open mesh.timeout scopes.
+// The nearest of it and of all open mesh.timeout scopes; of what was broken off, the end of the
+// time in which it may clean up.
 uint64_t pl_task_deadline(const pl_task *t);
 // Replaces the VM's limit of CPU time between two waits for this task; 0 = none.
 void pl_task_set_cpu_limit(pl_task *t, uint64_t us);

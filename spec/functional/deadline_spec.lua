@@ -66,6 +66,40 @@ cluster.describe('the timeout of a call', cluster.kinds, function(over)
     assert.equal(0, over.net:metrics().requests_now)
   end)
 
+  it('leaves the handler calls with which it cleans up, as long as that may take', function()
+    b:eval(function()
+      mesh.action('unlock', function()
+        local deadline = mesh.context().deadline
+        return deadline and deadline - mesh.now()
+      end)
+      local function unlocking(where)
+        return setmetatable({}, {
+          __close = function(_, err)
+            local ok, left = pcall(mesh.call, 'unlock')
+            report(('%s %s %s'):format(where, err.code, ok and left > 1 and left <= 2))
+          end,
+        })
+      end
+      mesh.action('lock', function()
+        local cleanup <close> = unlocking 'handler' -- luacheck: ignore 211
+        mesh.sleep(100)
+      end)
+      mesh.action('lock within', function()
+        pcall(mesh.timeout, 0.05, function()
+          local cleanup <close> = unlocking 'scope' -- luacheck: ignore 211
+          mesh.sleep(100)
+        end)
+      end)
+    end)
+    a:eval(function()
+      mesh.wait 'lock within'
+      pcall(mesh.with { timeout = 0.1 }.call, 'lock')
+      mesh.call 'lock within'
+    end)
+    b:wait_reports(2)
+    assert.same({ 'handler TIMEOUT true', 'scope TIMEOUT true' }, b:reported())
+  end)
+
   it('travels with the call and is inherited by calls in the handler', function()
     local left, outer = a:eval(function() return mesh.with { timeout = 3 }.call 'nested' end)
     local passed = over.net:within(0.1) -- by far the most that is gone meanwhile
