@@ -4,11 +4,10 @@
 
 #include "base/limits.h"
 
-enum {
-  FAILED_MORE = 10,   // per cent of all calls by which failures must exceed twice those of before
-  SLOWER = 4,         // times the mean of before,
-  SLOWER_US = 20000,  // and so much above it
-};
+// Per cent of all calls by which failures must exceed twice those of before.
+static const double FAILED_MORE = 10;
+// How many times the mean of before calls must take, and how much above it.
+static const double SLOWER = 4, SLOWER_US = 20000;
 
 void pl_conduct_count(pl_conduct *c, bool failed, uint64_t took_us) {
   c->calls++;

@@ -357,7 +357,7 @@ static void give_up(pl_workers *ws, pl_seat *seat) {
 static unsigned most_silent(const pl_workers *ws) {
   const pl_options *o = pl_host_settings(ws->host);
   double us = o->heartbeat * (double)o->heartbeat_misses * 1e6;
-  return (unsigned)(us / LOOK_US) + 2;
+  return (unsigned)(us / (double)LOOK_US) + 2;
 }
 
 // Looks count, not time: when this thread did not run, others may not have run either.

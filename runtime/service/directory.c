@@ -55,7 +55,7 @@ uint32_t pl_slots_of(const pl_mp_token *v) {
 
 // Seconds of which a call may make use, as microseconds; 0 when they are none.
 static uint64_t timeout_of(const pl_mp_token *v) {
-  enum { LONGEST = 1000 * 1000 * 1000 };
+  static const double LONGEST = 1e9;
   double seconds = v->kind == PL_MP_INT     ? (double)v->v.integer
                    : v->kind == PL_MP_FLOAT ? v->v.number
                                             : 0;

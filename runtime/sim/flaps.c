@@ -83,7 +83,8 @@ void pl_sim_flap(pl_sim *s) {
     back[i] = settle(s, &all);
     run(s, SECOND_US, &all);
   }
-  double share = (double)(pl_sim_now_us(s) - begin_us) / REST_US;  // of it went on as at rest
+  // So much of what goes on at rest went on meanwhile.
+  double share = (double)(pl_sim_now_us(s) - begin_us) / (double)REST_US;
   double each = (double)s->count * count;
   qsort(lost, count, sizeof *lost, compare);
   qsort(back, count, sizeof *back, compare);
@@ -91,7 +92,7 @@ void pl_sim_flap(pl_sim *s) {
   out->back_us = back[count / 2];
   out->cpu_us = ((double)all.cpu_us - (double)rest.cpu_us * share) / each;
   out->adverts = ((double)all.adverts - (double)rest.adverts * share) / each;
-  out->rest_adverts = (double)rest.adverts * 60 * SECOND_US / REST_US / s->count;
+  out->rest_adverts = (double)rest.adverts * 60 * (double)SECOND_US / (double)REST_US / s->count;
   pl_free(lost);
   pl_free(back);
 }

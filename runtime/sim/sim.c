@@ -45,7 +45,7 @@ static void storm(pl_sim *s) {
     pl_nemesis_begin(s);
     pl_intruder_begin(s);
   }
-  run_for(s, (uint64_t)(s->config->minutes * 60 * SECOND_US));
+  run_for(s, (uint64_t)(s->config->minutes * 60 * (double)SECOND_US));
   s->working = false;
   pl_nemesis_end(s);
   pl_intruder_end(s);
