@@ -154,8 +154,11 @@ cluster.describe('what a node tells of its tasks', { 'mem', 'unix' }, function(o
     end)
     local a = net:node('a', { peers = { b } })
     a:eval(function() mesh.call('crowd', 10000) end)
-    net:settle()
-    local list = a:eval(ps)
+    local list
+    net:wait(function()
+      list = a:eval(ps)
+      return #list.groups >= 256
+    end, 'all tasks to wait in their places')
     assert.same({ 10400, 256, 1000 }, { list.count, #list.groups, #list.tasks })
     local largest = 0
     for _, group in ipairs(list.groups) do largest = math.max(largest, group.count) end
