@@ -238,12 +238,13 @@ static bool is_refused(const pl_alloc_state *a, size_t growth) {
   return a->enforce && a->limit != 0 && is_past(a, a->limit, growth);
 }
 
-// Lua collects when a block is refused, except when a stack would grow: that fails although all of
-// the rest may be garbage. So what there is may grow a little past the limit, and what is new then
-// makes Lua collect.
+// Lua collects when a block is refused, except when a stack or the buffer of a text would grow:
+// that fails although all of the rest may be garbage. So what is no object may go a little past the
+// limit, and the next object then makes Lua collect.
 static bool is_growth_refused(const pl_alloc_state *a, size_t growth) {
-  enum { OVERDRAFT = 64 * 1024 };
-  return is_refused(a, growth) && (growth > OVERDRAFT || is_past(a, a->limit + OVERDRAFT, growth));
+  enum { OVERDRAFT = 64 * 1024, PART = 8 };
+  size_t overdraft = a->limit / PART > OVERDRAFT ? a->limit / PART : OVERDRAFT;
+  return is_refused(a, growth) && (growth > overdraft || is_past(a, a->limit + overdraft, growth));
 }
 
 static RARE void *refuse(pl_alloc_state *a) {
@@ -270,7 +271,8 @@ void *pl_alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   }
   if (p != NULL) return change(a, p, old_size, size);
   if (size > LARGEST) return NULL;
-  if (is_refused(a, size)) return refuse(a);
+  bool is_object = old_size != 0;  // of a new block, its type
+  if (is_object ? is_refused(a, size) : is_growth_refused(a, size)) return refuse(a);
   void *q = get(a, size);
   if (q != NULL) a->used += size;
   return q;

@@ -49,6 +49,22 @@ describe('a VM', function()
     end
   end)
 
+  it('finds room for a buffer where the rest is garbage', function()
+    assert.equal('done', eval([[
+      local kept = {}
+      for i = 1, 10 do kept[i] = ('x'):rep(1 << 20) .. i end
+      local function text(n) return kept[1]:sub(1, n) end
+      for i = 1, 100 do
+        text(100000 + i):upper()
+        text(100000 + i):reverse()
+        text(100000 + i):gsub('x', 'yy')
+        local _ = ('%s%s'):format(text(100000 + i), i)
+        table.concat({ text(100000 + i), i })
+      end
+      return 'done'
+    ]], { memory_limit = 16 * MIB }))
+  end)
+
   it('survives that there is no memory for a stack to grow', function()
     for _, limit in ipairs { 1, 2, 4 } do
       local _, result = run('local function f(n) return 1 + f(n) end f(1)', { memory_limit = limit * MIB })
