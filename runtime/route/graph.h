@@ -39,3 +39,6 @@ void pl_graph_heap_fini(pl_graph_heap *h);
 
 // Paths from `start` to every node; `out` has one for each. The start need not relay.
 void pl_graph_paths(const pl_graph *g, uint32_t start, pl_path *out, pl_graph_heap *heap);
+// In place of those of more than `most` links puts the best ones that have no more, where there are
+// any.
+void pl_graph_shorten(const pl_graph *g, uint32_t start, uint32_t most, pl_path *out);

@@ -49,6 +49,14 @@ static void set_path(pl_router *r, pl_mesh_node *n, const pl_path *p) {
 
 static void run_settle(pl_work *w);
 
+// As the node at `start` goes. Who calls through a relay has come over a link already, and must
+// find the rest short enough, although the relay alone could go one link further at less cost.
+static void find_paths(pl_router *r, uint32_t start, pl_path *out) {
+  pl_graph_paths(&r->graph, start, out, &r->heap);
+  pl_graph_shorten(&r->graph, start, PL_HOPS_MAX, out);
+  if (r->graph.relays[start]) pl_graph_shorten(&r->graph, start, PL_HOPS_MAX - 1, out);
+}
+
 // Whoever needs them now computes them at once; the layer above is told afterwards.
 void pl_paths_compute(pl_router *r) {
   pl_loop_defer(r->config.loop, &r->settle, run_settle);
@@ -57,7 +65,7 @@ void pl_paths_compute(pl_router *r) {
   pl_timer_stop(&r->hold);
   forget_around(r);
   pl_edges_build(r);
-  pl_graph_paths(&r->graph, r->self->place, r->paths, &r->heap);
+  find_paths(r, r->self->place, r->paths);
   r->computed_us = pl_router_now(r);
   r->config.loop->metrics.paths_computed++;
   r->hash = 0;
@@ -81,7 +89,7 @@ static uint64_t cost_around(pl_router *r, pl_router_link *l, const pl_mesh_node 
     if (r->arounds >= PL_AROUND_MAX) return PL_NO_PATH;
     r->arounds++;
     l->around = pl_alloc(r->graph.nodes * sizeof *l->around);
-    pl_graph_paths(&r->graph, l->to->place, l->around, &r->heap);
+    find_paths(r, l->to->place, l->around);
   }
   const pl_path *there = &l->around[n->place];
   uint64_t back = l->around[r->self->place].cost, own = r->paths[n->place].cost;

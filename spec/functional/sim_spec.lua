@@ -37,6 +37,14 @@ describe('a simulated mesh', function()
     end)
   end
 
+  it('goes by dear links where the cheap way is too long', function()
+    local function ring(nodes, seeds)
+      assert_clean(sim('--nodes', nodes, '--seeds', seeds, '--minutes', '0.2', '--topology', 'ring'))
+    end
+    ring('20', '26..29')
+    ring('26', '39..39') -- to leaves and from them, too
+  end)
+
   it('replays to the byte from its seed', function()
     local arguments = { '--seed', '97', '--nodes', '6', '--minutes', '0.3', '--topology', 'full', '--trace' }
     local first, second = sim(table.unpack(arguments)), sim(table.unpack(arguments))

@@ -33,7 +33,8 @@ function M.line(n, options)
   return w
 end
 
---- What every node should know of the ways to the others: links as rows {a, b, cost}.
+--- What every node should know of the ways to the others: links as rows {a, b, cost}. A relay goes 15 links where it
+--- can, and else 16.
 function M.check_tables(w, n, rows, up)
   local links = {}
   for _, row in ipairs(rows) do
@@ -41,7 +42,7 @@ function M.check_tables(w, n, rows, up)
   end
   for a = 1, n do
     if not up or up[a] then
-      local all = route.paths(n, links, a)
+      local all = route.paths(n, links, a, {}, 16, 15)
       for b = 1, n do
         local hops, cost, via = w:route(a, b)
         local want = (not up or up[b]) and all[b] and all[b].hops <= 16 and all[b] or nil

@@ -52,13 +52,14 @@ static void push_path(lua_State *L, const pl_path *p) {
   lua_setfield(L, -2, "next");
 }
 
-// paths(nodes, {from, to, cost, from, to, cost, ...}, start [, {relays of each}]) -> list of {cost,
-// hops, next}, false where there is no path
+// paths(nodes, {from, to, cost, from, to, cost, ...}, start [, {relays of each} [, most ...]]) ->
+// list of {cost, hops, next}, false where there is no path. Shortened to each of the lengths.
 static int graph_paths(lua_State *L) {
   pl_graph g = {.nodes = (uint32_t)luaL_checkinteger(L, 1)};
   luaL_checktype(L, 2, LUA_TTABLE);
   uint32_t start = (uint32_t)luaL_checkinteger(L, 3) - 1;
   if (lua_isnone(L, 4)) lua_newtable(L);
+  int top = lua_gettop(L);
   uint32_t links = (uint32_t)lua_rawlen(L, 2) / 3;
   g.first = pl_alloc((g.nodes + 1) * sizeof *g.first);
   g.to = pl_alloc((links + 1) * sizeof *g.to);
@@ -70,6 +71,8 @@ static int graph_paths(lua_State *L) {
   for (uint32_t i = 0; i < g.nodes; i++)
     g.relays[i] = flag_at(L, 4, i + 1);
   pl_graph_paths(&g, start, paths, &heap);
+  for (int arg = 5; arg <= top; arg++)
+    pl_graph_shorten(&g, start, (uint32_t)luaL_checkinteger(L, arg), paths);
   lua_createtable(L, (int)g.nodes, 0);
   for (uint32_t i = 0; i < g.nodes; i++) {
     if (paths[i].cost == PL_NO_PATH) {

@@ -72,6 +72,65 @@ local function expected(nodes, links, start, relays)
   return all
 end
 
+--- The least costs from `start` of ways of exactly so many links, up to `most`.
+local function costs(links, start, relays, most)
+  local at = { [0] = { [start] = 0 } }
+  for hops = 1, most do
+    at[hops] = {}
+    for i = 1, #links, 3 do
+      local from, to, cost = links[i], links[i + 1], at[hops - 1][links[i]]
+      if cost and (from == start and hops == 1 or relays[from] ~= false) then
+        at[hops][to] = math.min(at[hops][to] or math.huge, cost + links[i + 2])
+      end
+    end
+  end
+  return at
+end
+
+--- The best paths of at most so many links; where there is none, the best of all.
+local function expected_within(nodes, links, start, relays, most)
+  local all, within = expected(nodes, links, start, relays), costs(links, start, relays, most)
+  for i = 1, nodes do
+    if all[i] and all[i].hops > most then
+      local best
+      for hops = most, 1, -1 do
+        local cost = within[hops][i]
+        if cost and (not best or cost <= best.cost) then best = { cost = cost, hops = hops, next = {} } end
+      end
+      all[i] = best or all[i]
+      local seen = {}
+      for k = 1, best and #links or 0, 3 do
+        local neighbour = links[k + 1]
+        if links[k] == start and not seen[neighbour] and (relays[neighbour] ~= false or neighbour == i) then
+          local rest = costs(links, neighbour, relays, best.hops - 1)[best.hops - 1][i]
+          seen[neighbour] = rest and rest + links[k + 2] == best.cost
+          if seen[neighbour] then table.insert(best.next, neighbour) end
+        end
+      end
+      table.sort(all[i].next)
+      for k = #all[i].next, MOST + 1, -1 do all[i].next[k] = nil end
+    end
+  end
+  return all
+end
+
+local function random_graph(seed)
+  math.randomseed(seed)
+  local nodes, links = math.random(2, 14), {}
+  for _ = 1, math.random(0, 3 * nodes) do
+    local a, b = math.random(nodes), math.random(nodes)
+    if a ~= b then
+      for _, n in ipairs { a, b, math.random(6) } do links[#links + 1] = n end
+      if math.random() < 0.8 then
+        for _, n in ipairs { b, a, math.random(6) } do links[#links + 1] = n end
+      end
+    end
+  end
+  local relays = {}
+  for i = 1, nodes do relays[i] = math.random() < 0.9 end
+  return nodes, links, math.random(nodes), relays
+end
+
 describe('the shortest paths', function()
   --         2 --3-- 4
   --     1 /    |      \ 1
@@ -123,23 +182,33 @@ describe('the shortest paths', function()
     assert.is_false(paths(3, { 2, 1, 1 }, 1)[2]) -- only the way back
   end)
 
+  it('are of few links where that is possible, however dear', function()
+    local around = both_ways { { 1, 2, 1 }, { 2, 3, 1 }, { 3, 4, 1 }, { 4, 5, 1 }, { 5, 1, 100 }, { 5, 6, 1 } }
+    assert.same({ cost = 4, hops = 4, next = { 2 } }, paths(6, around, 1, {}, 4)[5])
+    assert.same({ cost = 100, hops = 1, next = { 5 } }, paths(6, around, 1, {}, 3)[5])
+    assert.same({ cost = 3, hops = 3, next = { 2 } }, paths(6, around, 1, {}, 3)[4])
+    assert.same({ cost = 101, hops = 2, next = { 5 } }, paths(6, around, 1, {}, 3)[6])
+    assert.same({ cost = 5, hops = 5, next = { 2 } }, paths(6, around, 1, { [5] = true }, 1)[6]) -- none is of one
+  end)
+
   it('are those of another computation in a thousand random graphs', function()
     for seed = 1, 1000 do
-      math.randomseed(seed)
-      local nodes, links = math.random(2, 14), {}
-      for _ = 1, math.random(0, 3 * nodes) do
-        local a, b = math.random(nodes), math.random(nodes)
-        if a ~= b then
-          for _, n in ipairs { a, b, math.random(6) } do links[#links + 1] = n end
-          if math.random() < 0.8 then
-            for _, n in ipairs { b, a, math.random(6) } do links[#links + 1] = n end
-          end
-        end
-      end
-      local relays = {}
-      for i = 1, nodes do relays[i] = math.random() < 0.9 end
-      local start = math.random(nodes)
+      local nodes, links, start, relays = random_graph(seed)
       assert.same(expected(nodes, links, start, relays), paths(nodes, links, start, relays), 'seed ' .. seed)
     end
+  end)
+
+  it('of few links are those of another computation in a thousand more', function()
+    local short = 0
+    for seed = 1001, 2000 do
+      local nodes, links, start, relays = random_graph(seed)
+      local most = math.random(4)
+      local want = expected_within(nodes, links, start, relays, most)
+      assert.same(want, paths(nodes, links, start, relays, most), 'seed ' .. seed)
+      for i, path in ipairs(expected(nodes, links, start, relays)) do
+        if path and path.cost < want[i].cost then short = short + 1 end
+      end
+    end
+    assert.is_true(short > 100, short)
   end)
 end)

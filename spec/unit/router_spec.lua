@@ -62,6 +62,37 @@ routes.describe('routers', function(over)
     assert.equal(17, #w:nodes(1))
   end)
 
+  it('go by a dear link where the cheap way is too long', function()
+    local rows = { { 20, 1, 57654 } }
+    w = over.keep(line(20))
+    w:link(20, 1, 57654 // 2)
+    for i = 2, 20 do rows[i] = { i - 1, i } end
+    w:advance(2)
+    check_tables(w, 20, rows)
+    assert.equal(1, (w:route(1, 20)))
+    assert.equal(2, (w:route(2, 20)))
+    assert.equal(15, (w:route(5, 20))) -- not those over the dear link
+    for a = 1, 20 do
+      for b = 1, 20 do assert.is_truthy(a == b or w:route(a, b)) end
+    end
+  end)
+
+  it('leave of the longest way one link to a leaf that goes through them', function()
+    w = over.keep(routes.partly(21, 20))
+    for i = 2, 20 do w:link(i - 1, i) end
+    w:link(20, 1, 57654 // 2)
+    w:link(21, 4)
+    w:link(21, 5)
+    w:advance(2)
+    assert.same({ 4 }, w:next(21, 1))
+    assert.equal(4, (w:route(4, 20))) -- the cheap way has 16
+    assert.equal(16, (w:route(21, 20)))
+    assert.same({ 5 }, w:next(21, 20))
+    w:unlink(21, 5)
+    w:advance(2)
+    assert.equal(5, (w:route(21, 20)))
+  end)
+
   it('tell what they provide, and what has changed, within 100 ms over ten hops', function()
     local known = {}
     w = over.keep(line(11, { known = known }))
