@@ -343,7 +343,8 @@ static void enter_scope(lua_State *L, pl_stream *s) {
   if (scope != NULL) pl_list_push(scope, &s->in_scope);
 }
 
-static int new_stream(lua_State *L, bool chunks) {
+// False: streams among the arguments, for which nobody can come before the node has joined.
+static bool new_stream(lua_State *L, bool chunks) {
   luaL_checkstring(L, 1);
   const pl_call_defaults *d = lua_touserdata(L, lua_upvalueindex(1));
   pl_node *n = pl_host_start(L);
@@ -352,9 +353,13 @@ static int new_stream(lua_State *L, bool chunks) {
   int codec = pl_node_codec(n, pl_bytes_of(name, len));
   pl_parts args, kept;
   pl_call_encode_args(L, n, codec, lua_gettop(L), &args);
+  if (*pl_vm_passing(pl_vm_of(L)) > 0 && !pl_host_joined(pl_host_of(L))) {
+    pl_parts_drop(&args);
+    return false;
+  }
   bool ok = pl_parts_keep(&kept, &args);
   pl_parts_drop(&args);
-  if (!ok) return pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the arguments");
+  if (!ok) pl_raise_code(L, PL_NO_MEMORY, PL_NOT_SENT, "no memory for the arguments");
 
   pl_stream *s = lua_newuserdatauv(L, sizeof *s, PL_STREAM_VALUES);
   *s = (pl_stream){
@@ -365,7 +370,7 @@ static int new_stream(lua_State *L, bool chunks) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_setiuservalue(L, -2, PL_STREAM_DEFAULTS);
   pl_pass_commit(L, &s->carried);
-  return 1;
+  return true;
 }
 
 void pl_stream_received(lua_State *L, pl_node *n, const pl_reference *r) {
@@ -378,7 +383,7 @@ void pl_stream_received(lua_State *L, pl_node *n, const pl_reference *r) {
 }
 
 int pl_stream_new(lua_State *L) {
-  new_stream(L, true);
+  if (!new_stream(L, true)) return pl_wait_joined(L, pl_stream_new);
   lua_pushnil(L);
   lua_pushnil(L);
   lua_pushvalue(L, -3);
@@ -386,7 +391,7 @@ int pl_stream_new(lua_State *L) {
 }
 
 int pl_upload_new(lua_State *L) {
-  return new_stream(L, false);
+  return new_stream(L, false) ? 1 : pl_wait_joined(L, pl_upload_new);
 }
 
 static const luaL_Reg methods[] = {

@@ -63,9 +63,8 @@ static pl_passed *add(pl_service *sv, const pl_reference *r, pl_list *carried) {
   return p;
 }
 
-// A leaf is known to its neighbours only.
+// A leaf is known to its neighbours only, and so is for a moment who has only just come.
 static void find_via(const pl_service *sv, pl_id *out) {
-  if (sv->config.identity->role != PL_ROLE_LEAF) return;
   for (const pl_list *at = sv->neighbours.next; at != &sv->neighbours; at = at->next) {
     const pl_neighbour *n = pl_container(at, const pl_neighbour, node);
     if (n->channel == NULL || pl_peer_role(n->peer) == PL_ROLE_LEAF) continue;

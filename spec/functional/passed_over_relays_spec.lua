@@ -38,6 +38,37 @@ cluster.describe('a stream that is passed on over relays', { 'mem', 'tcp' }, fun
     assert.same({ 500500, 'done', n = 2 }, leaf:reports()[1])
   end)
 
+  for what, code in pairs {
+    ['a leaf'] = function()
+      mesh.spawn(function()
+        for total in mesh.stream('totals', (mesh.stream('count', 1000))) do report(total) end
+      end)
+    end,
+    ['a node with actions'] = function()
+      mesh.action('own', function() end)
+      report((select(2, mesh.call('sum', 'x', (mesh.stream('count', 1000))))))
+    end,
+  } do
+    it('finds its way back to ' .. what .. ' that has only just come', function()
+      local c = net:node('c', {}, consumer)
+      c:eval(function()
+        mesh.action('totals', function(s)
+          local total = 0
+          for n in s do total = total + n end
+          coroutine.yield(total)
+        end)
+      end)
+      local r = net:node('r', { peers = { c } }, function() mesh.action('r', function() end) end)
+      local q = net:node('q', { peers = { r } }, function() mesh.action('q', function() end) end)
+      local p = net:node('p', { peers = { q } }, producer)
+      p:eval(function() mesh.wait 'totals' end)
+      c:eval(function() mesh.wait 'count' end)
+      local fresh = net:launch('fresh', { peers = { p }, listen = false }, code)
+      fresh:wait_reports(1)
+      assert.same({ 500500 }, fresh:reported())
+    end)
+  end
+
   local function giver()
     mesh.action('open', function()
       mesh.wait 'silent after one'

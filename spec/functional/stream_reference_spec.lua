@@ -277,6 +277,23 @@ cluster.describe('a stream that is passed on', { 'mem', 'tcp' }, function(over)
     assert.is_nil(net:log():find(token, 1, true))
   end)
 
+  it('names a neighbour of the giver, of whom those further away may not have heard yet', function()
+    local giver = net:node('giver', {}, function()
+      mesh.action('own', function() mesh.sleep(1000) end)
+    end)
+    local neighbour = ('v'):rep(16)
+    local s = S.greet(net, giver, { id = neighbour })
+    s:offer { 'mine' }
+    local giving = giver:start(function()
+      mesh.wait 'mine'
+      return mesh.call('mine', (mesh.stream 'own'))
+    end)
+    assert.matches('\x05\xc4\x10' .. neighbour, s:receive(S.CALL).body)
+    giving:cancel()
+    s:close()
+    at_rest()
+  end)
+
   it('may be refused by one word, and then is cancelled', function()
     local s = S.greet(net, g)
     s:offer { 'mine' }
