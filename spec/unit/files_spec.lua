@@ -144,6 +144,14 @@ describe('perilune.files', function()
       assert.same({ 'copy', 'f', 'g', 'h' }, list())
     end)
 
+    it('knows a digest in capital letters', function()
+      assert.equal(4, (run(with [[
+        local digest = require 'perilune.crypto'.sha256('text', { hex = true }):upper()
+        return (files.store(dir .. '/g', table.pack(files.blocks(dir .. '/f')), { sha256 = digest }))
+      ]], dir)))
+      assert.equal('text', get 'g')
+    end)
+
     it('leaves nothing when it fails', function()
       local function code(iterator, options)
         return (run(with(('return catch(files.store, dir .. "/f", %s, %s)'):format(iterator, options or 'nil')), dir))

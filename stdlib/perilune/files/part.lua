@@ -94,7 +94,7 @@ function Part:commit(size, sha256)
   local wrong
   if size and size ~= self.size then
     wrong = ('%d bytes came of %d'):format(self.size, size)
-  elseif sha256 and sha256 ~= digest then
+  elseif sha256 and sha256:lower() ~= digest then
     wrong = 'what came is not what was sent'
   end
   if wrong then
