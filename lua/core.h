@@ -301,8 +301,12 @@ pl_list *pl_vm_all(void);
 // The traceback of a task that does not run now, over all its coroutines. NULL: it has not begun,
 // or no memory. The caller's.
 char *pl_report_trace(pl_task *t);
-// The line of the script that runs in `L`, as file:line; "" when there is none. It allocates
-// nothing.
+// Whether Lua just moves the stack of that frame: from 5.4.5 on it keeps offsets instead of
+// pointers into it meanwhile, and whoever asks more of the frame follows them into the void. For
+// those who look at a script from an allocator or a signal handler.
+bool pl_frame_moves(const lua_Debug *ar);
+// The line of the script that runs in `L`, as file:line; "" when there is none or its stack moves.
+// It allocates nothing.
 void pl_report_place(lua_State *L, char *text, size_t size);
 // As on_refused of the allocator of a VM: remembers where the script is.
 void pl_report_refused(pl_alloc_state *a);

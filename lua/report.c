@@ -46,10 +46,18 @@ char *pl_report_trace(pl_task *t) {
   return trace;
 }
 
+// The first field of a CallInfo is where its function is.
+__attribute__((no_sanitize("thread"))) bool pl_frame_moves(const lua_Debug *ar) {
+  enum { STACK_BYTES_MAX = 32 * 1024 * 1024 };  // twice what a stack can be
+  uintptr_t function;
+  memcpy(&function, ar->i_ci, sizeof function);
+  return function < STACK_BYTES_MAX;
+}
+
 void pl_report_place(lua_State *L, char *text, size_t size) {
   lua_Debug ar;
   text[0] = '\0';
-  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+  for (int level = 0; lua_getstack(L, level, &ar) && !pl_frame_moves(&ar); level++) {
     if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0) continue;
     snprintf(text, size, "%s:%d", ar.short_src, ar.currentline);
     return;
@@ -58,22 +66,10 @@ void pl_report_place(lua_State *L, char *text, size_t size) {
 
 // Memory. Lua's own error says nothing but that there is not enough, and runs no handler.
 
-// From 5.4.5 on Lua keeps offsets instead of pointers into a stack while it moves it, as in the
-// first field of a CallInfo, and whoever looks at that stack meanwhile follows them into the void.
-static bool stack_moves(lua_State *L) {
-  enum { STACK_BYTES_MAX = 32 * 1024 * 1024 };  // twice what a stack can be
-  lua_Debug ar;
-  uintptr_t function;
-  if (!lua_getstack(L, 0, &ar)) return false;
-  memcpy(&function, ar.i_ci, sizeof function);
-  return function < STACK_BYTES_MAX;
-}
-
 void pl_report_refused(pl_alloc_state *a) {
   pl_vm *vm = pl_container(a, pl_vm, alloc);
-  lua_State *L = vm->running;
   vm->refused_at[0] = '\0';
-  if (L != NULL && !stack_moves(L)) pl_report_place(L, vm->refused_at, sizeof vm->refused_at);
+  if (vm->running != NULL) pl_report_place(vm->running, vm->refused_at, sizeof vm->refused_at);
 }
 
 void pl_report_memory(pl_vm *vm, char *text, size_t size) {

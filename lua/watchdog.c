@@ -148,7 +148,7 @@ __attribute__((no_sanitize("thread"))) void pl_watchdog_place(lua_State *L) {
   pulse *p = own;
   if (p == NULL) return;
   lua_Debug ar;
-  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+  for (int level = 1; lua_getstack(L, level, &ar) && !pl_frame_moves(&ar); level++) {
     if (!lua_getinfo(L, "Sl", &ar) || ar.currentline <= 0) continue;
     // No snprintf in a handler.
     char place[LUA_IDSIZE + 16];

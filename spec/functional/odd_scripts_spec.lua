@@ -91,6 +91,15 @@ describe('a script that fails while it loads', function()
     assert_fails(run 'local function f() return 1 + f() end f()', 'stack overflow')
     assert_fails(run('while true do pcall(error) end', { flags = { '--cpu-limit=0.2' } }), 'CPU_LIMIT')
   end)
+
+  it('recurses without an end, again and again', function()
+    local source = [[
+      local function f() return 1 + f() end
+      local began = os.clock()
+      repeat pcall(f) until os.clock() - began > 1.5
+      error 'enough']]
+    assert_fails(run(source, { flags = { '--cpu-limit=0' } }), 'app.lua:4: enough')
+  end)
 end)
 
 describe('os.exit', function()
