@@ -13,6 +13,10 @@
 #include "lua/task.h"
 #include "lua/vm.h"
 
+// Of what runs in a signal handler: it may have interrupted ThreadSanitizer, which then waits for
+// itself if it is to watch the handler.
+#define PL_IN_HANDLER __attribute__((no_sanitize("thread")))
+
 // The coroutines that are resumed now, the innermost first. Lives on the C stack of the resumer.
 typedef struct pl_level {
   lua_State *co;

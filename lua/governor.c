@@ -65,7 +65,7 @@ static bool is_over(const pl_vm *vm) {
 // What loads may do so beside what serves, and has shorter slices. The system looks at CPU clocks a
 // few hundred times a second only, so those end by the time of day; without a timer for that at the
 // first tick.
-static bool is_due(const pl_vm *vm) {
+PL_IN_HANDLER static bool is_due(const pl_vm *vm) {
   if (vm->slice_ticks >= TICKS_PER_SLICE) return true;
   return vm->hold && !vm->simulated && (vm->load_over || vm->slice_ticks > 0);
 }
@@ -128,7 +128,7 @@ int pl_give_way(lua_State *L, lua_KContext ctx, lua_KFunction k) {
   return lua_yieldk(L, 0, ctx, k);
 }
 
-static void set_timer(governor *g, long us) {
+PL_IN_HANDLER static void set_timer(governor *g, long us) {
   struct itimerspec every = {
       .it_interval = {.tv_nsec = us * 1000},
       .it_value = {.tv_nsec = us * 1000},
@@ -138,13 +138,13 @@ static void set_timer(governor *g, long us) {
 
 // Arming walks all frames: of a deep recursion for longer than a tick. Once is enough, and false
 // says that it was done already.
-__attribute__((no_sanitize("thread"))) static bool arm(lua_State *L) {
+PL_IN_HANDLER static bool arm(lua_State *L) {
   if (lua_gethook(L) == slice_hook && lua_gethookmask(L) != 0) return false;
   lua_sethook(L, slice_hook, LUA_MASKCOUNT, 1);
   return true;
 }
 
-__attribute__((no_sanitize("thread"))) static void count_tick(pl_vm *vm, int missed) {
+PL_IN_HANDLER static void count_tick(pl_vm *vm, int missed) {
   vm->slice_ticks += 1 + (missed > 0 ? missed : 0);
   lua_State *running = vm->running;
   if (running == NULL || !is_due(vm) || arm(running)) return;
@@ -152,14 +152,13 @@ __attribute__((no_sanitize("thread"))) static void count_tick(pl_vm *vm, int mis
   if (vm->slice_ticks >= STALL_TICKS / 2 && !vm->stalled) pl_watchdog_place(running);
 }
 
-__attribute__((no_sanitize("thread"))) static void end_load_slice(pl_vm *vm) {
+PL_IN_HANDLER static void end_load_slice(pl_vm *vm) {
   if (vm == NULL || !vm->hold) return;
   vm->load_over = 1;
   if (vm->running != NULL) arm(vm->running);
 }
 
-__attribute__((no_sanitize("thread"))) static void on_tick(int signal, siginfo_t *info,
-                                                           void *context) {
+PL_IN_HANDLER static void on_tick(int signal, siginfo_t *info, void *context) {
   (void)signal;
   (void)context;
   int saved = errno;

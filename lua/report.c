@@ -47,7 +47,7 @@ char *pl_report_trace(pl_task *t) {
 }
 
 // The first field of a CallInfo is where its function is.
-__attribute__((no_sanitize("thread"))) bool pl_frame_moves(const lua_Debug *ar) {
+PL_IN_HANDLER bool pl_frame_moves(const lua_Debug *ar) {
   enum { STACK_BYTES_MAX = 32 * 1024 * 1024 };  // twice what a stack can be
   uintptr_t function;
   memcpy(&function, ar->i_ci, sizeof function);

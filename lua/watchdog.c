@@ -70,7 +70,7 @@ static struct {
 
 static _Thread_local pulse *own;
 
-static void put(text *to, const char *from, size_t len) {
+PL_IN_HANDLER static void put(text *to, const char *from, size_t len) {
   if (len >= sizeof to->last) len = sizeof to->last - 1;
   if (len == to->last_len && memcmp(to->last, from, len) == 0) return;
   uint64_t words[WORDS];
@@ -144,7 +144,7 @@ void pl_watchdog_told(void) {
 }
 
 // The innermost frame may be half made when the signal comes, those outside it are whole.
-__attribute__((no_sanitize("thread"))) void pl_watchdog_place(lua_State *L) {
+PL_IN_HANDLER void pl_watchdog_place(lua_State *L) {
   pulse *p = own;
   if (p == NULL) return;
   lua_Debug ar;
