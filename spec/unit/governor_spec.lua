@@ -250,16 +250,21 @@ describe('the governor', function()
 
   it('writes to the log who computes without a wait, and where, but not again and again', function()
     local vm = script.vm()
+    local function count(what) return select(2, vm:log():gsub(what, '')) end
+    --- Again where the system has made one slice so long that the log has that instead.
     local function busy(seconds)
-      finish(vm, script.start(vm, spinning(([[
-        local function busy()
-          local t0 = spec.cpu()
-          while spec.cpu() - t0 < %s do SPIN end
-        end
-        coroutine.wrap(busy)()
-      ]]):format(seconds))))
+      repeat
+        local held_up = count 'held up the node'
+        finish(vm, script.start(vm, spinning(([[
+          local function busy()
+            local t0 = spec.cpu()
+            while spec.cpu() - t0 < %s do SPIN end
+          end
+          coroutine.wrap(busy)()
+        ]]):format(seconds))))
+      until count 'held up the node' == held_up
     end
-    local function told() return select(2, vm:log():gsub('a task computes without a wait', '')) end
+    local function told() return count 'a task computes without a wait' end
     busy(0.02)
     assert.equal(0, told())
     busy(0.15)
