@@ -131,6 +131,7 @@ struct pl_vm {
   pl_pass pass;
   unsigned chunks_left;               // that may pass before others get their turn
   volatile sig_atomic_t slice_ticks;  // counted by the governor
+  unsigned close_looks;               // tasks after each of which the scheduler looks at the time
   volatile sig_atomic_t load_over;    // a slice of what loads is: set by the governor
   bool stalled;                       // the slice lasts too long, which has been told
   uint64_t busy_told_us;              // when a task was, that computes without a wait; 0: never

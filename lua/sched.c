@@ -11,6 +11,7 @@
 enum {
   CHUNKS_PER_SLICE = 256,  // that a task may emit or take before others get their turn
   TASKS_PER_LOOK = 16,     // tasks between two looks at the time
+  CLOSE_LOOKS = 16,        // tasks whose time is looked at after a tick
   CLOSE_DEPTH = 100,       // coroutines that close one another
   BUSY_TICKS = PL_BUSY_US / PL_TICK_US,
 };
@@ -349,18 +350,44 @@ static void tune_collector(pl_vm *vm) {
   lua_gc(vm->L, LUA_GCSETPAUSE, pause);
 }
 
+// What a run of tasks has taken.
+typedef struct run_time {
+  unsigned tasks;
+  uint64_t until_us;  // of real time, once it was looked at; 0: it was not
+  uint64_t since_ns;  // of CPU time, if that is looked at
+} run_time;
+
+// Whether others come next. A look at the time costs as much as a short task, so it is made after a
+// few. When a tick has hit a task, the next ones may compute, too, and the network must not wait
+// for many of those: for a while their CPU time is looked at after each.
+static bool is_enough(pl_vm *vm, run_time *r) {
+  pl_loop *loop = vm->options.loop;
+  bool close = vm->close_looks > 0;
+  if (close) vm->close_looks--;
+  // Of short tasks, too, many make a long turn.
+  if (vm->slice_ticks > 0 || (close && cpu_ns(vm) - r->since_ns >= PL_COMPUTED_US * 1000)) {
+    vm->close_looks = CLOSE_LOOKS;
+    pl_loop_end_turn(loop);
+    return true;
+  }
+  if (++r->tasks % TASKS_PER_LOOK != 0) return false;
+  uint64_t now = pl_now_precise_us(loop);
+  if (r->until_us == 0) r->until_us = now + PL_TURN_US / 2;
+  return now >= r->until_us;
+}
+
 static void run_ready(pl_work *work) {
   pl_vm *vm = pl_container(work, pl_vm, work);
   pl_loop *loop = vm->options.loop;
   pl_list batch;
   pl_list_take(&batch, &vm->ready);
-  uint64_t until = 0;
+  run_time taken = {.since_ns = vm->close_looks > 0 ? cpu_ns(vm) : 0};
   bool behind = false;  // others come first
   vm->in_work = true;
   tune_collector(vm);
   for (pl_list *n; (n = pl_list_pop(&vm->stillborn)) != NULL;)
     pl_task_end_hard(pl_container(n, pl_task, node), PL_CANCELLED, NULL);
-  for (unsigned n = 1; !pl_list_empty(&batch); n++) {
+  while (!pl_list_empty(&batch)) {
     pl_task *t = pl_container(pl_list_pop(&batch), pl_task, node);
     if (run_task(t)) {
       pl_list_push_front(&batch, &t->node);
@@ -368,14 +395,7 @@ static void run_ready(pl_work *work) {
       break;
     }
     if (vm->collect) pl_vm_collect(vm);
-    if (vm->slice_ticks > 0) {  // of short tasks, too, many make a long turn
-      pl_loop_end_turn(loop);
-      break;
-    }
-    if (n % TASKS_PER_LOOK != 0) continue;
-    uint64_t now = pl_now_precise_us(loop);
-    if (until == 0) until = now + PL_TURN_US / 2;
-    if (now >= until) break;
+    if (is_enough(vm, &taken)) break;
   }
   vm->in_work = false;
   put_before(&vm->ready, &batch);

@@ -138,7 +138,9 @@ enum {
   PL_SCHEMA_STEPS = 1000 * 1000,      // of patterns, in the check of a list of values: some 4 ms
   PL_DESCRIPTION_MAX = 64 * 1024,     // bytes of what is told of an action on demand
   PL_THREADS_KEPT = 1024,             // finished coroutines kept for reuse
-  PL_TURN_US = 10000,                 // work between two looks at the network
+  PL_TURN_US = 10000,                 // work between two looks at the network,
+  PL_COMPUTED_US = 1000,              // and when it is tasks that compute
+  PL_BEHIND_US = 20000,               // for which those wait that have used up a slice, at most
   PL_SLICE_US = 10000,                // CPU time of one task before it is made to yield
   PL_LOAD_SLICE_US = 3000,            // time of one that loads a script beside what serves
   PL_STALL_US = 100000,               // CPU time of one that could not yield, from which it is told

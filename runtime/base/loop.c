@@ -68,6 +68,7 @@ void pl_loop_flush_later(pl_loop *l, pl_work *w, void (*run)(pl_work *)) {
 }
 
 void pl_loop_defer_behind(pl_loop *l, pl_work *w, void (*run)(pl_work *)) {
+  if (pl_list_empty(&l->behind)) l->behind_since_us = l->clock.now_us;
   enqueue(&l->behind, w, run);
 }
 
@@ -98,10 +99,18 @@ void pl_loop_serve(pl_loop *l) {
   flush(l);
 }
 
+// Nor does what stands behind wait for ever where all turns are used up.
+static void serve_behind(pl_loop *l) {
+  if (pl_list_empty(&l->behind)) return;
+  if (l->turn_over && pl_now_precise_us(l) < l->behind_since_us + PL_BEHIND_US) return;
+  run_next(&l->behind);
+  l->behind_since_us = pl_now_precise_us(l);
+  flush(l);
+}
+
 bool pl_loop_turn(pl_loop *l) {
   pl_loop_serve(l);
-  l->passed_over = l->turn_over && !l->passed_over;
-  if (!l->passed_over && run_next(&l->behind)) flush(l);
+  serve_behind(l);
   return !pl_list_empty(&l->work) || !pl_list_empty(&l->behind);
 }
 

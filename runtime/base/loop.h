@@ -30,10 +30,10 @@ typedef struct pl_loop {
   pl_list behind;   // of pl_work: one a turn, after the flushes
   uv_loop_t *uv;    // NULL when time is virtual, or its thread drives it
   struct pl_loop_uv *driver;
-  bool driven;         // pl_loop_new_driven
-  bool turn_over;      // the running work has used up the turn
-  bool passed_over;    // so what stands behind had to wait for the next, which it has in any case
-  uint64_t absent_us;  // by how much timers came late because the process did not run, in sum
+  bool driven;               // pl_loop_new_driven
+  bool turn_over;            // the running work has used up the turn
+  uint64_t behind_since_us;  // when what stands behind had its turn, or came
+  uint64_t absent_us;        // by how much timers came late because the process did not run, in sum
   // Virtual: the kind of all links to other loops, whatever their scheme; NULL: mem://.
   const struct pl_scheme *network;
 } pl_loop;
@@ -52,9 +52,9 @@ void pl_loop_free(pl_loop *l);
 void pl_loop_defer(pl_loop *l, pl_work *w, void (*run)(pl_work *));
 // As defer, but after all work of the turn.
 void pl_loop_flush_later(pl_loop *l, pl_work *w, void (*run)(pl_work *));
-// As defer, but one of these a turn, when all else of it is done and what that wrote has left; of
-// turns that are used up, one of two. For work that takes long, and of which more will follow: what
-// comes in meanwhile has its turn first.
+// As defer, but one of these a turn, when all else of it is done and what that wrote has left;
+// where turns are used up, once in PL_BEHIND_US. For work that takes long, and of which more will
+// follow: what comes in meanwhile has its turn first.
 void pl_loop_defer_behind(pl_loop *l, pl_work *w, void (*run)(pl_work *));
 // Takes it out of its queue; fine when it is in none, or zeroed.
 void pl_work_cancel(pl_work *w);

@@ -97,7 +97,7 @@ cluster.describe('handlers that compute without a bound', { 'tcp' }, function(ov
       mesh.all(tasks)
       return quick, urgent
     end)
-    assert.is_true(quick < 25 and urgent < 30, ('%d and %d went first'):format(quick, urgent))
+    assert.is_true(quick < 15 and urgent < 20, ('%d and %d went first'):format(quick, urgent))
   end)
 
   it('do not hold up those that wait, however many', function()

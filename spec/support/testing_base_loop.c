@@ -147,7 +147,7 @@ static int clock_gc(lua_State *L) {
   return 0;
 }
 
-// clock:advance(now_us)
+// clock:advance(now_us), loop:pass_to(now_us): a loop has no turns meanwhile
 static int clock_advance(lua_State *L) {
   world *w = check_world(L);
   pl_clock_advance(w->clock, (uint64_t)luaL_checkinteger(L, 2));
@@ -338,21 +338,14 @@ static int loop_close_handle(lua_State *L) {
 }
 
 static const luaL_Reg loop_methods[] = {
-    {"advance", loop_advance},
-    {"now", clock_now},
-    {"next", clock_next},
-    {"active", clock_active},
-    {"timer", new_timer},
-    {"work", loop_work},
-    {"turn", loop_turn},
-    {"end_turn", loop_end_turn},
-    {"run", loop_run},
-    {"stop", loop_stop},
-    {"precise", loop_precise},
-    {"random", loop_random},
-    {"close_handle", loop_close_handle},
-    {"free", loop_free},
-    {NULL, NULL},
+    {"advance", loop_advance},   {"pass_to", clock_advance},
+    {"now", clock_now},          {"next", clock_next},
+    {"active", clock_active},    {"timer", new_timer},
+    {"work", loop_work},         {"turn", loop_turn},
+    {"end_turn", loop_end_turn}, {"run", loop_run},
+    {"stop", loop_stop},         {"precise", loop_precise},
+    {"random", loop_random},     {"close_handle", loop_close_handle},
+    {"free", loop_free},         {NULL, NULL},
 };
 
 // Microseconds of the wall clock.
