@@ -100,7 +100,7 @@ void pl_loop_serve(pl_loop *l) {
 }
 
 // Nor does what stands behind wait for ever where all turns are used up.
-static void serve_behind(pl_loop *l) {
+void pl_loop_serve_behind(pl_loop *l) {
   if (pl_list_empty(&l->behind)) return;
   if (l->turn_over && pl_now_precise_us(l) < l->behind_since_us + PL_BEHIND_US) return;
   run_next(&l->behind);
@@ -110,7 +110,7 @@ static void serve_behind(pl_loop *l) {
 
 bool pl_loop_turn(pl_loop *l) {
   pl_loop_serve(l);
-  serve_behind(l);
+  pl_loop_serve_behind(l);
   return !pl_list_empty(&l->work) || !pl_list_empty(&l->behind);
 }
 

@@ -74,15 +74,13 @@ static void settle(pl_loop *l) {
   arm(l);
 }
 
-// What takes long runs before each poll, but not once more behind it.
+// What takes long runs before each poll, but not once more behind it. Nor does anything else run
+// before a poll when the turn behind the last one was used up.
 static void turn(pl_loop *l, bool polls_next) {
   pl_loop_uv *d = l->driver;
   if (!d->behind) pl_clock_advance(&l->clock, uv_hrtime() / 1000);
-  if (polls_next) {
-    pl_loop_turn(l);
-  } else {
-    pl_loop_serve(l);
-  }
+  if (!polls_next || !l->turn_over) pl_loop_serve(l);
+  if (polls_next) pl_loop_serve_behind(l);
   settle(l);
   if (d->behind) uv_idle_start(&d->idle, on_idle);  // the poll does not sleep
 }

@@ -6,5 +6,6 @@
 void pl_loop_uv_open(pl_loop *l);
 // Asserts that no libuv handle of others is left.
 void pl_loop_uv_close(pl_loop *l);
-// A turn without the work that stands behind all other (loop.c).
+// The two parts of a turn (loop.c): the work, and one of what stands behind it.
 void pl_loop_serve(pl_loop *l);
+void pl_loop_serve_behind(pl_loop *l);

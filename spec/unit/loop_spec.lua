@@ -329,6 +329,22 @@ describe('a loop on libuv', function()
     w:cancel()
   end)
 
+  it('goes back to the network after each turn that is used up', function()
+    local order, w = {}, nil
+    w = l:work(function()
+      table.insert(order, 'turn')
+      l:end_turn()
+      if #order < 12 then w:defer() end
+    end):defer()
+    local function look() -- libuv closes handles once between two polls
+      table.insert(order, 'network')
+      if #order < 12 then l:close_handle(look) end
+    end
+    l:close_handle(look)
+    l:run()
+    for i = 3, 10 do assert.not_equal(order[i - 1], order[i], i) end
+  end)
+
   it('gives all work of a long queue its time', function()
     local ran, works = 0, {}
     for i = 1, 1000 do
