@@ -169,6 +169,11 @@ static int finish_wait(lua_State *L, pl_op *op) {
   return 1;
 }
 
+static int tell_at_once(lua_State *L, const char *event) {
+  terminal.event = event;
+  return finish_wait(L, NULL);
+}
+
 static void cancel_wait(pl_op *op) {
   (void)op;
   stop_waiting();
@@ -193,11 +198,7 @@ static int terminal_wait(lua_State *L) {
   pl_loop *loop = loop_of(L);
   if (terminal.waiting || loop->uv == NULL)
     return pl_raise_code(L, PL_BUSY, PL_NOT_EXECUTED, "the terminal is in use");
-  const char *known = terminal.interrupted ? interrupt : has_new_size() ? "resize" : NULL;
-  if (known != NULL) {
-    terminal.event = known;
-    return finish_wait(L, NULL);
-  }
+  if (terminal.interrupted) return tell_at_once(L, interrupt);
   int err = pl_fdwait_start(&terminal.input, loop, STDIN_FILENO, UV_READABLE, on_input, NULL);
   if (err != 0) {
     terminal.input = NULL;
@@ -205,6 +206,10 @@ static int terminal_wait(lua_State *L) {
   }
   watch_others(loop);
   terminal.timer = (pl_timer){0};
+  if (has_new_size()) {  // since it was told last; from here on a signal tells it
+    stop_waiting();
+    return tell_at_once(L, "resize");
+  }
   if (seconds >= 0)
     pl_timer_start(&loop->clock, &terminal.timer, (uint64_t)(seconds * 1e6), on_timeout);
   terminal.op.type = &wait_type;
