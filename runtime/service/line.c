@@ -40,6 +40,12 @@ void pl_line_push(pl_line *line, pl_waiter *w, uint64_t now_us) {
   pl_surge_came(&line->surge, now_us, line->others, oldest_us(line));
 }
 
+// Where hardly more come than go nobody is refused while few wait, so they go in turn: below others
+// who call again as soon as they are answered they would wait for ever.
+static bool newest_first(const pl_line *line) {
+  return line->surge.over && (line->surge.grows || line->others > PL_QUEUE_SHORT);
+}
+
 pl_waiter *pl_line_take(pl_line *line, uint64_t now_us) {
   assert(line->count > 0);
   if (line->others < line->count) {
@@ -47,7 +53,7 @@ pl_waiter *pl_line_take(pl_line *line, uint64_t now_us) {
     pl_line_remove(line, w);
     return w;
   }
-  pl_waiter *w = waiter_of(line->surge.over ? line->waiters.prev : line->waiters.next);
+  pl_waiter *w = waiter_of(newest_first(line) ? line->waiters.prev : line->waiters.next);
   uint64_t since_us = oldest_us(line);
   pl_line_remove(line, w);
   if (line->kind != PL_LINE_PROMISED) pl_surge_went(&line->surge, now_us, line->others, since_us);
@@ -69,5 +75,5 @@ pl_waiter *pl_line_overdue(const pl_line *line, uint64_t now_us, uint64_t patien
 pl_waiter *pl_line_last(const pl_line *line) {
   assert(line->count > 0);
   if (line->others == 0) return waiter_of(line->awaited.prev);
-  return waiter_of(line->surge.over ? line->waiters.next : line->waiters.prev);
+  return waiter_of(newest_first(line) ? line->waiters.next : line->waiters.prev);
 }

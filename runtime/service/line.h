@@ -2,8 +2,9 @@
 //
 // The first in line is served first. A line that is overloaded (surge.h) turns round: who came last
 // is served first, since he has most of his time left, and who has waited for too long is told so,
-// but for PL_QUEUE_SHORT that stay. A line that was promised to hold whom it takes does neither.
-// Who has no bound waits for the processor only.
+// but for PL_QUEUE_SHORT that stay; when only those are left and hardly more come than go, they are
+// served in turn. A line that was promised to hold whom it takes does neither. Who has no bound
+// waits for the processor only.
 // Before all of them are served those for whom others wait that have their slots already: it is
 // they who free slots, and they are no sign of what comes.
 #pragma once

@@ -11,9 +11,13 @@ static bool does_not_shrink(const pl_surge *s) {
   return s->came * 4 >= s->went * 3;
 }
 
+static bool grows(const pl_surge *s) {
+  return s->came * 4 >= s->went * 5;
+}
+
 static bool judge_easy(const pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_us) {
   uint64_t waited_us = now_us - oldest_us;
-  if (s->over) return waiting >= PL_QUEUE_SHORT / 2 && s->came * 4 >= s->went * 5;
+  if (s->over) return waiting >= PL_QUEUE_SHORT / 2 && grows(s);
   if (s->first || waiting < PL_QUEUE_SHORT) return false;
   bool more = s->came * 2 >= s->went * 3;
   uint64_t bears_us = s->was_over ? PL_QUEUE_TARGET_US : PL_QUEUE_BEAR_US;
@@ -34,6 +38,7 @@ static void look(pl_surge *s, uint64_t now_us, size_t waiting, uint64_t oldest_u
   if (over && !s->over) s->fresh = true;
   s->over = over;
   s->was_over = s->was_over || over;
+  s->grows = grows(s);
   s->first = false;
   s->since_us = now_us;
   s->came = s->went = 0;

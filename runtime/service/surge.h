@@ -20,6 +20,7 @@ typedef struct pl_surge {
   bool over;      // overloaded
   bool was_over;  // since it was empty: then the next time shows sooner
   bool fresh;     // since the owner has looked last
+  bool grows;     // clearly more came than went, in the last interval
   bool easy;      // it is one for the processor
 } pl_surge;
 

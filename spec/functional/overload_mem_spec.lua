@@ -95,6 +95,27 @@ cluster.describe('a node under overload', { 'mem' }, function(over)
     assert.is_true(low.good + urgent.good >= 0.8 * CAPACITY, text(low))
   end)
 
+  it('leaves nobody below those who call again as soon as they are answered', function()
+    local a = pair()
+    local most = a:eval(function()
+      local burst = mesh.spawn(offer, 4000, 0.3)
+      local most, till, callers = 0, mesh.now() + 4, {}
+      for i = 1, 10 do -- four are served, six wait
+        callers[i] = mesh.spawn(function()
+          while mesh.now() < till do
+            local before = mesh.now()
+            local ok = pcall(mesh.with { retries = 0 }.call, 'work')
+            if ok then most = math.max(most, mesh.now() - before) else mesh.sleep(0.01) end
+          end
+        end)
+      end
+      mesh.all(callers)
+      burst:await()
+      return most
+    end)
+    assert.is_true(most < 0.2, most)
+  end)
+
   it('still gives a burst its turn', function()
     local a = pair()
     local results = a:eval(function()

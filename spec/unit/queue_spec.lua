@@ -130,6 +130,26 @@ describe('a line of requests', function()
     for i = 1, 20 do assert.equal(i, line:take(at + i * gap)) end
   end)
 
+  it('leaves nobody below those who go on coming, as long as it is short', function()
+    local line = admission.line()
+    local _, _, at, number = run(line, 20, INTERVAL, function() return 10 end)
+    while line:overdue(at, 0) do line:remove(line:overdue(at, 0)) end
+    local left = line:state()
+    local from, came, longest = number, {}, 0
+    for _ = 1, 100 do -- as many as are served
+      at = at + INTERVAL
+      local who = line:take(at)
+      if who > from then longest = math.max(longest, at - came[who]) end
+      number = number + 1
+      came[number] = at
+      line:push(number, at)
+      assert.is_true((select(2, line:state())))
+    end
+    assert.equal(left, line:state())
+    assert.equal(number, line:last())
+    assert.is_true(longest <= 2 * left * INTERVAL, longest)
+  end)
+
   it('is not overloaded as long as it is short, however often somebody comes back', function()
     local line = admission.line()
     for i = 1, 7 do line:push(i, 1) end
