@@ -98,7 +98,7 @@ function M.traced(side, o)
   return { traced = ratios[(TRACED_PAIRS + 1) // 2] }
 end
 
---- Percent of what the slots can give, and p99, in milliseconds or over that with a caller for each slot.
+--- Percent of what the slots can give, and p99 over that with a caller for each slot.
 function M.overload(side, o)
   local server <close> = process.start_server(side.overload.server, o)
   local function of(kind)
@@ -109,7 +109,7 @@ function M.overload(side, o)
   if r then
     figures = {
       good_1 = r.good_1, good_2 = r.good_2, good_10 = r.good_10,
-      late_1 = r.p99_1, late_2 = r.p99_2 / r.p99_full, late_10 = r.p99_10 / r.p99_full,
+      late_1 = r.p99_1 / r.p99_full, late_2 = r.p99_2 / r.p99_full, late_10 = r.p99_10 / r.p99_full,
     }
   end
   for _, kind in ipairs { 'bound', 'burn' } do
